@@ -1,0 +1,261 @@
+"""What an exercise is, and how an answer is checked.
+
+An answer is not compared with the solution as it stands. First it is *observed*: a number or a
+shape is taken as it is, a function is called on a few inputs, a network is traced. Then the
+observation is compared with that of the solution, and with those of typical mistakes. Solution
+and mistakes are computed, so that no exercise can contradict the package.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+NOT_ATTEMPTED = "not attempted yet"
+RIGHT = "right"
+WRONG = "not yet right"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A typical wrong answer.
+
+    Attributes
+    ----------
+    answer
+        Returns the wrong answer.
+    hint
+        What to say to someone who gives it: where it comes from, not what the solution is.
+    """
+
+    answer: Callable[[], Any]
+    hint: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A question whose answer can be checked.
+
+    Attributes
+    ----------
+    id
+        Number of the chapter and of the exercise, such as ``"04-2"``.
+    question
+        One sentence; the chapter says more.
+    solution
+        Returns the right answer.
+    mistakes
+        Typical wrong answers, at least two, each with its hint.
+    hints
+        Help for everybody else, one at a time, from gentle to clear.
+    observe
+        Turns an answer into what is compared: `value`, or what `calls` or `network` returns.
+    """
+
+    id: str
+    question: str
+    solution: Callable[[], Any]
+    mistakes: tuple[Mistake, ...]
+    hints: tuple[str, ...]
+    observe: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What `check` and `hint` answer; shows itself in a notebook.
+
+    Attributes
+    ----------
+    id
+        The exercise.
+    status
+        ``"right"``, ``"not yet right"``, ``"not attempted yet"`` or ``"hint 1 of 3"``.
+    message
+        What to look at; may be empty.
+    """
+
+    id: str
+    status: str
+    message: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the answer is right."""
+        return self.status == RIGHT
+
+    def __str__(self) -> str:
+        mark = {RIGHT: "✓", WRONG: "✗"}.get(self.status, "·")
+        return f"{mark} {self.id}: {self.status}" + (f". {self.message}" if self.message else "")
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What was seen of an answer: something to compare, and words to quote it back."""
+
+    seen: Any
+    words: str
+
+
+class NotAttempted(Exception):
+    """The answer is still the blank that the chapter left."""
+
+
+def value(answer: Any) -> Observed:
+    """Observe a number, a string, a shape, or a list of them.
+
+    Numbers of numpy and torch count as Python's, lists and ``torch.Size`` as tuples; floats are
+    compared with 6 significant digits.
+    """
+    plain = _plain(answer)
+    return Observed(plain, repr(plain))
+
+
+def calls(*inputs: Sequence[Any]) -> Callable[[Any], Observed]:
+    """Return an observer of functions: what they return for each of `inputs` (argument lists)."""
+
+    def observe(answer: Any) -> Observed:
+        if not callable(answer):
+            return Observed(None, f"a {type(answer).__name__}, where a function is asked for")
+        results = []
+        for arguments in inputs:
+            call = f"f({', '.join(map(repr, arguments))})"
+            try:
+                result = _plain(answer(*arguments))
+            except NotImplementedError:
+                raise NotAttempted from None
+            except Exception as error:
+                return Observed(None, f"{call} raises {type(error).__name__}: {error}")
+            if result is None or result is ...:
+                raise NotAttempted
+            results.append(result)
+        quoted = [
+            f"f({', '.join(map(repr, arguments))}) = {result!r}"
+            for arguments, result in zip(inputs, results, strict=True)
+        ]
+        return Observed(tuple(results), "; ".join(quoted[:3]))
+
+    return observe
+
+
+def network(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observed]:
+    """Return an observer of networks: shapes, where the forward stops, and parameters.
+
+    A network may also come as a function without arguments that builds it.
+    """
+
+    def observe(answer: Any) -> Observed:
+        from torch import nn
+
+        from vgglab.summary import summary
+
+        if callable(answer) and not isinstance(answer, nn.Module):
+            try:
+                answer = answer()
+            except NotImplementedError:
+                raise NotAttempted from None
+            except Exception as error:
+                return Observed(None, f"building it raises {type(error).__name__}: {error}")
+            if answer is None or answer is ...:
+                raise NotAttempted
+        if not isinstance(answer, nn.Module):
+            return Observed(None, f"a {type(answer).__name__}, where a network is asked for")
+        seen: list[Any] = []
+        words = []
+        for size in input_sizes:
+            table = summary(answer, size)
+            failure = table.trace.failure
+            if failure is None:
+                seen.append((table.trace.output_shapes, table.total_params, table.mult_adds))
+                outcome = ", ".join(map(str, table.trace.output_shapes))
+            else:
+                seen.append((failure.path, failure.input_shapes))
+                outcome = f"stops in {failure.path or 'the model'} ({failure.message})"
+            words.append(f"{size} → {outcome}")
+        words.append(f"{table.total_params:,} parameters")
+        return Observed(tuple(seen), "; ".join(words))
+
+    return observe
+
+
+def check_answer(exercise: Exercise, answer: Any) -> Feedback:
+    """Compare an answer with the solution and with the typical mistakes."""
+    if answer is None or answer is ...:
+        return Feedback(exercise.id, NOT_ATTEMPTED)
+    try:
+        observed = exercise.observe(answer)
+    except NotAttempted:
+        return Feedback(exercise.id, NOT_ATTEMPTED)
+    except Exception as error:
+        return Feedback(exercise.id, WRONG, f"Your answer raises {type(error).__name__}: {error}")
+    if observed.seen is not None and observed.seen == exercise.observe(exercise.solution()).seen:
+        return Feedback(exercise.id, RIGHT, f"You have {observed.words}.")
+    for mistake in exercise.mistakes:
+        if observed.seen is not None and observed.seen == exercise.observe(mistake.answer()).seen:
+            return Feedback(exercise.id, WRONG, f"You have {observed.words}. {mistake.hint}")
+    help_ = f'For a hint: vgglab.hint("{exercise.id}").'
+    return Feedback(exercise.id, WRONG, f"You have {observed.words}. {help_}")
+
+
+def _plain(answer: Any) -> Any:
+    """Return the answer in Python's own types, floats rounded to 6 significant digits."""
+    if hasattr(answer, "tolist"):  # numpy and torch
+        answer = answer.tolist()
+    if isinstance(answer, range):
+        return answer
+    if isinstance(answer, list | tuple):
+        return tuple(_plain(item) for item in answer)
+    if isinstance(answer, dict):
+        return {key: _plain(item) for key, item in answer.items()}
+    if isinstance(answer, float):
+        return int(answer) if answer.is_integer() else float(f"{answer:.6g}")
+    return answer
+
+
+@dataclass(frozen=True)
+class Option:
+    """One answer of a quiz, and why it is right or wrong."""
+
+    text: str
+    why: str
+    right: bool = False
+
+
+@dataclass(frozen=True)
+class Quiz:
+    """A question with options; shows itself in a notebook and works without scripts."""
+
+    id: str
+    question: str
+    options: tuple[Option, ...]
+
+    def __str__(self) -> str:
+        letters = "abcdefghij"
+        lines = [f"{letters[k]}) {option.text}" for k, option in enumerate(self.options)]
+        return "\n".join([self.question, *lines])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            '<div class="vgglab-option"><label>'
+            f'<input type="radio" name="vgglab-quiz-{escape(self.id)}"> {escape(option.text)}'
+            f"</label><p><strong>{'Yes.' if option.right else 'No.'}</strong> "
+            f"{escape(option.why)}</p></div>"
+            for option in self.options
+        )
+        return (
+            f"{_QUIZ_STYLE}<fieldset class='vgglab-quiz'>"
+            f"<legend>{escape(self.question)}</legend>{rows}</fieldset>"
+        )
+
+
+# A reason is shown once its option is chosen: no script, so it works wherever HTML does.
+_QUIZ_STYLE = """<style>
+.vgglab-quiz { border: 1px solid color-mix(in srgb, currentColor 30%, transparent);
+  border-radius: .4rem; padding: .5rem 1rem; margin: 1rem 0; }
+.vgglab-quiz legend { font-weight: 600; float: none; width: auto; font-size: inherit; }
+.vgglab-option p { display: none; margin: .2rem 0 .6rem 1.6rem; }
+.vgglab-option:has(input:checked) p { display: block; }
+</style>"""
