@@ -3,3 +3,7 @@ from hypothesis import settings
 # The same examples in every run, however slow the machine.
 settings.register_profile("vgglab", deadline=None, derandomize=True)
 settings.load_profile("vgglab")
+
+
+def pytest_addoption(parser):
+    parser.addoption("--overwrite", action="store_true", help="write the golden files anew")

@@ -3,7 +3,9 @@
 Every name below is imported when it is first used, so that ``import vgglab`` needs no torch.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,6 +52,18 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'vgglab' has no attribute {name!r}")
     return getattr(import_module(f"vgglab.{_HOME[name]}"), name)
+
+
+class _Package(ModuleType):
+    """Keeps `summary` and `explorer` the functions when the modules of those names are imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOME and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __dir__() -> list[str]:

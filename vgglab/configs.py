@@ -149,6 +149,14 @@ _TABLE_1 = (
 CONFIGS: Mapping[str, Config] = MappingProxyType({config.name: config for config in _TABLE_1})
 """Table 1 of the paper, by letter."""
 
+FC_SIDE = 7
+"""Height and width of the feature map that the first fully connected layer reads."""
+
+HIDDEN_FEATURES = 4096
+NUM_CLASSES = 1000
+FULLY_CONNECTED = (("fc6", HIDDEN_FEATURES), ("fc7", HIDDEN_FEATURES), ("fc8", NUM_CLASSES))
+"""Usual names and sizes of the three fully connected layers that end every column of Table 1."""
+
 PAPER_PARAMETERS: Mapping[str, int] = MappingProxyType(
     {"A": 133, "A-LRN": 133, "B": 133, "C": 134, "D": 138, "E": 144}
 )

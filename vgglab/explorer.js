@@ -160,7 +160,7 @@
         if (before === undefined) {
           write(sum, `input ${side}`);
         } else {
-          const rest = odd.includes(before) ? ", 1 left over" : "";
+          const rest = odd.includes(before) ? "\n1 px dropped" : "";
           write(sum, `${before} ÷ 2 = ${side}${rest}`);
         }
         this.stages[index]?.forEach(([name, , channels], layer) => {
@@ -171,7 +171,7 @@
       });
       const [flat, first, ...rest] = this.columns.at(-1).values;
       write(flat, number.format(map.features));
-      write(first, map.error ? "stops here" : number.format(classifier[0][1]));
+      write(first, map.error ? "✗ stops here" : number.format(classifier[0][1]));
       rest.forEach((value, index) => {
         write(value, map.error ? "not reached" : number.format(classifier[index + 1][1]));
       });

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from vgglab.configs import CONFIGS, Config, Conv, get_config
+from vgglab.configs import CONFIGS, FC_SIDE, FULLY_CONNECTED, Config, Conv, get_config
 from vgglab.shapes import Window, feature_map_sizes, input_sizes
 
 INPUT_SIZES = range(32, 513)
@@ -19,8 +19,6 @@ START = 400
 
 POOL = Window(kernel_size=2, stride=2)
 POOLS = (POOL,) * 5
-FC_SIDE = 7
-CLASSIFIER = (("fc6", 4096), ("fc7", 4096), ("fc8", 1000))
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class Explorer:
                 str(side): _feature_map(channels, side)
                 for side in sorted({row[-1] for row in sides.values()})
             },
-            "classifier": [list(layer) for layer in CLASSIFIER],
+            "classifier": [list(layer) for layer in FULLY_CONNECTED],
             "fc6": {"channels": channels, "side": FC_SIDE},
         }
 
@@ -151,7 +149,7 @@ def _drops(side: int) -> bool:
 def _feature_map(channels: int, side: int) -> dict[str, Any]:
     inputs = input_sizes(side, POOLS)
     features, expected = channels * side**2, channels * FC_SIDE**2
-    hidden = CLASSIFIER[0][1]
+    hidden = FULLY_CONNECTED[0][1]
     error = f"mat1 and mat2 shapes cannot be multiplied (1x{features} and {expected}x{hidden})"
     return {
         "features": features,
@@ -169,7 +167,7 @@ def _table(data: dict[str, Any]) -> str:
         side, *halved = data["sides"][str(size)]
         feature_map = data["maps"][str(halved[-1])]
         cells = [*map(str, halved), f"{feature_map['features']:,}"]
-        cells.append("does not fit" if feature_map["error"] else "fits")
+        cells.append("no" if feature_map["error"] else "yes")
         rows.append(
             f'<tr><th scope="row">{side}</th>'
             + "".join(f"<td>{cell}</td>" for cell in cells)
@@ -182,14 +180,13 @@ def _table(data: dict[str, Any]) -> str:
 vgglab-explorer .vgglab-scroll {{ overflow-x: auto; }}
 vgglab-explorer table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 vgglab-explorer caption {{ text-align: start; }}
-vgglab-explorer :is(th, td) {{ padding: .2em .5em; text-align: end; }}
+vgglab-explorer :is(th, td) {{ padding: .2em .4em; text-align: end; white-space: nowrap; }}
 </style>
 <div class="vgglab-scroll" role="region" tabindex="0" aria-label="Sides of the feature maps">
 <table>
-<caption>Config {title}: the side in pixels of a square input and of the map after each pooling,
-the number of features, and whether fc6 accepts them. It expects {expected:,}.</caption>
+<caption>Config {title}: sides of the maps in pixels; fc6 expects {expected:,} features</caption>
 <thead><tr><th scope="col">input</th>{pools}<th scope="col">features</th>
-<th scope="col">fc6</th></tr></thead>
+<th scope="col">fits</th></tr></thead>
 <tbody>
 {chr(10).join(rows)}
 </tbody>

@@ -13,10 +13,8 @@ from typing import NamedTuple
 
 from torch import nn
 
+from vgglab.configs import FC_SIDE
 from vgglab.pooling import SpatialPyramidPool
-
-FC_SIDE = 7
-"""Height and width of the feature map that the paper's first fully connected layer reads."""
 
 
 class Head(NamedTuple):

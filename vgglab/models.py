@@ -6,13 +6,12 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from vgglab.configs import Config, Conv, get_config
+from vgglab.configs import HIDDEN_FEATURES, NUM_CLASSES, Config, Conv, get_config
 from vgglab.heads import HEADS, Head
 
 Norm: TypeAlias = Literal["batch", "lrn"]
 NORMS = (None, "batch", "lrn")
 
-HIDDEN_FEATURES = 4096
 PRETRAINED_HEADS = ("fc", "fc-fixed", "conv")
 
 
@@ -43,7 +42,7 @@ def vgg(
     *,
     norm: Norm | None = None,
     head: str = "fc",
-    num_classes: int = 1000,
+    num_classes: int = NUM_CLASSES,
     in_channels: int = 3,
     width: float = 1.0,
     dropout: float = 0.5,
@@ -192,7 +191,7 @@ def _check_pretrained(head: str, num_classes: int, in_channels: int, width: floa
             f"weights exist for the heads {', '.join(PRETRAINED_HEADS)}; got head={head!r}"
         )
     for name, value, needed in (
-        ("num_classes", num_classes, 1000),
+        ("num_classes", num_classes, NUM_CLASSES),
         ("in_channels", in_channels, 3),
         ("width", width, 1.0),
     ):

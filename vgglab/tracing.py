@@ -607,12 +607,17 @@ def _last_two(value: int | Sequence[int]) -> tuple[int, int]:
     return value[-2 % len(value)], value[-1]
 
 
+_ATOMS = (bool, int, float, str, type(None))
+
+
 def _copy(value: Any, change: Callable[[Tensor], Tensor], copies: dict[int, Any]) -> Any:
     """Copy a module with all below it, its tensors changed by `change`; share everything else.
 
     Unlike ``copy.deepcopy`` this copies neither data of tensors nor what modules merely refer to,
     such as a trainer or a data set.
     """
+    if isinstance(value, _ATOMS):
+        return value
     if id(value) in copies:
         return copies[id(value)]
     if isinstance(value, torch.jit.ScriptModule):
@@ -621,21 +626,22 @@ def _copy(value: Any, change: Callable[[Tensor], Tensor], copies: dict[int, Any]
     elif isinstance(value, nn.Module):
         new = object.__new__(type(value))
         copies[id(value)] = new
-        for name, attribute in vars(value).items():
-            vars(new)[name] = _copy(attribute, change, copies)
+        vars(new).update(
+            {name: _copy(attribute, change, copies) for name, attribute in vars(value).items()}
+        )
     elif isinstance(value, Tensor):
         new = change(value)
     elif isinstance(value, dict):
-        new = copy.copy(value)
+        new = value.copy()
         for key, item in value.items():
             new[key] = _copy(item, change, copies)
     elif isinstance(value, list):
-        new = copy.copy(value)
+        new = value.copy()
         new[:] = [_copy(item, change, copies) for item in value]
     elif type(value) is tuple:
         new = tuple(_copy(item, change, copies) for item in value)
     elif isinstance(value, set):
-        new = copy.copy(value)
+        new = value.copy()
     elif isinstance(value, MethodType) and isinstance(value.__self__, nn.Module):
         new = MethodType(value.__func__, _copy(value.__self__, change, copies))
     else:

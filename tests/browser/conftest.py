@@ -1,0 +1,123 @@
+"""A server for the built book, under its published prefix, and a browser that looks at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SITE = ROOT / "_build" / "html"
+PREFIX = "/vgglab/"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+# How a reader sees a page: the size of the window and the colour scheme of the system.
+MODES = {"light": (1280, 900, "light"), "dark": (1280, 900, "dark"), "narrow": (390, 844, "light")}
+
+Visit = Callable[..., Page]
+
+
+def unavailable(reason: str) -> None:
+    """Skip, or fail where a browser is required, as in CI."""
+    if os.environ.get("VGGLAB_REQUIRE_BROWSER") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serves the site under `PREFIX`, and nothing else."""
+
+    def translate_path(self, path: str) -> str:
+        inside = path.startswith(PREFIX)
+        return super().translate_path(path.removeprefix(PREFIX[:-1]) if inside else "/not-there")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def site() -> Path:
+    if not (SITE / "index.html").exists():
+        unavailable("the book is not built: run `make book`")
+    return SITE
+
+
+@pytest.fixture(scope="session")
+def base_url(site: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=site)) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}{PREFIX}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        unavailable(f"no browser: install one of {', '.join(BROWSERS)}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def contexts(browser: Browser) -> dict[str, BrowserContext]:
+    return {
+        mode: browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            reduced_motion="reduce",
+        )
+        for mode, (width, height, scheme) in MODES.items()
+    }
+
+
+@pytest.fixture
+def visit(contexts: dict[str, BrowserContext], base_url: str) -> Iterator[Visit]:
+    """Return a function that opens a page of the book: ``visit("index.html", "dark")``.
+
+    When the test ends, it fails if a page asked for anything that is not its own, was answered
+    with an error, or wrote one to the console.
+    """
+    problems: list[str] = []
+    pages: list[Page] = []
+
+    def open_page(path: str, mode: str = "light") -> Page:
+        page = contexts[mode].new_page()
+        pages.append(page)
+        page.on("console", lambda m: m.type == "error" and problems.append(f"console: {m.text}"))
+        page.on("pageerror", lambda error: problems.append(f"exception: {error}"))
+        page.on(
+            "request",
+            lambda r: (
+                r.url.startswith((base_url, "data:", "blob:"))
+                or problems.append(f"request to another place: {r.url}")
+            ),
+        )
+        page.on("response", lambda r: r.status >= 400 and problems.append(f"{r.status}: {r.url}"))
+        page.goto(base_url + path, wait_until="load")
+        return page
+
+    yield open_page
+    for page in pages:
+        page.close()
+    assert problems == []

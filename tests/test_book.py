@@ -1,0 +1,184 @@
+"""The chapters' text, the notebooks made from it, and the command that checks them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import make_notebooks
+import nbformat
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+
+CHAPTER = """\
+---
+jupytext:
+  text_representation:
+    extension: .md
+    format_name: myst
+kernelspec:
+  display_name: Python 3
+  language: python
+  name: python3
+---
+
+# Tiny
+
+```{code-cell} ipython3
+print(6 * 7)
+print(6 * 8)
+```
+
++++
+
+The same cell again:
+
+```{code-cell} ipython3
+print(6 * 7)
+print(6 * 8)
+```
+
+```{code-cell} ipython3
+:tags: [raises-exception]
+
+raise ValueError("on purpose")
+```
+
+```{code-cell} ipython3
+:mystnb: {image: {alt: "a line"}}
+
+import matplotlib.pyplot as plt
+
+_ = plt.plot([1, 2, 4])
+```
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a built chapter in it."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "chapters").mkdir()
+    chapter = folder / "chapters" / "00_tiny.md"
+    chapter.write_text(CHAPTER, encoding="utf-8")
+    assert make_notebooks.build(chapter, folder / "notebooks")
+    return folder
+
+
+def nbval(path: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        make_notebooks.nbval_command([str(path)]),
+        cwd=ROOT,
+        env=make_notebooks.environment(),
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_texts_and_notebooks_agree() -> None:
+    assert make_notebooks.faults_of() == []
+
+
+def test_every_chapter_is_in_the_table_of_contents() -> None:
+    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
+    listed = [Path(entry["file"]).name for part in toc["parts"] for entry in part["chapters"]]
+    chapters = [path.stem for path in sorted(make_notebooks.CHAPTERS.glob("*.md"))]
+    assert [name for name in listed if re.match(r"\d\d_", name)] == chapters
+
+
+def test_index_names_every_chapter() -> None:
+    index = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    for path in make_notebooks.CHAPTERS.glob("*.md"):
+        assert f"notebooks/{path.stem}" in index
+
+
+def test_building_again_changes_no_byte(tiny: Path) -> None:
+    target = tiny / "notebooks" / "00_tiny.ipynb"
+    before = target.read_bytes()
+    assert not make_notebooks.build(tiny / "chapters" / "00_tiny.md", tiny / "notebooks")
+    target.unlink()
+    assert make_notebooks.build(tiny / "chapters" / "00_tiny.md", tiny / "notebooks")
+    assert target.read_bytes() == before
+
+
+def test_cell_ids_are_unique_and_come_from_the_source() -> None:
+    first, second = (make_notebooks.from_text(CHAPTER) for _ in range(2))
+    ids = [cell.id for cell in first.cells]
+    assert len(set(ids)) == len(ids)
+    assert ids == [cell.id for cell in second.cells]
+
+
+def test_a_good_notebook_has_no_faults(tiny: Path) -> None:
+    assert make_notebooks.faults_of(tiny / "chapters", tiny / "notebooks") == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("print(6 * 7)", "print(6 * 9)", "text and notebook differ"),
+        ('"execution_count": 2', '"execution_count": null', "execution count None"),
+        ('"execution_count": 3', '"execution_count": 9', "execution count 9"),
+        ('"raises-exception"', '"hide-input"', "not tagged raises-exception"),
+        ('"name": "stdout"', '"name": "stderr"', "wrote to stderr"),
+        ("on purpose", "in /home/somebody/x.py", "path of this machine"),
+        ('"nbformat_minor": 5', '"nbformat_minor":  5', "was not written by"),
+    ],
+)
+def test_faults_are_found(tiny: Path, tmp_path: Path, old: str, new: str, message: str) -> None:
+    stored = (tiny / "notebooks" / "00_tiny.ipynb").read_text(encoding="utf-8")
+    assert old in stored
+    (tmp_path / "00_tiny.ipynb").write_text(stored.replace(old, new), encoding="utf-8")
+    faults = make_notebooks.faults_of(tiny / "chapters", tmp_path)
+    assert any(message in fault for fault in faults), faults
+
+
+def test_a_missing_and_an_orphaned_notebook_are_found(tiny: Path, tmp_path: Path) -> None:
+    assert "no notebook" in make_notebooks.faults_of(tiny / "chapters", tmp_path)[0]
+    assert "without a text" in make_notebooks.faults_of(tmp_path, tiny / "notebooks")[0]
+
+
+def test_an_error_that_is_not_tagged_stops_the_build(tmp_path: Path) -> None:
+    chapter = tmp_path / "00_bad.md"
+    chapter.write_text(CHAPTER.replace("raises-exception", "hide-input"), encoding="utf-8")
+    with pytest.raises(make_notebooks.ChapterError, match="on purpose"):
+        make_notebooks.build(chapter, tmp_path)
+    assert not (tmp_path / "00_bad.ipynb").exists()
+
+
+def test_canary_one_wrong_stored_output_fails(tiny: Path, tmp_path: Path) -> None:
+    good = tiny / "notebooks" / "00_tiny.ipynb"
+    result = nbval(good)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+    notebook = nbformat.read(good, as_version=4)
+    output = notebook.cells[2].outputs[0]
+    assert output.text == "42\n48\n"
+    output.text = "43\n48\n"
+    canary = tmp_path / "canary.ipynb"
+    canary.write_text(make_notebooks.to_json(notebook), encoding="utf-8")
+    result = nbval(canary)
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert "Cell outputs differ" in result.stdout
+    assert "1 failed, 4 passed" in result.stdout
+
+
+def test_make_test_runs_that_very_command() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert "book/make_notebooks.py nbval" in makefile
+    assert "--nbval" not in makefile
+
+
+def test_unknown_chapter_is_a_sentence() -> None:
+    result = subprocess.run(
+        [sys.executable, "book/make_notebooks.py", "build", "99_nothing"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 2
+    assert "there is no chapter book/chapters/99_nothing.md" in result.stderr
+    assert "Traceback" not in result.stderr

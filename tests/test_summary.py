@@ -1,0 +1,277 @@
+"""Figures of `summary` against golden files, torchvision, torchsummary and torchinfo.
+
+The golden files are written anew by ``python -m pytest tests/test_summary.py --overwrite``.
+"""
+
+import contextlib
+import io
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+import torchinfo
+import torchsummary
+import torchvision
+from torch import nn
+from torchvision.models import get_model, get_model_weights
+
+from vgglab.models import vgg
+from vgglab.summary import summary
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def asker_network():
+    """The fully convolutional VGG-16 for 400x400 pixels and 3 classes, features frozen."""
+    with torch.device("meta"):
+        features = get_model("vgg16").features.requires_grad_(False)
+        return nn.Sequential(
+            *features,
+            nn.Conv2d(512, 4096, 12),
+            nn.ReLU(),
+            nn.Dropout(),
+            nn.Conv2d(4096, 4096, 1),
+            nn.ReLU(),
+            nn.Dropout(),
+            nn.Conv2d(4096, 3, 1),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Softmax(1),
+        )
+
+
+class ReviewNetwork(nn.Module):
+    """The structure of the paper review's VGG: two blocks of layers, then one linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        parts = vgg("E", norm="batch", device="meta")
+        self.features = parts.features
+        self.avgpool = nn.AdaptiveAvgPool2d((7, 7))
+        self.fc = nn.Sequential(*parts.classifier[:6], nn.ReLU())
+        self.classifier = parts.classifier[6]
+
+    def forward(self, x):
+        return self.classifier(self.fc(self.avgpool(self.features(x)).flatten(1)))
+
+
+TABLES = {
+    "asker-vgglab": (asker_network, (1, 3, 400, 400), "vgglab"),
+    "asker-torchsummary": (asker_network, (1, 3, 400, 400), "torchsummary"),
+    "review-torchinfo": (ReviewNetwork, (2, 3, 224, 224), "torchinfo"),
+    "stopped-vgglab": (
+        lambda: vgg("A", head="fc-fixed", device="meta"),
+        (1, 3, 400, 400),
+        "vgglab",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_are_the_golden_ones(name, request):
+    build, size, style = TABLES[name]
+    table = summary(build(), size).format(style) + "\n"
+    path = GOLDEN / f"{name}.txt"
+    if request.config.getoption("--overwrite"):
+        path.write_text(table)
+    assert table == path.read_text()
+
+
+def test_the_askers_published_figures():
+    lines = (GOLDEN / "asker-torchsummary.txt").read_text().splitlines()
+    for published in (
+        "Total params: 333,502,275",
+        "Trainable params: 318,787,587",
+        "Non-trainable params: 14,714,688",
+        "Input size (MB): 1.83",
+        "Forward/backward pass size (MB): 696.55",
+        "Params size (MB): 1272.21",
+        "Estimated Total Size (MB): 1970.59",
+    ):
+        assert published in lines
+
+
+def test_the_reviews_published_figures():
+    lines = (GOLDEN / "review-torchinfo.txt").read_text().splitlines()
+    for published in (
+        "Total params: 143,678,248",
+        "Total mult-adds (G): 39.29",
+        "Input size (MB): 1.20",
+        "Forward/backward pass size (MB): 475.41",
+        "Params size (MB): 574.71",
+        "Estimated Total Size (MB): 1051.33",
+    ):
+        assert published in lines
+
+
+def without_conventions(table):
+    """Drop the last line, which is ours."""
+    return table.rpartition("\n")[0]
+
+
+def network(name):
+    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    return get_model(name, **options).eval()
+
+
+OTHERS = ["vgg16", "vgg19_bn", "alexnet", "resnet18", "squeezenet1_0", "googlenet", "swin_t"]
+
+
+@pytest.mark.parametrize("name", [*OTHERS, "densenet121", "mobilenet_v3_small"])
+def test_torchinfos_table_to_the_digit(name):
+    model = network(name)
+    theirs = str(torchinfo.summary(model, (2, 3, 96, 96), verbose=0, device="cpu"))
+    # Since Python 3.11 torchinfo 1.8.0 prints the name of an enum member for the unit.
+    for unit, letter in (("MEGABYTES", "M"), ("GIGABYTES", "G")):
+        theirs = theirs.replace(f"Units.{unit}", letter)
+    assert without_conventions(summary(model, (2, 3, 96, 96)).format("torchinfo")) == theirs
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_torchsummarys_table_to_the_digit(name):
+    model = network(name)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        torchsummary.summary(model, (3, 96, 96), device="cpu")
+    ours = without_conventions(summary(model, (1, 3, 96, 96)).format("torchsummary"))
+    assert ours == printed.getvalue().rstrip("\n")
+
+
+@pytest.mark.parametrize("norm", [None, "batch"])
+@pytest.mark.parametrize("config", ["A", "B", "D", "E"])
+def test_mult_adds_and_parameters_are_torchvisions_published_ones(config, norm):
+    names = {"A": "vgg11", "B": "vgg13", "D": "vgg16", "E": "vgg19"}
+    name = names[config] + ("_bn" if norm else "")
+    published = get_model_weights(name).IMAGENET1K_V1.meta
+    for model in (vgg(config, norm=norm, device="meta"), meta(name)):
+        table = summary(model, (1, 3, 224, 224))
+        assert round(table.mult_adds / 1e9, 3) == published["_ops"]
+        assert table.total_params == published["num_params"]
+
+
+def meta(name):
+    with torch.device("meta"):
+        return get_model(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["vgg16", "resnet50", "densenet121", "googlenet", "vit_b_16", "swin_t"]
+)
+def test_rows_add_up_to_the_totals(name):
+    with torch.device("meta"):
+        model = network(name)
+    table = summary(model, (1, 3, 224, 224))
+    used = sum(row.params for row in table.rows)
+    unused = [note for note in table.notes if "does not use" in note]
+    assert used == table.total_params if not unused else f"{table.total_params - used:,}" in unused[0]
+    assert sum(row.mult_adds for row in table.rows) == table.mult_adds
+    saved = sum(row.saved_bytes for row in table.rows) + table.trace.saved_input_bytes
+    assert saved == table.saved_bytes
+
+
+def test_functional_operations_have_rows():
+    table = summary(meta("resnet18"), (1, 3, 64, 64))
+    kinds = [(row.path, row.type) for row in table.rows]
+    assert ("layer1.0", "add_") in kinds
+    assert kinds.index(("layer1.0.bn2", "BatchNorm2d")) < kinds.index(("layer1.0", "add_"))
+    assert kinds[-2:] == [("", "view"), ("fc", "Linear")]
+
+
+def test_frozen_shared_and_repeated_layers():
+    linear = nn.Linear(4, 4)
+    model = nn.Sequential(linear, nn.ReLU(), linear, nn.Linear(4, 2).requires_grad_(False))
+    table = summary(model, (3, 4))
+    assert (table.total_params, table.trainable_params) == (30, 20)
+    assert [row.params for row in table.rows] == [20, 0, 0, 10]
+    assert [row.mult_adds for row in table.rows] == [48, 0, 48, 24]
+
+
+def test_notes_say_what_is_left_out():
+    assert summary(meta("vgg11"), (1, 3, 64, 64)).notes == []
+    (attention,) = summary(meta("vit_b_16"), (1, 3, 224, 224)).notes
+    assert attention.startswith("Products of activations with each other: ")
+    with torch.device("meta"):
+        googlenet = network("googlenet")
+    (unused,) = summary(googlenet, (1, 3, 224, 224)).notes
+    assert unused.startswith("This forward does not use ")
+
+
+def test_an_operation_without_a_formula_is_unknown_not_zero():
+    table = summary(nn.Bilinear(3, 4, 5), [(2, 3), (2, 4)])
+    assert [row.mult_adds for row in table.rows] == [None]
+    assert table.notes == ["No formula for the mult-adds of _trilinear: not in the total."]
+    assert "unknown" in str(table)
+
+
+def test_a_model_that_had_to_run_for_real_says_so():
+    class DataDependent(nn.Module):
+        def forward(self, x):
+            return x if x.sum().item() else -x
+
+    table = summary(DataDependent(), (2, 3))
+    assert table.saved_bytes is None
+    assert "Kept for the backward pass: unknown" in str(table)
+    assert "run for real" in table.notes[0]
+
+
+def test_a_failing_forward_gives_the_rows_up_to_it():
+    table = summary(vgg("D", head="fc-fixed", device="meta"), (1, 3, 400, 400))
+    assert table.rows[-1].path == "classifier.0"
+    assert table.rows[-1].output_shapes == ()
+    assert table.total_params == 138_357_544
+    assert "stopped here" in str(table)
+    assert "(1, 73728), (25088, 4096)" in " ".join(table.notes)
+
+
+def test_a_failing_operation_of_the_model_itself_has_a_row():
+    class View(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            return self.conv(x).view(-1, 25088)
+
+    rows = summary(View(), (1, 3, 9, 9)).rows
+    assert [(row.path, row.type, bool(row.output_shapes)) for row in rows] == [
+        ("conv", "Conv2d", True),
+        ("", "view", False),
+    ]
+
+
+def test_dict_is_plain_json():
+    table = summary(vgg("A", device="meta"), [(1, 3, 64, 64)])
+    as_dict = json.loads(json.dumps(table.to_dict()))
+    assert as_dict["total_params"] == table.total_params
+    assert as_dict["rows"][0]["output_shapes"] == [[1, 64, 64, 64]]
+    assert len(as_dict["rows"]) == len(table.rows)
+
+
+class Cells(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.text = []
+
+    def handle_data(self, data):
+        self.text.append(data.strip())
+
+
+def test_html_holds_every_row_and_escapes():
+    class Odd(nn.Module):
+        def forward(self, x):
+            raise ValueError("<script>")
+
+    html = summary(Odd(), (1, 3))._repr_html_()
+    assert "<script>" not in html
+    table = summary(vgg("A", device="meta"), (1, 3, 64, 64))
+    cells = Cells()
+    cells.feed(table._repr_html_())
+    for row in table.rows:
+        assert row.path in cells.text
+
+
+def test_unknown_style_is_named():
+    table = summary(nn.ReLU(), (1, 3))
+    with pytest.raises(ValueError, match="style must be one of vgglab, torchsummary, torchinfo"):
+        table.format("keras")

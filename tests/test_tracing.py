@@ -1,0 +1,598 @@
+import copy
+import random
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from vgglab.models import vgg
+from vgglab.shapes import Window, input_sizes
+from vgglab.tracing import trace
+
+
+def net(name, **options):
+    if name in ("googlenet", "inception_v3"):
+        options["init_weights"] = False
+    return torchvision.models.get_model(name, **options)
+
+
+def asker_network():
+    """The 333 M parameter network of the 400x400 question."""
+    features = net("vgg16").features
+    for parameter in features.parameters():
+        parameter.requires_grad_(False)
+    return nn.Sequential(
+        *features,
+        nn.Conv2d(512, 4096, 12),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Conv2d(4096, 4096, 1),
+        nn.ReLU(),
+        nn.Dropout(),
+        nn.Conv2d(4096, 3, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Softmax(1),
+    )
+
+
+# --- the promise: nothing changes -----------------------------------------------------------
+
+
+def everything(model):
+    """All that a caller could see of a model and of the random generators."""
+    modules = dict(model.named_modules())
+    return {
+        "tensors": {
+            name: (id(tensor), tensor.device, tensor.dtype, tensor._version, tensor.requires_grad)
+            for name, tensor in [*model.named_parameters(), *model.named_buffers()]
+        },
+        "values": {name: tensor.clone() for name, tensor in model.state_dict().items()},
+        "attributes": {
+            name: {key: id(item) for key, item in vars(module).items()}
+            for name, module in modules.items()
+        },
+        "hooks": {
+            name: [list(item) for key, item in vars(module).items() if key.endswith("_hooks")]
+            for name, module in modules.items()
+        },
+        "training": {name: module.training for name, module in modules.items()},
+        "gradients": {name: p.grad for name, p in model.named_parameters()},
+        "rng": (torch.get_rng_state().tolist(), random.getstate(), str(np.random.get_state())),
+        "global": (torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_default_device()),
+    }
+
+
+def assert_unchanged(before, model):
+    after = everything(model)
+    values, values_after = before.pop("values"), after.pop("values")
+    assert before == after
+    for name, value in values.items():
+        assert torch.equal(value, values_after[name]), name
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    ("name", "size", "fails"),
+    [
+        ("vgg16", (1, 3, 400, 400), False),
+        ("vgg16", (1, 3, 16, 16), True),
+        ("vgg19_bn", (2, 3, 64, 64), False),
+        ("resnet50", (2, 3, 64, 64), False),
+        ("resnet50", (2, 4, 64, 64), True),
+        ("densenet121", (2, 3, 64, 64), False),
+        ("googlenet", (2, 3, 96, 96), False),
+        ("inception_v3", (2, 3, 299, 299), False),
+        ("inception_v3", (2, 3, 64, 64), True),
+    ],
+)
+def test_the_model_is_untouched(name, size, fails, training):
+    model = net(name).train(training)
+    model.register_forward_hook(lambda module, args, output: None)
+    before = everything(model)
+    assert (trace(model, size).failure is not None) == fails
+    assert_unchanged(before, model)
+
+
+def test_the_400_pixel_network_is_untouched():
+    model = asker_network()
+    before = everything(model)
+    assert trace(model, (1, 3, 400, 400)).output_shapes == ((1, 3, 1, 1),)
+    assert trace(model, (1, 3, 300, 300)).failure.path == "31"
+    assert_unchanged(before, model)
+
+
+class Careless(nn.Module):
+    """Changes itself in every forward, draws random numbers, keeps its activations."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.register_buffer("average", torch.zeros(4))
+        self.steps = 0
+        self.kept = []
+        self.scale = torch.ones(1)
+
+    def forward(self, x):
+        self.steps += 1
+        x = self.norm(self.conv(x)) + torch.rand(1) * self.scale
+        self.average = 0.9 * self.average + 0.1 * x.mean((0, 2, 3))
+        self.kept.append(x)
+        self.last = x
+        return x + random.random() + np.random.rand()
+
+
+def test_a_model_that_changes_itself_is_untouched():
+    model = Careless()
+    before = everything(model)
+    result = trace(model, (2, 3, 9, 9))
+    assert result.failure is result.fallback is None
+    assert_unchanged(before, model)
+    assert model.kept == []
+
+
+def test_hooks_of_the_model_run_on_the_copy():
+    class Hooked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.calls = 0
+            self.register_forward_hook(self.hook)
+
+        def forward(self, x):
+            return x + 1
+
+        def hook(self, module, args, output):
+            self.calls += 1
+            return output[:, :1]
+
+    model = Hooked()
+    assert trace(model, (2, 3)).output_shapes == ((2, 1),)
+    assert model.calls == 0
+
+
+def test_a_model_that_runs_for_real_is_untouched():
+    class DataDependent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm2d(3)
+
+        def forward(self, x):
+            x = self.norm(F.dropout(x, training=True))
+            return x if x.sum().item() > 0 else x.flatten(1)
+
+    model = DataDependent()
+    before = everything(model)
+    result = trace(model, (2, 3, 5, 5))
+    assert_unchanged(before, model)
+    assert result.failure is None
+    assert "meta" in result.fallback
+    assert result.output_shapes == ((2, 75),)
+    assert result.saved_input_bytes is None
+    assert {op.saved_bytes for op in result.ops} == {None}
+
+
+# --- what it sees is what torch does ---------------------------------------------------------
+
+
+def real_shapes(model, *inputs):
+    """Output shapes of all module calls in a real forward, in order of their end."""
+    seen = []
+
+    def hook(module, args, output):
+        tensors = [leaf for leaf in tree_leaves(output) if isinstance(leaf, torch.Tensor)]
+        seen.append((names[module], tuple(tuple(tensor.shape) for tensor in tensors)))
+
+    names = {module: name for name, module in model.named_modules()}
+    hooks = [module.register_forward_hook(hook) for module in names]
+    model(*inputs)
+    for handle in hooks:
+        handle.remove()
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [
+        ("alexnet", (1, 3, 80, 96)),
+        ("vgg11_bn", (2, 3, 40, 64)),
+        ("resnet18", (1, 3, 65, 70)),
+        ("densenet121", (1, 3, 48, 48)),
+        ("googlenet", (1, 3, 64, 64)),
+        ("squeezenet1_0", (1, 3, 64, 64)),
+        ("mobilenet_v3_small", (1, 3, 50, 60)),
+        ("shufflenet_v2_x0_5", (1, 3, 64, 64)),
+        ("efficientnet_b0", (1, 3, 64, 64)),
+        ("convnext_tiny", (1, 3, 64, 64)),
+        ("vit_b_32", (1, 3, 224, 224)),
+        ("swin_t", (1, 3, 64, 64)),
+    ],
+)
+def test_shapes_are_those_of_a_real_forward(name, size):
+    model = net(name).eval()
+    result = trace(model, size)
+    ended = sorted(result.calls, key=lambda call: call.finished)
+    assert result.failure is result.fallback is None
+    assert [(call.path, call.output_shapes) for call in ended] == real_shapes(model, torch.zeros(size))
+
+
+def really_saved(model, *inputs):
+    """Bytes that autograd keeps in a real forward, each storage once, without the parameters."""
+    storages = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage
+        return tensor
+
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        output = model(*inputs)
+    own = {t.untyped_storage().data_ptr() for t in [*model.parameters(), *model.buffers()]}
+    del output
+    return sum(storage.nbytes() for pointer, storage in storages.items() if pointer not in own)
+
+
+def saved(result):
+    return result.saved_input_bytes + sum(op.saved_bytes for op in result.ops)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    "name", ["alexnet", "vgg11", "resnet18", "squeezenet1_0", "googlenet", "densenet121"]
+)
+def test_saved_bytes_are_those_of_a_real_forward(name, training):
+    options = {"aux_logits": False} if name == "googlenet" else {}
+    model = net(name, **options).train(training)
+    size = (2, 3, 96, 96)
+    expected = really_saved(copy.deepcopy(model), torch.zeros(size))
+    ours = saved(trace(model, size))
+    if any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
+        # On the CPU in eval mode BatchNorm keeps no statistics; on meta it says that it does.
+        statistics = 2 * 4 * sum(
+            m.num_features for m in model.modules() if isinstance(m, nn.BatchNorm2d)
+        )
+        assert expected <= ours <= expected + statistics
+    else:
+        assert ours == expected
+
+
+def test_saved_bytes_of_the_400_pixel_network():
+    model = asker_network()
+    assert saved(trace(model, (1, 3, 400, 400))) == really_saved(model, torch.zeros(1, 3, 400, 400))
+    for parameter in model.parameters():
+        parameter.requires_grad_(True)
+    assert saved(trace(model, (1, 3, 400, 400))) == really_saved(model, torch.zeros(1, 3, 400, 400))
+
+
+@pytest.mark.parametrize(
+    "name", ["vgg16", "resnet50", "mobilenet_v2", "densenet121", "vit_b_16", "swin_t"]
+)
+def test_mult_adds_are_half_of_torchs_flops(name):
+    with torch.device("meta"):
+        model = net(name).eval()
+        with FlopCounterMode(display=False) as counter:
+            model(torch.empty(1, 3, 224, 224))
+    ours = sum(op.mult_adds for op in trace(model, (1, 3, 224, 224)).ops)
+    assert ours == counter.get_total_flops() // 2
+
+
+# --- edges -----------------------------------------------------------------------------------
+
+
+def op_named(result, name):
+    (op,) = [op for op in result.ops if op.name == name]
+    return op
+
+
+class Wiring(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 2, 1)
+
+    def forward(self, x, y):
+        a = self.conv(x)  # 0
+        b = self.conv(y)  # 1: the same module again
+        a += b  # 2: in place
+        c = torch.cat([a, b], 1)  # 3
+        c[:, :1].mul_(2)  # 4: a view; 5: writes into c through it
+        return c.sigmoid(), {"mean": c.mean()}
+
+
+def test_edges_and_several_inputs_and_outputs():
+    result = trace(Wiring(), [(1, 2, 3, 3), (1, 2, 3, 3)])
+    assert [(op.name, op.sources) for op in result.ops] == [
+        ("convolution", (-1,)),
+        ("convolution", (-2,)),
+        ("add_", (0, 1)),
+        ("cat", (1, 2)),
+        ("slice", (3,)),
+        ("mul_", (4,)),
+        ("sigmoid", (5,)),
+        ("mean", (5,)),
+    ]
+    assert result.output_shapes == ((1, 4, 3, 3), ())
+    assert [(call.path, call.repeated) for call in result.calls] == [
+        ("", False),
+        ("conv", False),
+        ("conv", True),
+    ]
+    assert list(result.parameters) == ["conv.weight", "conv.bias"]
+
+
+def test_shared_parameters_are_counted_once():
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    model[2].weight = model[0].weight
+    result = trace(model, (2, 4))
+    assert list(result.parameters) == ["0.weight", "0.bias", "2.bias"]
+    assert [op.parameters for op in result.ops if op.name == "addmm"] == [
+        ("0.bias", "0.weight"),
+        ("2.bias", "0.weight"),
+    ]
+
+
+def test_dropout_and_batchnorm_leave_no_noise():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(), nn.ReLU())
+    result = trace(model, (2, 3, 8, 8))
+    assert [(op.name, op.path) for op in result.ops] == [
+        ("convolution", "0"),
+        ("native_batch_norm", "1"),
+        ("mul", "2"),
+        ("relu", "3"),
+    ]
+
+
+@pytest.mark.parametrize("modern", [False, True])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_computed_weights_still_belong_to_their_parameters(modern):
+    normed = nn.utils.parametrizations.weight_norm if modern else nn.utils.weight_norm
+    model = nn.Sequential(normed(nn.Conv2d(3, 4, 3)))
+    plain = trace(nn.Conv2d(3, 4, 3), (1, 3, 8, 8)).ops[-1]
+    conv = trace(model, (1, 3, 8, 8)).ops[-1]
+    assert conv.name == "convolution"
+    assert len(conv.parameters) == 3
+    assert conv.mult_adds == plain.mult_adds
+
+
+def test_options_are_torchs_arguments():
+    model = nn.Sequential(
+        nn.Conv2d(2, 4, (3, 5), stride=2, padding=(1, 0), dilation=2, groups=2),
+        nn.MaxPool2d(2, ceil_mode=True),
+    )
+    conv, pool = trace(model, (1, 2, 33, 33)).ops
+    assert conv.options["kernel_size"] == [3, 5]
+    assert conv.options["groups"] == 2
+    assert conv.windows == (Window(3, 2, 1, 2), Window(5, 2, 0, 2))
+    assert pool.windows == (Window(2, 2, ceil_mode=True),) * 2
+
+
+def test_only_sliding_windows_over_an_image_are_windows():
+    model = nn.Sequential(
+        nn.ConvTranspose2d(2, 2, 2), nn.AdaptiveAvgPool2d(3), nn.ReLU(), nn.Flatten(2), nn.Conv1d(2, 2, 3)
+    )
+    assert [op.windows for op in trace(model, (1, 2, 8, 8)).ops] == [None] * 5
+
+
+# --- windows of a whole network --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", [None, "batch"])
+@pytest.mark.parametrize("config", ["A", "C", "E"])
+def test_inputs_for_a_7x7_map(config, norm):
+    result = trace(vgg(config, norm=norm, device="meta"), (2, 3, 224, 300))
+    for axis in (0, 1):
+        assert input_sizes(7, result.windows(axis)) == range(224, 256)
+        assert input_sizes(12, result.windows(axis)) == range(384, 416)
+
+
+def test_windows_differ_by_axis():
+    model = nn.Sequential(nn.Conv2d(1, 1, (3, 1), stride=(2, 1)), nn.ReLU(), nn.Flatten())
+    result = trace(model, (1, 1, 9, 9))
+    assert result.windows(0) == [Window(3, 2)]
+    assert result.windows(1) == []
+
+
+def test_windows_of_branches_are_refused():
+    result = trace(net("resnet18"), (2, 3, 64, 64))
+    with pytest.raises(ValueError, match="paths through different windows meet in add_ at 'layer1"):
+        result.windows(0)
+    with pytest.raises(ValueError, match="axis must be 0"):
+        result.windows(2)
+
+
+# --- failures --------------------------------------------------------------------------------
+
+
+class Broken(nn.Module):
+    def __init__(self, forward):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3, stride=2)
+        self.linear = nn.Linear(8, 5)
+        self.run = forward
+
+    def forward(self, x):
+        return self.run(self, x)
+
+
+def raises(model, x):
+    raise KeyError("no such key")
+
+
+@pytest.mark.parametrize(
+    ("forward", "path", "operation", "words"),
+    [
+        (lambda m, x: m.linear(m.conv(x).flatten(1)), "linear", "addmm", "128"),
+        (lambda m, x: m.conv(x).view(-1, 7), "", "view", "shape '[-1, 7]' is invalid"),
+        (lambda m, x: m.conv(x) + x, "", "add", "broadcast"),
+        (lambda m, x: torch.cat([m.conv(x), x], 1), "", "cat", "Sizes"),
+        (lambda m, x: m.conv(x[:, :2]), "conv", "convolution", "channel"),
+        (lambda m, x: F.max_pool2d(m.conv(x), 9), "", "max_pool2d_with_indices", "too small"),
+        (raises, "", None, "no such key"),
+    ],
+)
+def test_a_failure_ends_the_trace_and_says_where(forward, path, operation, words):
+    result = trace(Broken(forward), (1, 3, 9, 9))
+    assert (result.failure.path, result.failure.operation) == (path, operation)
+    assert words in result.failure.message
+    assert result.output_shapes == ()
+    if operation not in ("convolution", None):
+        assert result.ops[0].name == "convolution"
+
+
+def test_the_message_names_both_matrices():
+    failure = trace(vgg("D", head="fc-fixed", device="meta"), (1, 3, 400, 400)).failure
+    assert (failure.path, failure.type) == ("classifier.0", "Linear")
+    assert failure.input_shapes == ((4096,), (1, 73728), (25088, 4096))
+
+
+def test_an_error_that_the_model_catches_is_no_failure():
+    def forward(model, x):
+        try:
+            return model.linear(x)
+        except RuntimeError:
+            return model.conv(x)
+
+    result = trace(Broken(forward), (1, 3, 9, 9))
+    assert result.failure is None
+    assert result.output_shapes == ((1, 8, 4, 4),)
+
+
+def test_an_unfinished_model_is_a_failure():
+    class Unfinished(nn.Module):
+        pass
+
+    assert trace(Unfinished(), (1, 3)).failure.error == "NotImplementedError"
+
+
+def test_failures_agree_with_real_forwards():
+    for size in (20, 31, 32, 33, 63, 64):
+        model = vgg("A", width=1 / 16, head="conv")
+        real = None
+        try:
+            model(torch.zeros(1, 3, size, size))
+        except RuntimeError as error:
+            real = error
+        assert (trace(model, (1, 3, size, size)).failure is None) == (real is None), size
+
+
+# --- any module ------------------------------------------------------------------------------
+
+
+def test_lazy_modules_are_built_in_the_copy():
+    model = nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(5))
+    result = trace(model, (1, 3, 8, 8))
+    assert result.output_shapes == ((1, 5),)
+    assert result.parameters["2.weight"].shape == (5, 144)
+    assert isinstance(model[2], nn.LazyLinear)
+    assert model[2].has_uninitialized_params()
+
+
+def test_recurrent_and_attention_modules():
+    lstm = trace(nn.LSTM(8, 6, num_layers=2, batch_first=True), (2, 5, 8))
+    assert lstm.failure is lstm.fallback is None
+    assert lstm.output_shapes == ((2, 5, 6), (2, 2, 6), (2, 2, 6))
+    attention = trace(nn.MultiheadAttention(8, 2), [(5, 2, 8)] * 3)
+    assert attention.output_shapes[0] == (5, 2, 8)
+
+
+def test_integer_inputs():
+    result = trace(nn.Embedding(10, 4), (2, 3), dtypes=[torch.long])
+    assert result.output_shapes == ((2, 3, 4),)
+
+
+def test_half_precision_and_compiled_models():
+    model = torch.compile(vgg("A", width=1 / 16).half())
+    result = trace(model, (1, 3, 64, 64))
+    assert result.failure is None
+    assert result.model_type == "VGG"
+    assert result.input_bytes == 2 * 3 * 64 * 64
+
+
+def test_tensors_made_in_the_forward():
+    class MakesTensors(nn.Module):
+        def forward(self, x):
+            positions = torch.arange(x.shape[-1])
+            return x + positions + torch.zeros(1)
+
+    result = trace(MakesTensors(), (2, 3))
+    assert result.fallback is None
+    assert [op.name for op in result.ops] == ["add", "add"]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
+def test_script_modules():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), torch.jit.trace(nn.ReLU(), torch.zeros(1)))
+    result = trace(model, (1, 3, 8, 8))
+    assert result.output_shapes == ((1, 4, 6, 6),)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_model_on_a_gpu_stays_there():
+    model = vgg("A", width=1 / 16, device="cuda")
+    before = everything(model)
+    allocated = torch.cuda.memory_allocated()
+    assert trace(model, (1, 3, 224, 224)).output_shapes == ((1, 1000),)
+    assert torch.cuda.memory_allocated() == allocated
+    assert_unchanged(before, model)
+
+
+@given(
+    layers=st.lists(
+        st.sampled_from(["conv", "stride", "pool", "ceil", "dilated", "norm", "relu_"]), max_size=6
+    ),
+    size=st.integers(1, 40),
+)
+def test_random_stacks_end_where_real_ones_end(layers, size):
+    build = {
+        "conv": lambda: nn.Conv2d(2, 2, 3, padding=1),
+        "stride": lambda: nn.Conv2d(2, 2, 3, stride=2),
+        "pool": lambda: nn.MaxPool2d(2),
+        "ceil": lambda: nn.AvgPool2d(3, stride=2, ceil_mode=True),
+        "dilated": lambda: nn.Conv2d(2, 2, 3, dilation=2),
+        "norm": lambda: nn.BatchNorm2d(2),
+        "relu_": lambda: nn.ReLU(inplace=True),
+    }
+    model = nn.Sequential(*(build[layer]() for layer in layers)).eval()
+    x = torch.zeros(1, 2, size, size)
+    result = trace(model, tuple(x.shape))
+    try:
+        with torch.no_grad():
+            expected = (tuple(model(x.clone()).shape),)
+    except RuntimeError:
+        expected = ()
+    assert result.output_shapes == expected
+
+
+# --- bad input -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "error", "words"),
+    [
+        ("vgg16", (1, 3, 8, 8), TypeError, "model must be a torch.nn.Module; got str"),
+        (nn.ReLU(), 224, TypeError, "input_size must be a shape such as .* got 224"),
+        (nn.ReLU(), (), TypeError, "input_size must be a shape"),
+        (nn.ReLU(), "1,3", TypeError, "input_size must be a shape"),
+        (nn.ReLU(), (1, 3.0), TypeError, "3.0 is no integer"),
+        (nn.ReLU(), (1, True), TypeError, "True is no integer"),
+        (nn.ReLU(), [(1, 3), 4], TypeError, "input_size must be a shape"),
+        (nn.ReLU(), (1, 0, 8), ValueError, "all sizes at least 1; got \\(1, 0, 8\\)"),
+        (nn.ReLU(), (1, -3, 8), ValueError, "all sizes at least 1"),
+    ],
+)
+def test_bad_input_is_named(model, size, error, words):
+    with pytest.raises(error, match=words):
+        trace(model, size)
+
+
+def test_bad_dtypes_are_named():
+    with pytest.raises(TypeError, match="dtypes must be a list of torch types"):
+        trace(nn.ReLU(), (1, 3), dtypes=["float"])
+    with pytest.raises(ValueError, match="one type for each of 1 inputs"):
+        trace(nn.ReLU(), (1, 3), dtypes=[torch.float, torch.float])

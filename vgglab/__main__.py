@@ -1,0 +1,3 @@
+from vgglab.cli import main
+
+main(prog_name="vgglab")
