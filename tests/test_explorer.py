@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from vgglab.configs import CONFIGS
+from vgglab.configs import CONFIGS, FC_SIDE
 from vgglab.explorer import EXAMPLES, INPUT_SIZES, explorer
-from vgglab.configs import FC_SIDE
 from vgglab.models import vgg
 
 # Each side at which a map of the chain changes, and its neighbours, lies beside a multiple of 32.

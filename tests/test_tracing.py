@@ -220,7 +220,9 @@ def test_shapes_are_those_of_a_real_forward(name, size):
     result = trace(model, size)
     ended = sorted(result.calls, key=lambda call: call.finished)
     assert result.failure is result.fallback is None
-    assert [(call.path, call.output_shapes) for call in ended] == real_shapes(model, torch.zeros(size))
+    assert [(call.path, call.output_shapes) for call in ended] == real_shapes(
+        model, torch.zeros(size)
+    )
 
 
 def really_saved(model, *inputs):
@@ -255,8 +257,8 @@ def test_saved_bytes_are_those_of_a_real_forward(name, training):
     ours = saved(trace(model, size))
     if any(isinstance(module, nn.BatchNorm2d) for module in model.modules()):
         # On the CPU in eval mode BatchNorm keeps no statistics; on meta it says that it does.
-        statistics = 2 * 4 * sum(
-            m.num_features for m in model.modules() if isinstance(m, nn.BatchNorm2d)
+        statistics = (
+            2 * 4 * sum(m.num_features for m in model.modules() if isinstance(m, nn.BatchNorm2d))
         )
         assert expected <= ours <= expected + statistics
     else:
@@ -374,7 +376,11 @@ def test_options_are_torchs_arguments():
 
 def test_only_sliding_windows_over_an_image_are_windows():
     model = nn.Sequential(
-        nn.ConvTranspose2d(2, 2, 2), nn.AdaptiveAvgPool2d(3), nn.ReLU(), nn.Flatten(2), nn.Conv1d(2, 2, 3)
+        nn.ConvTranspose2d(2, 2, 2),
+        nn.AdaptiveAvgPool2d(3),
+        nn.ReLU(),
+        nn.Flatten(2),
+        nn.Conv1d(2, 2, 3),
     )
     assert [op.windows for op in trace(model, (1, 2, 8, 8)).ops] == [None] * 5
 

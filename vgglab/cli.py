@@ -1,7 +1,6 @@
 """The command ``vgglab``."""
 
 import json
-from typing import NoReturn
 
 import click
 
@@ -10,18 +9,18 @@ from vgglab import __version__
 SIZE = "SIDE or HEIGHTxWIDTH"
 
 
-class Size(click.ParamType):
-    """Height and width in pixels: ``400`` or ``400x300``."""
+class BadInput(click.ClickException):
+    """A sentence for the reader, without a traceback."""
 
-    name = SIZE
+    exit_code = 2
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        parts = str(value).lower().split("x")
-        if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-            self.fail(f"size must be {SIZE} in pixels, such as 400 or 400x300; got {value!r}")
-        return int(parts[0]), int(parts[-1])
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return height and width from ``400`` or ``400x300``."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"size must be {SIZE} in pixels; got {text!r}")
+    return int(parts[0]), int(parts[-1])
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,7 +31,9 @@ def main() -> None:
 
 @main.command()
 @click.argument("model")
-@click.option("--size", type=Size(), default="224", show_default=True, help="Size of the image.")
+@click.option(
+    "--size", type=parse_size, default="224", metavar=SIZE, show_default=True, help="Pixels."
+)
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images.")
 @click.option(
     "--channels", type=click.IntRange(min=1), default=3, show_default=True, help="Input channels."
@@ -58,13 +59,7 @@ def summary(model: str, size: tuple[int, int], batch: int, channels: int, style:
     try:
         table = summarise(load_model(model), (batch, channels, *size))
     except (TypeError, ValueError) as error:
-        _fail(str(error))
+        raise BadInput(str(error)) from None
     click.echo(json.dumps(table.to_dict(), indent=2) if style == "json" else table.format(style))
     if table.trace.failure is not None:
         raise SystemExit(1)
-
-
-def _fail(message: str) -> NoReturn:
-    error = click.ClickException(message)
-    error.exit_code = 2
-    raise error

@@ -34,7 +34,7 @@ class Config:
     stages
         The five stages, each a tuple of layers in the paper's own spelling.
     nickname
-        The name by which most people know the network, such as ``"vgg16"``; ``None`` if it has none.
+        The name by which most people know it, such as ``"vgg16"``; ``None`` if it has none.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Models by name: ``torchvision:vgg16``, ``timm:vgg16``, ``vgglab:D``, ``package.module:callable``."""
+"""Models by name: of torchvision, of timm, of this package, or your own."""
 
 import ast
 import os
@@ -7,11 +7,12 @@ import warnings
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from importlib import import_module
+from typing import Any
 
 import torch
 from torch import nn
 
-ACCEPTED = "torchvision:NAME, timm:NAME, vgglab:CONFIG[,norm=...,head=...] or package.module:callable"
+ACCEPTED = "torchvision:NAME, timm:NAME, vgglab:CONFIG[,head=...] or package.module:callable"
 
 
 def load_model(source: str) -> nn.Module:
@@ -76,7 +77,7 @@ def _from_vgglab(name: str) -> nn.Module:
     from vgglab.models import vgg
 
     config, *settings = name.split(",")
-    options = {}
+    options: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:

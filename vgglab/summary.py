@@ -1,6 +1,6 @@
 """What a model consists of and what it costs: one table from one trace."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
@@ -103,7 +103,7 @@ class Summary:
         products = sum(op.mult_adds or 0 for op in self.trace.ops if not op.parameters)
         if products:
             notes.append(
-                f"Products of activations with each other: {products:,} mult-adds, not in the total."
+                f"Not in the total: {products:,} mult-adds of activations with each other."
             )
         unknown = sorted({op.name for op in self.trace.ops if op.mult_adds is None})
         if unknown:
@@ -132,7 +132,7 @@ class Summary:
         ValueError
             If `style` is none of those.
         """
-        formats = {
+        formats: dict[str, Callable[[], str]] = {
             "vgglab": self._table,
             "torchsummary": lambda: torchsummary_table(self.trace),
             "torchinfo": lambda: torchinfo_table(self.trace),

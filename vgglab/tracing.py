@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache, wraps
+from functools import cache, wraps
 from types import MethodType
 from typing import Any, NamedTuple, TypeAlias
 
@@ -342,7 +342,7 @@ class _Recorder(TorchDispatchMode):
     """Runs a model that nobody else uses and writes down operations and module calls."""
 
     def __init__(self, model: nn.Module, inputs: list[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
         self.inputs = inputs
         self.ops: list[_OpenOp] = []
@@ -453,9 +453,7 @@ class _Recorder(TorchDispatchMode):
         if any(seen is error for seen, _ in self.failures):
             return
         call = self._stack[-1]
-        failure = Failure(
-            call.path, call.type, operation, shapes, type(error).__name__, str(error)
-        )
+        failure = Failure(call.path, call.type, operation, shapes, type(error).__name__, str(error))
         self.failures.append((error, failure))
 
     def _save(self, tensor: Tensor) -> Tensor:
@@ -555,7 +553,7 @@ class _Schema(NamedTuple):
     writes: bool
 
 
-@lru_cache(maxsize=None)
+@cache
 def _schema(func: Any) -> _Schema:
     arguments = func._schema.arguments
     return _Schema(
@@ -620,6 +618,7 @@ def _copy(value: Any, change: Callable[[Tensor], Tensor], copies: dict[int, Any]
         return value
     if id(value) in copies:
         return copies[id(value)]
+    new: Any
     if isinstance(value, torch.jit.ScriptModule):
         new = copy.deepcopy(value)
         new._apply(change)
@@ -653,9 +652,17 @@ def _copy(value: Any, change: Callable[[Tensor], Tensor], copies: dict[int, Any]
 def _to_meta(tensor: Tensor) -> Tensor:
     """Return a tensor of the same kind without data."""
     if isinstance(tensor, nn.UninitializedParameter):
-        return nn.UninitializedParameter(tensor.requires_grad, device="meta", dtype=tensor.dtype)
+        return nn.UninitializedParameter(  # type: ignore[call-arg]
+            tensor.requires_grad,  # type: ignore[arg-type]
+            device="meta",
+            dtype=tensor.dtype,
+        )
     if isinstance(tensor, nn.UninitializedBuffer):
-        return nn.UninitializedBuffer(tensor.requires_grad, device="meta", dtype=tensor.dtype)
+        return nn.UninitializedBuffer(  # type: ignore[call-arg]
+            tensor.requires_grad,  # type: ignore[arg-type]
+            device="meta",
+            dtype=tensor.dtype,
+        )
     empty = torch.empty_like(tensor.detach(), device="meta")
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(empty, requires_grad=tensor.requires_grad)

