@@ -32,7 +32,8 @@ and its code cells look like this, tags and figure description being optional::
     ```
 
 Markdown is cut into cells at ``+++``. Tags in use: ``raises-exception`` (the error is content),
-``nbval-ignore-output`` (timings, device names), ``remove-cell``, ``hide-cell``, ``hide-input``.
+``nbval-ignore-output`` (timings, device names: they differ from run to run, so they are shown to
+whoever runs the cell and never stored), ``remove-cell``, ``hide-cell``, ``hide-input``.
 Notes are colon fences (``:::{note}``), which also read well in Jupyter. A trailing ``;`` does not
 silence a cell under nbval: write ``_ = plt.plot(...)`` or end the cell with ``plt.show()``.
 
@@ -70,7 +71,7 @@ SETUP = """\
 import importlib.util
 
 if importlib.util.find_spec("vgglab") is None:
-    %pip install -q "vgglab @ git+https://github.com/vgglab/vgglab\""""
+    %pip install -q "vgglab[chapters] @ git+https://github.com/vgglab/vgglab\""""
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -164,6 +165,9 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
     except CellExecutionError as error:
         raise ChapterError(str(error).strip()) from None
     notebook.metadata.update(nbformat.from_dict(METADATA))  # the kernel wrote its version there
+    for cell in notebook.cells:
+        if "nbval-ignore-output" in cell.metadata.get("tags", []):
+            cell.outputs = []
 
 
 def to_json(notebook: NotebookNode) -> str:

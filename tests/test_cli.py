@@ -77,6 +77,18 @@ def test_every_public_name_can_be_imported():
     assert python("-c", code).strip() == "True"
 
 
+@pytest.mark.parametrize("name", ["summary", "explorer"])
+def test_a_function_is_not_hidden_by_the_module_of_its_name(name):
+    code = f"""
+import vgglab
+from vgglab import {name} as first
+import vgglab.{name}
+from vgglab import {name} as second
+print(first is second is vgglab.{name} and callable(first))
+"""
+    assert python("-c", code).strip() == "True"
+
+
 def test_help_answers_at_once():
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     output = python("-m", "vgglab", "--help")

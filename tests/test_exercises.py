@@ -150,6 +150,12 @@ def test_unfinished_and_broken_builders():
     assert "building it raises TypeError" in check_answer(NETWORK, broken).message
 
 
+def test_feedback_shows_itself_as_text_and_html():
+    feedback = Feedback("00-1", "not yet right", "You have <b>.")
+    assert str(feedback) == "✗ 00-1: not yet right. You have <b>."
+    assert "<strong>✗ 00-1: not yet right.</strong> You have &lt;b&gt;." in feedback._repr_html_()
+
+
 def test_strict_raises_and_the_rest_never_does():
     id = next(iter(EXERCISES))
     with pytest.raises(AssertionError, match=f"{id}: not attempted yet"):

@@ -95,8 +95,8 @@ def vgg(
     Notes
     -----
     Weights are initialised as in torchvision: convolutions by He's normal initialisation with
-    ``mode="fan_out"`` (https://arxiv.org/abs/1502.01852, section 2.2), linear layers, also those
-    written as convolutions, from N(0, 0.01) as in the paper's section 3.1; biases 0.
+    ``mode="fan_out"`` (https://arxiv.org/abs/1502.01852, section 2.2); linear layers, also those
+    written as convolutions, from a normal distribution with standard deviation 0.01; biases 0.
     """
     table_column = get_config(config)
     if norm not in NORMS:

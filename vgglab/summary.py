@@ -98,7 +98,7 @@ class Summary:
             notes.append(f"Stopped in {where}: {failure.error}: {failure.message}")
             if failure.operation is not None:
                 shapes = ", ".join(_shape(shape) for shape in failure.input_shapes)
-                notes.append(f"The operation {failure.operation} had {shapes}.")
+                notes.append(f"The operation {failure.operation} got {shapes}.")
             notes.append("Rows and mult-adds end there; the parameters are those of all layers.")
         products = sum(op.mult_adds or 0 for op in self.trace.ops if not op.parameters)
         if products:

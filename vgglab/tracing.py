@@ -274,7 +274,7 @@ def trace(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not one of those above, or the model cannot be copied.
+        If an argument is not one of those above.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}")
@@ -314,7 +314,7 @@ def trace(
             for name, p in recorder.model.named_parameters()
             if not isinstance(p, nn.UninitializedParameter)
         },
-        modules={path: type(module).__name__ for path, module in model.named_modules()},
+        modules={path: type(module).__name__ for path, module in recorder.model.named_modules()},
         ops=ops,
         calls=tuple(recorder.calls),
         output_shapes=recorder.output_shapes,

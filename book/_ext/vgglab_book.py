@@ -42,9 +42,17 @@ def _mend_role(
         context["body"] = context["body"].replace('"doc-biblioentry"', '"listitem"')
 
 
+def _skip_bare_fields(
+    app: Sphinx, what: str, name: str, item: object, skip: bool, options: object
+) -> bool | None:
+    """Leave out the fields of named tuples: their class says what they are."""
+    return True if str(item.__doc__).startswith("Alias for field number") else None
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     _find_node()
+    app.connect("autodoc-skip-member", _skip_bare_fields)
     app.connect("html-page-context", _mend_role)
     app.connect("build-finished", _empty_fontawesome)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

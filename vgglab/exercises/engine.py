@@ -84,10 +84,19 @@ class Feedback:
         return self.status == RIGHT
 
     def __str__(self) -> str:
-        mark = {RIGHT: "✓", WRONG: "✗"}.get(self.status, "·")
-        return f"{mark} {self.id}: {self.status}" + (f". {self.message}" if self.message else "")
+        return f"{self._title()} {self.message}".strip()
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<p class="vgglab-feedback"><strong>{escape(self._title())}</strong> '
+            f"{escape(self.message)}</p>"
+        )
+
+    def _title(self) -> str:
+        mark = {RIGHT: "✓", WRONG: "✗"}.get(self.status, "·")
+        return f"{mark} {self.id}: {self.status}."
 
 
 @dataclass(frozen=True)
