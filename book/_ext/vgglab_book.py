@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,15 @@ def _empty_fontawesome(app: Sphinx, exception: Exception | None) -> None:
         script.with_suffix(".js.map").unlink(missing_ok=True)
 
 
-def _mend_role(
+def _mend_lists(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
-    """Give bibliography entries the role that ARIA wants inside a list: docutils' is deprecated."""
+    """Mend what ARIA forbids in lists: the role of bibliography entries, viewcode's nested lists."""
     if "body" in context:
         context["body"] = context["body"].replace('"doc-biblioentry"', '"listitem"')
+    if pagename == "_modules/index":
+        nested = re.compile(r"</li>\s*<ul>(.*?)</ul>", re.DOTALL)
+        context["body"] = nested.sub(r"<ul>\1</ul></li>", context["body"])
 
 
 def _skip_bare_fields(
@@ -53,6 +57,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     _find_node()
     app.connect("autodoc-skip-member", _skip_bare_fields)
-    app.connect("html-page-context", _mend_role)
+    app.connect("html-page-context", _mend_lists)
     app.connect("build-finished", _empty_fontawesome)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
