@@ -160,7 +160,7 @@ FULLY_CONNECTED = (("fc6", HIDDEN_FEATURES), ("fc7", HIDDEN_FEATURES), ("fc8", N
 PAPER_PARAMETERS: Mapping[str, int] = MappingProxyType(
     {"A": 133, "A-LRN": 133, "B": 133, "C": 134, "D": 138, "E": 144}
 )
-"""Table 2 of the paper: parameters in millions."""
+"""Parameters in millions, from Table 2 of the paper."""
 
 PAPER_ERRORS: tuple[PaperResult, ...] = (
     PaperResult("A", 256, 256, 29.6, 10.4),
@@ -176,7 +176,7 @@ PAPER_ERRORS: tuple[PaperResult, ...] = (
     PaperResult("E", 384, 384, 26.9, 8.7),
     PaperResult("E", (256, 512), 384, 25.5, 8.0),
 )
-"""Table 3 of the paper: errors at a single test scale."""
+"""Errors at a single test scale, from Table 3 of the paper."""
 
 
 def get_config(name: str) -> Config:

@@ -86,9 +86,11 @@ def vgg(
 
     Raises
     ------
-    ValueError, TypeError
+    ValueError
         If an argument is not one of those above, or if torchvision has no such weights for this
         network.
+    TypeError
+        If `num_classes` or `in_channels` is no integer.
     ConnectionError
         If the weights are not there and cannot be downloaded.
 

@@ -20,8 +20,10 @@ def glue(name: str, value: Any) -> None:
 
     Raises
     ------
-    TypeError, ValueError
-        If `name` is no string or is empty.
+    TypeError
+        If `name` is no string.
+    ValueError
+        If `name` is empty.
     """
     from IPython.display import display
 

@@ -29,7 +29,7 @@ class Window(NamedTuple):
 
     @property
     def extent(self) -> int:
-        """Pixels from the first to the last tap: ``dilation * (kernel_size - 1) + 1``."""
+        """Pixels from the first to the last tap, ``dilation * (kernel_size - 1) + 1``."""
         return self.dilation * (self.kernel_size - 1) + 1
 
     def output_size(self, size: int) -> int:

@@ -230,8 +230,10 @@ def summary(
 
     Raises
     ------
-    TypeError, ValueError
-        If an argument is not one of those above.
+    TypeError
+        If an argument is of another type than those above.
+    ValueError
+        If a size is below 1, or the number of `dtypes` is not that of the inputs.
     """
     return Summary(trace(model, input_size, dtypes=dtypes))
 

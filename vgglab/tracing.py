@@ -53,13 +53,16 @@ class Op:
         Its place in `Trace.ops`.
     name
         torch's own name, such as ``"convolution"``, ``"addmm"``, ``"max_pool2d_with_indices"``.
-    path, call
-        The module in which it ran (``""`` is the model itself), and the index of that call in
-        `Trace.calls`.
+    path
+        The module in which it ran; ``""`` is the model itself.
+    call
+        The index of that module's call in `Trace.calls`.
     sources
         The operations whose outputs it reads, by index; the model's k-th input is ``-1 - k``.
-    input_shapes, output_shapes
-        Shapes of the tensors that it reads (parameters left out) and returns.
+    input_shapes
+        Shapes of the tensors that it reads, parameters left out.
+    output_shapes
+        Shapes of the tensors that it returns.
     parameters
         Names of the parameters that it reads.
     options
@@ -109,13 +112,18 @@ class Call:
 
     Attributes
     ----------
-    index, parent
-        Its place in `Trace.calls`, in order of their beginning, and that of the call around it
-        (``None`` for the model itself).
-    path, type
-        Path and class of the module; the path of the model itself is ``""``.
-    is_leaf, is_sequence
-        Whether the module holds no modules; whether it is a ``Sequential`` or a ``ModuleList``.
+    index
+        Its place in `Trace.calls`, in order of their beginning.
+    parent
+        The index of the call around it; ``None`` for the model itself.
+    path
+        Path of the module; ``""`` is the model itself.
+    type
+        Class of the module.
+    is_leaf
+        Whether the module holds no modules.
+    is_sequence
+        Whether the module is a ``Sequential`` or a ``ModuleList``.
     repeated
         Whether the same module had been called before.
     parameters
@@ -124,8 +132,10 @@ class Call:
         Shapes of the tensors that came.
     first_op
         How many operations had been executed when it began.
-    output_shapes, output_bytes
-        Shapes and bytes of the tensors that it returned; empty if it did not end.
+    output_shapes
+        Shapes of the tensors that it returned; empty if it did not end.
+    output_bytes
+        Bytes of those tensors.
     finished
         How many calls had ended before it did; ``None`` if it did not.
     """
@@ -151,14 +161,18 @@ class Failure:
 
     Attributes
     ----------
-    path, type
-        Path and class of the innermost module in which it stopped.
+    path
+        Path of the innermost module in which it stopped.
+    type
+        Class of that module.
     operation
         torch's name of the operation that refused; ``None`` if the error came from Python code.
     input_shapes
         Shapes of all tensors that came to that operation, parameters included.
-    error, message
-        Class and text of the exception.
+    error
+        Class of the exception.
+    message
+        Its text.
     """
 
     path: str
@@ -179,14 +193,18 @@ class Trace:
         Class of the model.
     input_sizes
         Shapes of the inputs.
-    input_bytes, saved_input_bytes
-        Bytes of the inputs, and those of them that autograd keeps for the backward pass.
+    input_bytes
+        Bytes of the inputs.
+    saved_input_bytes
+        Those of them that autograd keeps for the backward pass; ``None`` without autograd.
     parameters
         All parameters by name, shared ones once.
     modules
         The class of each module, by path; shared ones once.
-    ops, calls
-        Operations and module calls, in order, up to the failure if there was one.
+    ops
+        The operations in order, up to the failure if there was one.
+    calls
+        The calls of modules in order, up to the failure if there was one.
     output_shapes
         Shapes of the tensors that the model returned.
     failure
@@ -273,8 +291,10 @@ def trace(
 
     Raises
     ------
-    TypeError, ValueError
-        If an argument is not one of those above.
+    TypeError
+        If an argument is of another type than those above.
+    ValueError
+        If a size is below 1, or the number of `dtypes` is not that of the inputs.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}")
