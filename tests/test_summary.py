@@ -10,34 +10,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-import torch
 import torchinfo
 import torchsummary
+from networks import asker_network, torchvision_network
 from torch import nn
-from torchvision.models import get_model, get_model_weights
+from torchvision.models import get_model_weights
 
 from vgglab.models import vgg
 from vgglab.summary import summary
 
 GOLDEN = Path(__file__).parent / "golden"
-
-
-def asker_network():
-    """The fully convolutional VGG-16 for 400x400 pixels and 3 classes, features frozen."""
-    with torch.device("meta"):
-        features = get_model("vgg16").features.requires_grad_(False)
-        return nn.Sequential(
-            *features,
-            nn.Conv2d(512, 4096, 12),
-            nn.ReLU(),
-            nn.Dropout(),
-            nn.Conv2d(4096, 4096, 1),
-            nn.ReLU(),
-            nn.Dropout(),
-            nn.Conv2d(4096, 3, 1),
-            nn.AdaptiveAvgPool2d(1),
-            nn.Softmax(1),
-        )
 
 
 class ReviewNetwork(nn.Module):
@@ -56,8 +38,8 @@ class ReviewNetwork(nn.Module):
 
 
 TABLES = {
-    "asker-vgglab": (asker_network, (1, 3, 400, 400), "vgglab"),
-    "asker-torchsummary": (asker_network, (1, 3, 400, 400), "torchsummary"),
+    "asker-vgglab": (lambda: asker_network("meta"), (1, 3, 400, 400), "vgglab"),
+    "asker-torchsummary": (lambda: asker_network("meta"), (1, 3, 400, 400), "torchsummary"),
     "review-torchinfo": (ReviewNetwork, (2, 3, 224, 224), "torchinfo"),
     "stopped-vgglab": (
         lambda: vgg("A", head="fc-fixed", device="meta"),
@@ -109,17 +91,12 @@ def without_conventions(table):
     return table.rpartition("\n")[0]
 
 
-def network(name):
-    options = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
-    return get_model(name, **options).eval()
-
-
 OTHERS = ["vgg16", "vgg19_bn", "alexnet", "resnet18", "squeezenet1_0", "googlenet", "swin_t"]
 
 
 @pytest.mark.parametrize("name", [*OTHERS, "densenet121", "mobilenet_v3_small"])
 def test_torchinfos_table_to_the_digit(name):
-    model = network(name)
+    model = torchvision_network(name).eval()
     theirs = str(torchinfo.summary(model, (2, 3, 96, 96), verbose=0, device="cpu"))
     # Since Python 3.11 torchinfo 1.8.0 prints the name of an enum member for the unit.
     for unit, letter in (("MEGABYTES", "M"), ("GIGABYTES", "G")):
@@ -129,7 +106,7 @@ def test_torchinfos_table_to_the_digit(name):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_torchsummarys_table_to_the_digit(name):
-    model = network(name)
+    model = torchvision_network(name).eval()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         torchsummary.summary(model, (3, 96, 96), device="cpu")
@@ -143,23 +120,17 @@ def test_mult_adds_and_parameters_are_torchvisions_published_ones(config, norm):
     names = {"A": "vgg11", "B": "vgg13", "D": "vgg16", "E": "vgg19"}
     name = names[config] + ("_bn" if norm else "")
     published = get_model_weights(name).IMAGENET1K_V1.meta
-    for model in (vgg(config, norm=norm, device="meta"), meta(name)):
+    for model in (vgg(config, norm=norm, device="meta"), torchvision_network(name, "meta")):
         table = summary(model, (1, 3, 224, 224))
         assert round(table.mult_adds / 1e9, 3) == published["_ops"]
         assert table.total_params == published["num_params"]
-
-
-def meta(name):
-    with torch.device("meta"):
-        return get_model(name)
 
 
 @pytest.mark.parametrize(
     "name", ["vgg16", "resnet50", "densenet121", "googlenet", "vit_b_16", "swin_t"]
 )
 def test_rows_add_up_to_the_totals(name):
-    with torch.device("meta"):
-        model = network(name)
+    model = torchvision_network(name, "meta").eval()
     table = summary(model, (1, 3, 224, 224))
     used = sum(row.params for row in table.rows)
     unused = [note for note in table.notes if "does not use" in note]
@@ -172,7 +143,7 @@ def test_rows_add_up_to_the_totals(name):
 
 
 def test_functional_operations_have_rows():
-    table = summary(meta("resnet18"), (1, 3, 64, 64))
+    table = summary(torchvision_network("resnet18", "meta"), (1, 3, 64, 64))
     kinds = [(row.path, row.type) for row in table.rows]
     assert ("layer1.0", "add_") in kinds
     assert kinds.index(("layer1.0.bn2", "BatchNorm2d")) < kinds.index(("layer1.0", "add_"))
@@ -189,11 +160,10 @@ def test_frozen_shared_and_repeated_layers():
 
 
 def test_notes_say_what_is_left_out():
-    assert summary(meta("vgg11"), (1, 3, 64, 64)).notes == []
-    (attention,) = summary(meta("vit_b_16"), (1, 3, 224, 224)).notes
+    assert summary(torchvision_network("vgg11", "meta"), (1, 3, 64, 64)).notes == []
+    (attention,) = summary(torchvision_network("vit_b_16", "meta"), (1, 3, 224, 224)).notes
     assert attention.startswith("Not in the total: ")
-    with torch.device("meta"):
-        googlenet = network("googlenet")
+    googlenet = torchvision_network("googlenet", "meta").eval()
     (unused,) = summary(googlenet, (1, 3, 224, 224)).notes
     assert unused.startswith("This forward does not use ")
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-import torchvision
 from hypothesis import given
 from hypothesis import strategies as st
+from networks import asker_network, torchvision_network
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._pytree import tree_leaves
@@ -16,32 +16,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from vgglab.models import vgg
 from vgglab.shapes import Window, input_sizes
 from vgglab.tracing import trace
-
-
-def net(name, **options):
-    if name in ("googlenet", "inception_v3"):
-        options["init_weights"] = False
-    return torchvision.models.get_model(name, **options)
-
-
-def asker_network():
-    """The 333 M parameter network of the 400x400 question."""
-    features = net("vgg16").features
-    for parameter in features.parameters():
-        parameter.requires_grad_(False)
-    return nn.Sequential(
-        *features,
-        nn.Conv2d(512, 4096, 12),
-        nn.ReLU(),
-        nn.Dropout(),
-        nn.Conv2d(4096, 4096, 1),
-        nn.ReLU(),
-        nn.Dropout(),
-        nn.Conv2d(4096, 3, 1),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Softmax(1),
-    )
-
 
 # --- the promise: nothing changes -----------------------------------------------------------
 
@@ -94,7 +68,7 @@ def assert_unchanged(before, model):
     ],
 )
 def test_the_model_is_untouched(name, size, fails, training):
-    model = net(name).train(training)
+    model = torchvision_network(name).train(training)
     model.register_forward_hook(lambda module, args, output: None)
     before = everything(model)
     assert (trace(model, size).failure is not None) == fails
@@ -216,7 +190,7 @@ def real_shapes(model, *inputs):
     ],
 )
 def test_shapes_are_those_of_a_real_forward(name, size):
-    model = net(name).eval()
+    model = torchvision_network(name).eval()
     result = trace(model, size)
     ended = sorted(result.calls, key=lambda call: call.finished)
     assert result.failure is result.fallback is None
@@ -250,8 +224,7 @@ def saved(result):
     "name", ["alexnet", "vgg11", "resnet18", "squeezenet1_0", "googlenet", "densenet121"]
 )
 def test_saved_bytes_are_those_of_a_real_forward(name, training):
-    options = {"aux_logits": False} if name == "googlenet" else {}
-    model = net(name, **options).train(training)
+    model = torchvision_network(name).train(training)
     size = (2, 3, 96, 96)
     expected = really_saved(copy.deepcopy(model), torch.zeros(size))
     ours = saved(trace(model, size))
@@ -277,10 +250,9 @@ def test_saved_bytes_of_the_400_pixel_network():
     "name", ["vgg16", "resnet50", "mobilenet_v2", "densenet121", "vit_b_16", "swin_t"]
 )
 def test_mult_adds_are_half_of_torchs_flops(name):
-    with torch.device("meta"):
-        model = net(name).eval()
-        with FlopCounterMode(display=False) as counter:
-            model(torch.empty(1, 3, 224, 224))
+    model = torchvision_network(name, device="meta").eval()
+    with FlopCounterMode(display=False) as counter:
+        model(torch.empty(1, 3, 224, 224, device="meta"))
     ours = sum(op.mult_adds for op in trace(model, (1, 3, 224, 224)).ops)
     assert ours == counter.get_total_flops() // 2
 
@@ -405,7 +377,7 @@ def test_windows_differ_by_axis():
 
 
 def test_windows_of_branches_are_refused():
-    result = trace(net("resnet18"), (2, 3, 64, 64))
+    result = trace(torchvision_network("resnet18"), (2, 3, 64, 64))
     with pytest.raises(ValueError, match="paths through different windows meet in add_ at 'layer1"):
         result.windows(0)
     with pytest.raises(ValueError, match="axis must be 0"):

@@ -164,7 +164,7 @@ class Summary:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        table = tabulate(self._cells(), _HEADERS, tablefmt="html", colalign=_ALIGN)
+        table = self._rows_as("html")
         lines = [*self._totals(), *self.notes]
         paragraphs = "".join(f"<p>{escape(line)}</p>" for line in lines)
         title = escape(self._title())
@@ -175,15 +175,15 @@ class Summary:
         )
 
     def _table(self) -> str:
-        table = tabulate(self._cells(), _HEADERS, tablefmt="simple", colalign=_ALIGN)
+        table = self._rows_as("simple")
         return "\n".join([self._title(), "", table, "", *self._totals(), *self.notes])
 
     def _title(self) -> str:
         sizes = ", ".join(_shape(size) for size in self.trace.input_sizes)
         return f"{self.trace.model_type}, input {sizes}"
 
-    def _cells(self) -> list[list[str]]:
-        return [
+    def _rows_as(self, tablefmt: str) -> str:
+        cells = [
             [
                 row.path or "(model)",
                 row.type,
@@ -194,6 +194,7 @@ class Summary:
             ]
             for row in self.rows
         ]
+        return tabulate(cells, _HEADERS, tablefmt=tablefmt, colalign=_ALIGN, disable_numparse=True)
 
     def _totals(self) -> list[str]:
         weights = sum(parameter.bytes for parameter in self.trace.parameters.values())

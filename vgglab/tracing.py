@@ -447,7 +447,9 @@ class _Recorder(TorchDispatchMode):
 
     def _begin(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> Call:
         own_parameters = []
-        for name, parameter in module.named_parameters(recurse=False):
+        for name, parameter in module._parameters.items():
+            if parameter is None:
+                continue
             if id(parameter) not in self._names:  # a lazy module has just made it
                 self._add_parameter(f"{path}.{name}".lstrip("."), parameter)
             own_parameters.append(self._names[id(parameter)])
@@ -512,10 +514,9 @@ class _Recorder(TorchDispatchMode):
         for output in outputs:
             self._book(output, index)
 
-        activations = [x for x in tensors if self._source(x) is not None]
-        sources = [s for x in tensors if (s := self._source(x)) is not None]
+        sources = {id(x): s for x in tensors if (s := self._source(x)) is not None}
         if name in _SAME_DATA:
-            self._made_by.update({id(output): source for output in outputs for source in sources})
+            self._made_by.update({id(o): source for o in outputs for source in sources.values()})
             return
         parameters = tuple(dict.fromkeys(p for x in tensors for p in self._parameters_in(x)))
         if name in _READ_NO_DATA or not (sources or parameters):
@@ -533,8 +534,8 @@ class _Recorder(TorchDispatchMode):
                 name=name,
                 path=self._stack[-1].path,
                 call=self._stack[-1].index,
-                sources=tuple(sorted(set(sources))),
-                input_shapes=_shapes(activations),
+                sources=tuple(sorted(set(sources.values()))),
+                input_shapes=_shapes([x for x in tensors if id(x) in sources]),
                 output_shapes=_shapes(outputs),
                 parameters=parameters,
                 options=_options(name, schema, args, kwargs),
@@ -569,7 +570,8 @@ _SLIDING_WINDOW = re.compile(r"^(convolution|(max|avg)_pool2d.*)$")
 class _Schema(NamedTuple):
     """What torch declares of an operation."""
 
-    arguments: tuple[tuple[str, Any], ...]  # names and defaults
+    names: tuple[str, ...]
+    options: dict[str, Any]  # the arguments that are no tensors, with their defaults
     writes: bool
 
 
@@ -577,17 +579,16 @@ class _Schema(NamedTuple):
 def _schema(func: Any) -> _Schema:
     arguments = func._schema.arguments
     return _Schema(
-        arguments=tuple((a.name, a.default_value) for a in arguments),
+        names=tuple(a.name for a in arguments),
+        options={a.name: a.default_value for a in arguments if "Tensor" not in str(a.type)},
         writes=any(a.alias_info is not None and a.alias_info.is_write for a in arguments),
     )
 
 
 def _options(name: str, schema: _Schema, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments that are no tensors, by name."""
-    values = dict(schema.arguments)
-    values.update(zip(values, args, strict=False))
-    values.update(kwargs)
-    options = {key: value for key, value in values.items() if not _tensors(value)}
+    given = dict(zip(schema.names, args, strict=False)) | kwargs
+    options = {key: given.get(key, default) for key, default in schema.options.items()}
     if name == "convolution":
         options["kernel_size"] = list(args[1].shape[2:])
     return options
@@ -639,7 +640,11 @@ def _copy(value: Any, change: Callable[[Tensor], Tensor], copies: dict[int, Any]
     if id(value) in copies:
         return copies[id(value)]
     new: Any
-    if isinstance(value, torch.jit.ScriptModule):
+    if isinstance(value, dict):
+        new = value.copy()
+        for key, item in value.items():
+            new[key] = _copy(item, change, copies)
+    elif isinstance(value, torch.jit.ScriptModule):
         new = copy.deepcopy(value)
         new._apply(change)
     elif isinstance(value, nn.Module):
@@ -650,10 +655,6 @@ def _copy(value: Any, change: Callable[[Tensor], Tensor], copies: dict[int, Any]
         )
     elif isinstance(value, Tensor):
         new = change(value)
-    elif isinstance(value, dict):
-        new = value.copy()
-        for key, item in value.items():
-            new[key] = _copy(item, change, copies)
     elif isinstance(value, list):
         new = value.copy()
         new[:] = [_copy(item, change, copies) for item in value]

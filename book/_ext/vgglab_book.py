@@ -38,7 +38,7 @@ def _empty_fontawesome(app: Sphinx, exception: Exception | None) -> None:
 def _mend_lists(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
-    """Mend what ARIA forbids in lists: the role of bibliography entries, viewcode's nested lists."""
+    """Mend lists that ARIA forbids: entries of the bibliography, nested ones of viewcode."""
     if "body" in context:
         context["body"] = context["body"].replace('"doc-biblioentry"', '"listitem"')
     if pagename == "_modules/index":
