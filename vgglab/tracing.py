@@ -13,7 +13,7 @@ import copy
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache, wraps
 from types import MethodType
@@ -302,20 +302,24 @@ def trace(
     sizes = _check_input_size(input_size)
     input_dtypes = _check_dtypes(dtypes, len(sizes), model)
 
-    inputs = [
-        torch.empty(size, dtype=dtype, device="meta")
-        for size, dtype in zip(sizes, input_dtypes, strict=True)
-    ]
+    def inputs(device: torch.device | str) -> list[Tensor]:
+        pairs = zip(sizes, input_dtypes, strict=True)
+        return [torch.zeros(size, dtype=dtype, device=device) for size, dtype in pairs]
+
     fallback = None
     with _random_state_kept():
-        recorder = _Recorder(_copy(model, _to_meta, {}), inputs)
-        with torch.enable_grad(), torch.device("meta"):
-            error = recorder.run()
-        if error is not None and _needs_values(error):
+        # Tensors that the forward makes may have to be on the meta device too. That slows every
+        # call of torch down, so it comes second.
+        for default_device in (nullcontext(), torch.device("meta")):
+            recorder = _Recorder(_copy(model, _to_meta, {}), inputs("meta"))
+            with torch.enable_grad(), default_device:
+                error = recorder.run()
+            if error is None or not _needs_values(error):
+                break
+        else:
             fallback = str(error).partition("\n")[0]
             device = next((p.device for p in model.parameters()), "cpu")
-            real_inputs = [torch.zeros_like(x, device=device) for x in inputs]
-            recorder = _Recorder(_copy(model, _cloned, {}).eval(), real_inputs)
+            recorder = _Recorder(_copy(model, _cloned, {}).eval(), inputs(device))
             with torch.no_grad():
                 error = recorder.run()
 
@@ -327,7 +331,7 @@ def trace(
     return Trace(
         model_type=type(model).__name__,
         input_sizes=sizes,
-        input_bytes=sum(x.nbytes for x in inputs),
+        input_bytes=sum(x.nbytes for x in inputs("meta")),
         saved_input_bytes=None if saved is None else saved.get(-1, 0),
         parameters={
             name: Parameter(name, tuple(p.shape), p.numel(), p.nbytes, p.requires_grad)
@@ -495,7 +499,7 @@ class _Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        tensors = _tensors((args, kwargs))
+        tensors = _tensors(args) + _tensors(kwargs)
         try:
             result = func(*args, **kwargs)
         except Exception as error:
@@ -626,7 +630,7 @@ def _last_two(value: int | Sequence[int]) -> tuple[int, int]:
     return value[-2 % len(value)], value[-1]
 
 
-_ATOMS = (bool, int, float, str, type(None))
+_ATOMS = {bool, int, float, str, type(None)}
 
 
 def _copy(value: Any, change: Callable[[Tensor], Tensor], copies: dict[int, Any]) -> Any:
@@ -635,14 +639,14 @@ def _copy(value: Any, change: Callable[[Tensor], Tensor], copies: dict[int, Any]
     Unlike ``copy.deepcopy`` this copies neither data of tensors nor what modules merely refer to,
     such as a trainer or a data set.
     """
-    if isinstance(value, _ATOMS):
+    if type(value) in _ATOMS:
         return value
     if id(value) in copies:
         return copies[id(value)]
     new: Any
     if isinstance(value, dict):
         new = value.copy()
-        for key, item in value.items():
+        for key, item in value.items() if value else ():  # most are empty tables of hooks
             new[key] = _copy(item, change, copies)
     elif isinstance(value, torch.jit.ScriptModule):
         new = copy.deepcopy(value)
