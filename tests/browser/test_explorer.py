@@ -15,7 +15,7 @@ from vgglab.configs import CONFIGS, Conv
 from vgglab.explorer import EXAMPLES, INPUT_SIZES, POOLS, START, explorer
 from vgglab.shapes import feature_map_sizes, input_sizes
 
-from .conftest import MODES
+from .conftest import MODES, Visit
 
 pytestmark = pytest.mark.browser
 
@@ -143,10 +143,8 @@ def focused(page: Page) -> str:
     )
 
 
-def test_every_size_by_arrow_keys(open_figures: Open) -> None:
-    page = open_figures("D")
-    assert read(page) == expected("D", START)
-    press(page, "Tab", 3)
+def walk_over_all_sizes(page: Page) -> None:
+    """Press the keys of the slider, which has the focus, and compare each step with `vgglab`."""
     assert focused(page) == "slider"
     press(page, "Home")
     assert read(page) == expected("D", INPUT_SIZES[0])
@@ -156,6 +154,21 @@ def test_every_size_by_arrow_keys(open_figures: Open) -> None:
     assert [record["slider"] for record in records] == [str(size) for size in INPUT_SIZES[1:]]
     for size, record in zip(INPUT_SIZES[1:], records, strict=True):
         assert record == expected("D", size)
+
+
+def test_every_size_by_arrow_keys(open_figures: Open) -> None:
+    page = open_figures("D")
+    assert read(page) == expected("D", START)
+    press(page, "Tab", 3)
+    walk_over_all_sizes(page)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_size_in_the_built_book(visit: Visit, mode: str) -> None:
+    page = visit("notebooks/04_shape_mismatch.html", mode)
+    assert read(page) == expected("D", START)
+    page.locator("vgglab-explorer #slider").focus()
+    walk_over_all_sizes(page)
 
 
 def test_every_config_by_keyboard(open_figures: Open) -> None:
