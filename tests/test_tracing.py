@@ -238,6 +238,15 @@ def test_saved_bytes_are_those_of_a_real_forward(name, training):
         assert ours == expected
 
 
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_the_callers_mode_of_autograd_changes_nothing(context):
+    model = vgg("A", width=1 / 16)
+    with context():
+        inside = trace(model, (1, 3, 64, 64))
+    assert inside == trace(model, (1, 3, 64, 64))
+    assert saved(inside) > 0
+
+
 def test_saved_bytes_of_the_400_pixel_network():
     model = asker_network()
     assert saved(trace(model, (1, 3, 400, 400))) == really_saved(model, torch.zeros(1, 3, 400, 400))

@@ -1,0 +1,153 @@
+"""The one walk over a model: run it without computing anything, and write down what happens.
+
+`trace` runs a copy of the model whose tensors live on torch's meta device: they have a shape, a
+type and a place in the autograd graph, but no data. Every operation that torch executes passes by
+a ``TorchDispatchMode``, so functional code is seen as well as modules. What autograd would keep
+for the backward pass is seen by ``saved_tensors_hooks``.
+
+A model that needs the values of its tensors (an ``if`` on an activation, say) cannot run like
+this. A copy of it is then run for real, in eval mode and without autograd, and the trace says so.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vgglab.tracing.recorder import Recorder
+from vgglab.tracing.records import Call, Failure, Op, Parameter, Shape, Trace
+from vgglab.tracing.twin import meta_twin, real_twin
+
+__all__ = ["Call", "Failure", "InputSize", "Op", "Parameter", "Shape", "Trace", "trace"]
+
+InputSize: TypeAlias = Sequence[int] | Sequence[Sequence[int]]
+
+
+def trace(
+    model: nn.Module, input_size: InputSize, *, dtypes: Sequence[torch.dtype] | None = None
+) -> Trace:
+    """Run `model` once without computing anything and return what happened.
+
+    The model, its hooks and the state of all random generators are as before when this returns,
+    also when the forward fails: only a copy without data is run.
+
+    Parameters
+    ----------
+    model
+        Any module; on any device, in train or eval mode, which is respected.
+    input_size
+        Shape of the input, such as ``(1, 3, 224, 224)``, or a list of shapes for several inputs.
+    dtypes
+        Types of the inputs; by default that of the model's first floating-point parameter.
+
+    Returns
+    -------
+    Trace
+        Up to the operation that failed, if one did: a forward that fails is no error here.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type than those above.
+    ValueError
+        If a size is below 1, or the number of `dtypes` is not that of the inputs.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}")
+    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    sizes = _check_input_size(input_size)
+    input_dtypes = _check_dtypes(dtypes, len(sizes), model)
+
+    def inputs(device: torch.device | str) -> list[Tensor]:
+        pairs = zip(sizes, input_dtypes, strict=True)
+        return [torch.zeros(size, dtype=dtype, device=device) for size, dtype in pairs]
+
+    fallback = None
+    with _random_state_kept(), torch.inference_mode(False):
+        # Tensors that the forward makes may have to be on the meta device too. That slows every
+        # call of torch down, so it comes second.
+        for default_device in (nullcontext(), torch.device("meta")):
+            recorder = Recorder(meta_twin(model), inputs("meta"))
+            with torch.enable_grad(), default_device:
+                error = recorder.run()
+            if error is None or not _needs_values(error):
+                break
+        else:
+            fallback = str(error).partition("\n")[0]
+            device = next((p.device for p in model.parameters()), "cpu")
+            recorder = Recorder(real_twin(model).eval(), inputs(device))
+            with torch.no_grad():
+                error = recorder.run()
+
+    saved = recorder.saved_bytes() if fallback is None else None
+    ops = tuple(
+        Op(index, **vars(op), saved_bytes=None if saved is None else saved.get(index, 0))
+        for index, op in enumerate(recorder.ops)
+    )
+    return Trace(
+        model_type=type(model).__name__,
+        input_sizes=sizes,
+        input_bytes=sum(x.nbytes for x in inputs("meta")),
+        saved_input_bytes=None if saved is None else saved.get(-1, 0),
+        parameters={
+            name: Parameter(name, tuple(p.shape), p.numel(), p.nbytes, p.requires_grad)
+            for name, p in recorder.model.named_parameters()
+            if not isinstance(p, nn.UninitializedParameter)
+        },
+        modules={path: type(module).__name__ for path, module in recorder.model.named_modules()},
+        ops=ops,
+        calls=tuple(recorder.calls),
+        output_shapes=recorder.output_shapes,
+        failure=next((f for seen, f in recorder.failures if seen is error), None),
+        fallback=fallback,
+    )
+
+
+def _needs_values(error: Exception) -> bool:
+    """Tell whether a forward failed only because meta tensors hold no data."""
+    return isinstance(error, NotImplementedError) or "meta" in str(error).lower()
+
+
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """Give every random generator its state back."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    try:
+        with torch.random.fork_rng(devices):
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+
+
+def _check_input_size(input_size: Any) -> tuple[Shape, ...]:
+    accepted = "input_size must be a shape such as (1, 3, 224, 224), or a list of shapes"
+    if not isinstance(input_size, Sequence) or isinstance(input_size, str) or not input_size:
+        raise TypeError(f"{accepted}; got {input_size!r}")
+    nested = [isinstance(item, Sequence) and not isinstance(item, str) for item in input_size]
+    if any(nested) and not all(nested):
+        raise TypeError(f"{accepted}; got {input_size!r}")
+    shapes: list[Any] = list(input_size) if nested[0] else [input_size]
+    for shape in shapes:
+        for size in shape:
+            if not isinstance(size, int) or isinstance(size, bool):
+                raise TypeError(f"{accepted}; got {input_size!r}, where {size!r} is no integer")
+            if size < 1:
+                raise ValueError(f"{accepted}, all sizes at least 1; got {input_size!r}")
+    return tuple(tuple(shape) for shape in shapes)
+
+
+def _check_dtypes(dtypes: Any, number: int, model: nn.Module) -> Sequence[torch.dtype]:
+    if dtypes is None:
+        floating = (p.dtype for p in model.parameters() if p.dtype.is_floating_point)
+        return [next(floating, torch.get_default_dtype())] * number
+    if not isinstance(dtypes, Sequence) or not all(isinstance(d, torch.dtype) for d in dtypes):
+        raise TypeError(f"dtypes must be a list of torch types, one an input; got {dtypes!r}")
+    if len(dtypes) != number:
+        raise ValueError(f"dtypes must have one type for each of {number} inputs; got {dtypes!r}")
+    return dtypes

@@ -1,0 +1,291 @@
+"""Watches a forward: every operation that torch executes, and every call of a module."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, wraps
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from vgglab.tracing.records import Call, Failure, Shape
+
+
+@dataclass
+class OpenOp:
+    """An operation while the model still runs: all of `Op` but what is known only at the end."""
+
+    name: str
+    path: str
+    call: int
+    sources: tuple[int, ...]
+    input_shapes: tuple[Shape, ...]
+    output_shapes: tuple[Shape, ...]
+    parameters: tuple[str, ...]
+    options: Mapping[str, Any]
+    mult_adds: int | None
+
+
+class Recorder(TorchDispatchMode):
+    """Runs a model that nobody else uses and writes down operations and module calls."""
+
+    def __init__(self, model: nn.Module, inputs: list[Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.model = model
+        self.inputs = inputs
+        self.ops: list[OpenOp] = []
+        self.calls: list[Call] = []
+        self.output_shapes: tuple[Shape, ...] = ()
+        self.failures: list[tuple[BaseException, Failure]] = []
+
+        self._stack: list[Call] = []
+        self._modules_called: set[int] = set()
+        self._calls_finished = 0
+        self._keep_alive: list[Tensor] = []  # so that no id or storage is used again
+
+        # The model's own memory, by storage, and the names of the parameters in it.
+        self._state: dict[int, tuple[str, ...]] = {}
+        self._names: dict[int, str] = {}
+        for name, parameter in model.named_parameters():
+            self._add_parameter(name, parameter)
+        for buffer in model.buffers():
+            if not isinstance(buffer, nn.UninitializedBuffer):
+                self._state.setdefault(_storage(buffer), ())
+
+        # Who made a tensor, who last wrote into a storage, which parameters a tensor is made of.
+        self._made_by = {id(x): -1 - k for k, x in enumerate(inputs)}
+        self._written_by: dict[int, int] = {}
+        self._derived_from: dict[int, tuple[str, ...]] = {}
+        # The operation to which a storage is booked (-1: it came from outside), and its bytes.
+        self._booked: dict[int, tuple[int, int]] = {}
+        self._saved: set[int] = set()
+
+    def run(self) -> Exception | None:
+        """Run the forward; return the exception that ended it, if one did."""
+        for path, module in self.model.named_modules():
+            if path and not isinstance(module, torch.jit.ScriptModule):
+                module.forward = self._watched(path, module)
+        try:
+            with self, saved_tensors_hooks(self._save, lambda tensor: tensor):
+                run = self._watched("", self.model, self.model.__call__)
+                self.output_shapes = _shapes(run(*self.inputs))
+        except Exception as error:
+            return error
+        return None
+
+    def saved_bytes(self) -> dict[int, int]:
+        """Return the bytes that autograd keeps, by the operation that made them; -1: inputs."""
+        saved: dict[int, int] = {}
+        for storage in self._saved:
+            owner, size = self._booked[storage]
+            owner = min(owner, len(self.ops) - 1)
+            saved[owner] = saved.get(owner, 0) + size
+        return saved
+
+    def _add_parameter(self, name: str, parameter: nn.Parameter) -> None:
+        if not isinstance(parameter, nn.UninitializedParameter):
+            storage = _storage(parameter)
+            self._state[storage] = (*self._state.get(storage, ()), name)
+            self._names[id(parameter)] = name
+
+    def _watched(
+        self, path: str, module: nn.Module, forward: Callable[..., Any] | None = None
+    ) -> Callable[..., Any]:
+        """Return the module's forward, with its calls written down."""
+        forward = forward or module.forward
+
+        @wraps(forward)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            call = self._begin(path, module, args, kwargs)
+            try:
+                output = forward(*args, **kwargs)
+            except Exception as error:
+                self._note(error, None, ())
+                raise
+            finally:
+                self._stack.pop()
+            tensors = _tensors(output)
+            call.output_shapes = _shapes(tensors)
+            call.output_bytes = tuple(tensor.nbytes for tensor in tensors)
+            call.finished = self._calls_finished
+            self._calls_finished += 1
+            return output
+
+        return run
+
+    def _begin(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> Call:
+        own_parameters = []
+        for name, parameter in module._parameters.items():
+            if parameter is None:
+                continue
+            if id(parameter) not in self._names:  # a lazy module has just made it
+                self._add_parameter(f"{path}.{name}".lstrip("."), parameter)
+            own_parameters.append(self._names[id(parameter)])
+        call = Call(
+            index=len(self.calls),
+            parent=self._stack[-1].index if self._stack else None,
+            path=path,
+            type=type(module).__name__,
+            is_leaf=next(module.children(), None) is None,
+            is_sequence=isinstance(module, nn.Sequential | nn.ModuleList),
+            repeated=id(module) in self._modules_called,
+            parameters=tuple(own_parameters),
+            input_shapes=_shapes((args, kwargs)),
+            first_op=len(self.ops),
+        )
+        self._modules_called.add(id(module))
+        self.calls.append(call)
+        self._stack.append(call)
+        return call
+
+    def _note(self, error: Exception, operation: str | None, shapes: tuple[Shape, ...]) -> None:
+        """Note where an exception was first seen; the model may still catch it."""
+        if any(seen is error for seen, _ in self.failures):
+            return
+        call = self._stack[-1]
+        failure = Failure(call.path, call.type, operation, shapes, type(error).__name__, str(error))
+        self.failures.append((error, failure))
+
+    def _save(self, tensor: Tensor) -> Tensor:
+        storage = _storage(tensor)
+        if storage not in self._state:
+            self._book(tensor, -1)
+            self._saved.add(storage)
+        return tensor
+
+    def _book(self, tensor: Tensor, owner: int) -> None:
+        storage = _storage(tensor)
+        if storage not in self._booked:
+            self._booked[storage] = (owner, tensor.untyped_storage().nbytes())
+            self._keep_alive.append(tensor)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        tensors = _tensors(args) + _tensors(kwargs)
+        try:
+            result = func(*args, **kwargs)
+        except Exception as error:
+            self._note(error, func.overloadpacket.__name__, _shapes(tensors))
+            raise
+        self._record(func, args, kwargs, tensors, result)
+        return result
+
+    def _record(
+        self, func: Any, args: Any, kwargs: dict[str, Any], tensors: list[Tensor], result: Any
+    ) -> None:
+        name = func.overloadpacket.__name__
+        outputs = _tensors(result)
+        index = len(self.ops)
+        self._keep_alive += outputs
+        for output in outputs:
+            self._book(output, index)
+
+        sources = {id(x): s for x in tensors if (s := self._source(x)) is not None}
+        if name in _SAME_DATA:
+            self._made_by.update({id(o): source for o in outputs for source in sources.values()})
+            return
+        parameters = tuple(dict.fromkeys(p for x in tensors for p in self._parameters_in(x)))
+        if name in _READ_NO_DATA or not (sources or parameters):
+            return  # a fresh tensor, a random mask, a counter
+        if not sources and any(_storage(x) in self._state for x in outputs):
+            return  # a view of a parameter, an update of a buffer
+        if not sources:
+            self._derived_from.update({id(output): parameters for output in outputs})
+        schema = _schema(func)
+        if schema.writes:
+            self._written_by[_storage(tensors[0])] = index
+        self._made_by.update({id(output): index for output in outputs})
+        self.ops.append(
+            OpenOp(
+                name=name,
+                path=self._stack[-1].path,
+                call=self._stack[-1].index,
+                sources=tuple(sorted(set(sources.values()))),
+                input_shapes=_shapes([x for x in tensors if id(x) in sources]),
+                output_shapes=_shapes(outputs),
+                parameters=parameters,
+                options=_options(name, schema, args, kwargs),
+                mult_adds=_mult_adds(func, name, args, kwargs, result),
+            )
+        )
+
+    def _source(self, tensor: Tensor) -> int | None:
+        """Return the operation (or input) that a tensor's data comes from; ``None``: neither."""
+        made_by = self._made_by.get(id(tensor))
+        written_by = self._written_by.get(_storage(tensor))
+        if made_by is None or written_by is None:
+            return written_by if made_by is None else made_by
+        return max(made_by, written_by)
+
+    def _parameters_in(self, tensor: Tensor) -> tuple[str, ...]:
+        """Return the parameters that a tensor is, shows a part of, or was computed from alone."""
+        return self._state.get(_storage(tensor)) or self._derived_from.get(id(tensor), ())
+
+
+# Operations that hand on the data of their input, and operations that look only at its shape.
+_SAME_DATA = {"detach", "alias", "lift_fresh"}
+_READ_NO_DATA = {
+    *("empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like"),
+    *("new_empty", "new_zeros", "new_ones", "new_full", "new_empty_strided"),
+}
+# Names of operations that multiply matrices; the last is the one behind nn.Bilinear.
+_PRODUCT = re.compile(r"conv|mm|matmul|attention|lstm|gru|rnn|_trilinear")
+
+
+class _Schema(NamedTuple):
+    """What torch declares of an operation."""
+
+    names: tuple[str, ...]
+    options: dict[str, Any]  # the arguments that are no tensors, with their defaults
+    writes: bool
+
+
+@cache
+def _schema(func: Any) -> _Schema:
+    arguments = func._schema.arguments
+    return _Schema(
+        names=tuple(a.name for a in arguments),
+        options={a.name: a.default_value for a in arguments if "Tensor" not in str(a.type)},
+        writes=any(a.alias_info is not None and a.alias_info.is_write for a in arguments),
+    )
+
+
+def _options(name: str, schema: _Schema, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments that are no tensors, by name."""
+    given = dict(zip(schema.names, args, strict=False)) | kwargs
+    options = {key: given.get(key, default) for key, default in schema.options.items()}
+    if name == "convolution":
+        options["kernel_size"] = list(args[1].shape[2:])
+    return options
+
+
+def _mult_adds(func: Any, name: str, args: Any, kwargs: dict[str, Any], result: Any) -> int | None:
+    formula = flop_registry.get(func.overloadpacket)
+    if formula is not None:
+        return int(formula(*args, **kwargs, out_val=result)) // 2  # two FLOPs each
+    return None if _PRODUCT.search(name) else 0
+
+
+def _storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """Return all tensors in nested lists, tuples and dicts."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return []
+    return [tensor for item in value for tensor in _tensors(item)]
+
+
+def _shapes(value: Any) -> tuple[Shape, ...]:
+    return tuple(tuple(tensor.shape) for tensor in _tensors(value))

@@ -1,0 +1,253 @@
+"""What a trace consists of."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from vgglab.shapes import Window
+
+Shape: TypeAlias = tuple[int, ...]
+
+_SLIDING_WINDOW = re.compile(r"^(convolution|(max|avg)_pool2d.*)$")
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of the model: what is needed of it without its data."""
+
+    name: str
+    shape: Shape
+    count: int
+    bytes: int
+    trainable: bool
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation that torch executed.
+
+    Attributes
+    ----------
+    index
+        Its place in `Trace.ops`.
+    name
+        torch's own name, such as ``"convolution"``, ``"addmm"``, ``"max_pool2d_with_indices"``.
+    path
+        The module in which it ran; ``""`` is the model itself.
+    call
+        The index of that module's call in `Trace.calls`.
+    sources
+        The operations whose outputs it reads, by index; the model's k-th input is ``-1 - k``.
+    input_shapes
+        Shapes of the tensors that it reads, parameters left out.
+    output_shapes
+        Shapes of the tensors that it returns.
+    parameters
+        Names of the parameters that it reads.
+    options
+        Its other arguments by torch's names, such as ``stride`` and ``padding``.
+    mult_adds
+        Multiplications with an addition, for the whole batch; ``None`` if there is no formula.
+    saved_bytes
+        Bytes of its output that autograd keeps for the backward pass, each piece of memory counted
+        once; ``None`` if the trace ran without autograd.
+    """
+
+    index: int
+    name: str
+    path: str
+    call: int
+    sources: tuple[int, ...]
+    input_shapes: tuple[Shape, ...]
+    output_shapes: tuple[Shape, ...]
+    parameters: tuple[str, ...]
+    options: Mapping[str, Any]
+    mult_adds: int | None
+    saved_bytes: int | None
+
+    @property
+    def windows(self) -> tuple[Window, Window] | None:
+        """The windows along height and width of a convolution or pooling; else ``None``."""
+        options = self.options
+        if not _SLIDING_WINDOW.match(self.name) or options.get("transposed"):
+            return None
+        if len(self.output_shapes[0]) < 3 or len(options["kernel_size"]) < 2:
+            return None
+        kernel_size = _last_two(options["kernel_size"])
+        stride = _last_two(options["stride"]) if options["stride"] else kernel_size
+        padding = _last_two(options["padding"])
+        dilation = _last_two(options.get("dilation", 1))
+        ceil_mode = options.get("ceil_mode", False)
+        height, width = (
+            Window(*axis, ceil_mode)
+            for axis in zip(kernel_size, stride, padding, dilation, strict=True)
+        )
+        return height, width
+
+
+@dataclass
+class Call:
+    """One call of a module.
+
+    Attributes
+    ----------
+    index
+        Its place in `Trace.calls`, in order of their beginning.
+    parent
+        The index of the call around it; ``None`` for the model itself.
+    path
+        Path of the module; ``""`` is the model itself.
+    type
+        Class of the module.
+    is_leaf
+        Whether the module holds no modules.
+    is_sequence
+        Whether the module is a ``Sequential`` or a ``ModuleList``.
+    repeated
+        Whether the same module had been called before.
+    parameters
+        Names of the parameters that the module itself holds, those of its children left out.
+    input_shapes
+        Shapes of the tensors that came.
+    first_op
+        How many operations had been executed when it began.
+    output_shapes
+        Shapes of the tensors that it returned; empty if it did not end.
+    output_bytes
+        Bytes of those tensors.
+    finished
+        How many calls had ended before it did; ``None`` if it did not.
+    """
+
+    index: int
+    parent: int | None
+    path: str
+    type: str
+    is_leaf: bool
+    is_sequence: bool
+    repeated: bool
+    parameters: tuple[str, ...]
+    input_shapes: tuple[Shape, ...]
+    first_op: int
+    output_shapes: tuple[Shape, ...] = ()
+    output_bytes: tuple[int, ...] = ()
+    finished: int | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Where and why the forward stopped.
+
+    Attributes
+    ----------
+    path
+        Path of the innermost module in which it stopped.
+    type
+        Class of that module.
+    operation
+        torch's name of the operation that refused; ``None`` if the error came from Python code.
+    input_shapes
+        Shapes of all tensors that came to that operation, parameters included.
+    error
+        Class of the exception.
+    message
+        Its text.
+    """
+
+    path: str
+    type: str
+    operation: str | None
+    input_shapes: tuple[Shape, ...]
+    error: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What happened when a model was run.
+
+    Attributes
+    ----------
+    model_type
+        Class of the model.
+    input_sizes
+        Shapes of the inputs.
+    input_bytes
+        Bytes of the inputs.
+    saved_input_bytes
+        Those of them that autograd keeps for the backward pass; ``None`` without autograd.
+    parameters
+        All parameters by name, shared ones once.
+    modules
+        The class of each module, by path; shared ones once.
+    ops
+        The operations in order, up to the failure if there was one.
+    calls
+        The calls of modules in order, up to the failure if there was one.
+    output_shapes
+        Shapes of the tensors that the model returned.
+    failure
+        ``None`` if the forward ended.
+    fallback
+        ``None`` if the model ran on the meta device, else why it had to run for real.
+    """
+
+    model_type: str
+    input_sizes: tuple[Shape, ...]
+    input_bytes: int
+    saved_input_bytes: int | None
+    parameters: Mapping[str, Parameter]
+    modules: Mapping[str, str]
+    ops: tuple[Op, ...]
+    calls: tuple[Call, ...]
+    output_shapes: tuple[Shape, ...]
+    failure: Failure | None = None
+    fallback: str | None = None
+
+    def windows(self, axis: int) -> list[Window]:
+        """Return the windows between the first input and the last feature map, along one axis.
+
+        Give them to `vgglab.input_sizes`. The feature map ends where its height and width are
+        pooled to a fixed size or flattened.
+
+        Parameters
+        ----------
+        axis
+            0 for the height, 1 for the width.
+
+        Raises
+        ------
+        ValueError
+            If `axis` is neither, or if paths through different windows meet (as in a ResNet).
+        """
+        if axis not in (0, 1):
+            raise ValueError(f"axis must be 0 (height) or 1 (width); got {axis!r}")
+        chains: dict[int, tuple[Window, ...]] = {-1: ()}
+        last: tuple[Window, ...] = ()
+        for op in self.ops:
+            incoming = {chains[source] for source in op.sources if source in chains}
+            if not incoming:
+                continue
+            if len(incoming) > 1:
+                raise ValueError(
+                    f"paths through different windows meet in {op.name} at {op.path!r}: "
+                    "there is no single chain of windows"
+                )
+            (chain,) = incoming
+            if op.windows is not None:
+                window = op.windows[axis]
+                # A 1x1 window at every pixel changes no size.
+                last = chain if window == Window(kernel_size=1) else (*chain, window)
+            elif op.input_shapes[0][-2:] == op.output_shapes[0][-2:]:
+                last = chain
+            else:
+                continue
+            chains[op.index] = last
+        return list(last)
+
+
+def _last_two(value: int | Sequence[int]) -> tuple[int, int]:
+    if isinstance(value, int):
+        return value, value
+    return value[-2 % len(value)], value[-1]
