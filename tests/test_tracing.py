@@ -419,6 +419,7 @@ def raises(model, x):
         (lambda m, x: m.conv(x) + x, "", "add", "broadcast"),
         (lambda m, x: torch.cat([m.conv(x), x], 1), "", "cat", "Sizes"),
         (lambda m, x: m.conv(x[:, :2]), "conv", "convolution", "channel"),
+        (lambda m, x: m.conv(x[:, :, :2]), "conv", "convolution", "Kernel size can't be greater"),
         (lambda m, x: F.max_pool2d(m.conv(x), 9), "", "max_pool2d_with_indices", "too small"),
         (raises, "", None, "no such key"),
     ],
@@ -493,6 +494,7 @@ def test_integer_inputs():
     assert result.output_shapes == ((2, 3, 4),)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_half_precision_and_compiled_models():
     model = torch.compile(vgg("A", width=1 / 16).half())
     result = trace(model, (1, 3, 64, 64))
@@ -512,7 +514,7 @@ def test_tensors_made_in_the_forward():
     assert [op.name for op in result.ops] == ["add", "add"]
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_script_modules():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), torch.jit.trace(nn.ReLU(), torch.zeros(1)))
     result = trace(model, (1, 3, 8, 8))
