@@ -22,7 +22,7 @@ class Head(NamedTuple):
 
     avgpool: nn.Module
     flatten: nn.Module
-    classifier: nn.Module
+    classifier: nn.Sequential
 
 
 def _fully_connected(

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from math import isqrt, lcm
-from typing import Any
 
+from torch import nn
+
+from vgglab.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES
 from vgglab.exercises.engine import Exercise, Mistake, Option, Quiz, calls, network, value
+from vgglab.models import VGG, vgg
 from vgglab.shapes import Window, feature_map_sizes, input_sizes
 
-CHANNELS = 512
-FC_SIDE = 7
+CHANNELS = CONFIGS["D"].convs()[-1].out_channels
 FC_FEATURES = CHANNELS * FC_SIDE**2
-HIDDEN = 4096
 POOLS = [Window(kernel_size=2, stride=2)] * 5
 POOLS_ROUNDING_UP = [pool._replace(ceil_mode=True) for pool in POOLS]
 FLOAT_BYTES = 4
@@ -33,30 +34,22 @@ VIEW_CELLS = _side(480) ** 2
 VIEW_BATCH = lcm(VIEW_CELLS, FC_SIDE**2) // VIEW_CELLS
 
 
-def _fixed() -> Any:
-    from vgglab.models import vgg
-
+def _fixed() -> VGG:
     return vgg("D", head="fc-fixed", device="meta")
 
 
-def _with_fc6(in_features: int) -> Any:
-    from torch import nn
-
+def _with_fc6(in_features: int) -> VGG:
     model = _fixed()
-    model.classifier[0] = nn.Linear(in_features, HIDDEN, device="meta")
+    model.classifier[0] = nn.Linear(in_features, HIDDEN_FEATURES, device="meta")
     return model
 
 
-def _pooled() -> Any:
-    from vgglab.models import vgg
-
+def _pooled() -> VGG:
     return vgg("D", head="fc", device="meta")
 
 
-def _in_a_row(*between: str) -> Any:
+def _in_a_row(*between: str) -> nn.Sequential:
     """Return VGG-16's two parts with layers between them, named by their short names."""
-    from torch import nn
-
     layers: dict[str, nn.Module] = {
         "flatten": nn.Flatten(),
         "flatten-all": nn.Flatten(0),
