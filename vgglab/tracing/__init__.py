@@ -12,6 +12,7 @@ this. A copy of it is then run for real, in eval mode and without autograd, and 
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -83,23 +84,23 @@ def trace(
             with torch.no_grad():
                 error = recorder.run()
 
-    saved = recorder.saved_bytes() if fallback is None else None
-    ops = tuple(
-        Op(index, **vars(op), saved_bytes=None if saved is None else saved.get(index, 0))
-        for index, op in enumerate(recorder.ops)
-    )
+    ops, saved_input_bytes = recorder.ops, None
+    if fallback is None:
+        saved = recorder.saved_bytes()
+        ops = [replace(op, saved_bytes=saved.get(op.index, 0)) for op in ops]
+        saved_input_bytes = saved.get(-1, 0)
     return Trace(
         model_type=type(model).__name__,
         input_sizes=sizes,
         input_bytes=sum(x.nbytes for x in inputs("meta")),
-        saved_input_bytes=None if saved is None else saved.get(-1, 0),
+        saved_input_bytes=saved_input_bytes,
         parameters={
             name: Parameter(name, tuple(p.shape), p.numel(), p.nbytes, p.requires_grad)
             for name, p in recorder.model.named_parameters()
             if not isinstance(p, nn.UninitializedParameter)
         },
         modules={path: type(module).__name__ for path, module in recorder.model.named_modules()},
-        ops=ops,
+        ops=tuple(ops),
         calls=tuple(recorder.calls),
         output_shapes=recorder.output_shapes,
         failure=next((f for seen, f in recorder.failures if seen is error), None),

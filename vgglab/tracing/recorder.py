@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache, wraps
 from typing import Any, NamedTuple
 
@@ -12,22 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from vgglab.tracing.records import Call, Failure, Shape
-
-
-@dataclass
-class OpenOp:
-    """An operation while the model still runs: all of `Op` but what is known only at the end."""
-
-    name: str
-    path: str
-    call: int
-    sources: tuple[int, ...]
-    input_shapes: tuple[Shape, ...]
-    output_shapes: tuple[Shape, ...]
-    parameters: tuple[str, ...]
-    options: Mapping[str, Any]
-    mult_adds: int | None
+from vgglab.tracing.records import Call, Failure, Op, Shape
 
 
 class Recorder(TorchDispatchMode):
@@ -37,7 +21,7 @@ class Recorder(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
         self.inputs = inputs
-        self.ops: list[OpenOp] = []
+        self.ops: list[Op] = []
         self.calls: list[Call] = []
         self.output_shapes: tuple[Shape, ...] = ()
         self.failures: list[tuple[BaseException, Failure]] = []
@@ -206,7 +190,8 @@ class Recorder(TorchDispatchMode):
             self._written_by[_storage(tensors[0])] = index
         self._made_by.update({id(output): index for output in outputs})
         self.ops.append(
-            OpenOp(
+            Op(
+                index=index,
                 name=name,
                 path=self._stack[-1].path,
                 call=self._stack[-1].index,
@@ -216,6 +201,7 @@ class Recorder(TorchDispatchMode):
                 parameters=parameters,
                 options=_options(name, schema, args, kwargs),
                 mult_adds=_mult_adds(func, name, args, kwargs, result),
+                saved_bytes=None,  # known when the forward has ended
             )
         )
 
