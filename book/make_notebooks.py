@@ -230,7 +230,8 @@ def faults_of_outputs(notebook: NotebookNode) -> list[str]:
     -------
     list of str
         A sentence for each cell that was not executed in order, failed without being tagged so
-        or did not fail although tagged so, wrote to stderr, or shows a path of the machine.
+        or did not fail although tagged so, wrote to stderr, stores an output that is tagged
+        ``nbval-ignore-output``, or shows a path of the machine.
     """
     faults = []
     code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -246,6 +247,8 @@ def faults_of_outputs(notebook: NotebookNode) -> list[str]:
             faults.append(f"{where} is tagged raises-exception, and did not fail")
         if any(output.get("name") == "stderr" for output in cell.outputs):
             faults.append(f"{where} wrote to stderr")
+        if cell.outputs and "nbval-ignore-output" in cell.metadata.get("tags", []):
+            faults.append(f"{where} stores an output that nothing compares")
         path = MACHINE_PATH.search(nbformat.writes(nbformat.v4.new_notebook(cells=[cell])))
         if path:
             faults.append(f"{where} shows a path of this machine, at {path.group()!r}")

@@ -49,6 +49,14 @@ raise ValueError("on purpose")
 ```
 
 ```{code-cell} ipython3
+:tags: [nbval-ignore-output]
+
+import time
+
+print(time.time())
+```
+
+```{code-cell} ipython3
 :mystnb: {image: {alt: "a line"}}
 
 import matplotlib.pyplot as plt
@@ -136,6 +144,16 @@ def test_faults_are_found(tiny: Path, tmp_path: Path, old: str, new: str, messag
     assert any(message in fault for fault in faults), faults
 
 
+def test_an_output_that_nothing_compares_is_not_stored(tiny: Path) -> None:
+    notebook = nbformat.read(tiny / "notebooks" / "00_tiny.ipynb", as_version=4)
+    (cell,) = [c for c in notebook.cells if "time.time()" in c.source]
+    assert cell.execution_count
+    assert cell.outputs == []
+    cell.outputs = [nbformat.v4.new_output("stream", text="1.5\n")]
+    (fault,) = make_notebooks.faults_of_outputs(notebook)
+    assert "stores an output that nothing compares" in fault
+
+
 def test_a_missing_and_an_orphaned_notebook_are_found(tiny: Path, tmp_path: Path) -> None:
     assert "no notebook" in make_notebooks.faults_of(tiny / "chapters", tmp_path)[0]
     assert "without a text" in make_notebooks.faults_of(tmp_path, tiny / "notebooks")[0]
@@ -163,7 +181,7 @@ def test_canary_one_wrong_stored_output_fails(tiny: Path, tmp_path: Path) -> Non
     result = nbval(canary)
     assert result.returncode == 1, result.stdout + result.stderr
     assert "Cell outputs differ" in result.stdout
-    assert "1 failed, 4 passed" in result.stdout
+    assert "1 failed, 5 passed" in result.stdout
 
 
 def test_make_test_runs_that_very_command() -> None:

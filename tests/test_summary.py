@@ -211,6 +211,36 @@ def test_a_failing_operation_of_the_model_itself_has_a_row():
     ]
 
 
+class ReturnsNothing(nn.Module):
+    def forward(self, x):
+        return None
+
+
+class Stubborn(nn.Module):
+    """Catches the failure of one layer, and then fails in an operation of its own."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.log = ReturnsNothing()
+        self.linear = nn.Linear(5, 5)
+        self.size = size
+
+    def forward(self, x):
+        self.log(x)
+        try:
+            self.linear(x)
+        except RuntimeError:
+            return x.view(self.size)
+
+
+@pytest.mark.parametrize(("size", "stopped"), [((6,), []), ((7,), ["view"])])
+def test_only_the_row_that_failed_says_stopped_here(size, stopped):
+    table = summary(Stubborn(size), (2, 3))
+    assert [row.type for row in table.rows] == ["ReturnsNothing", "Linear", "view"]
+    lines = [line.split() for line in str(table).splitlines()]
+    assert [line[1] for line in lines if line[-5:-3] == ["stopped", "here"]] == stopped
+
+
 def test_dict_is_plain_json():
     table = summary(vgg("A", device="meta"), [(1, 3, 64, 64)])
     as_dict = json.loads(json.dumps(table.to_dict()))

@@ -26,7 +26,7 @@ class Row:
     type
         Class of the module, or torch's name of the operation.
     output_shapes
-        Shapes of the tensors that it returned; empty for the one that failed.
+        Shapes of the tensors that it returned; empty if there were none, or if it failed.
     params
         Parameters that no row above has counted.
     mult_adds
@@ -183,11 +183,14 @@ class Summary:
         return f"{self.trace.model_type}, input {sizes}"
 
     def _rows_as(self, tablefmt: str) -> str:
+        stopped = self.rows[-1] if self.trace.failure is not None else None
         cells = [
             [
                 row.path or "(model)",
                 row.type,
-                ", ".join(_shape(shape) for shape in row.output_shapes) or "stopped here",
+                "stopped here"
+                if row is stopped
+                else ", ".join(_shape(shape) for shape in row.output_shapes) or "-",
                 f"{row.params:,}" if row.params else "-",
                 "unknown" if row.mult_adds is None else _count(row.mult_adds),
                 "unknown" if row.saved_bytes is None else _mib(row.saved_bytes),
@@ -294,7 +297,9 @@ def _rows(trace: Trace) -> list[Row]:
             names = (*item.parameters, *owned.get(item.path, ()))
             rows.append(row(item.path, item.type, item.output_shapes, ops_in[item.index], names))
     failure = trace.failure
-    if failure is not None and all(call.finished is not None for call in leaves.values()):
+    if failure is not None and not any(
+        call.finished is None and call.path == failure.path for call in leaves.values()
+    ):
         rows.append(row(failure.path, failure.operation or failure.type, (), [], ()))
     return rows
 

@@ -161,13 +161,18 @@ class Recorder(TorchDispatchMode):
         except Exception as error:
             self._note(error, name, _shapes(tensors))
             raise
-        self._record(func, args, kwargs, tensors, result)
+        self._record(name, func, args, kwargs, tensors, result)
         return result
 
     def _record(
-        self, func: Any, args: Any, kwargs: dict[str, Any], tensors: list[Tensor], result: Any
+        self,
+        name: str,
+        func: Any,
+        args: Any,
+        kwargs: dict[str, Any],
+        tensors: list[Tensor],
+        result: Any,
     ) -> None:
-        name = func.overloadpacket.__name__
         outputs = _tensors(result)
         index = len(self.ops)
         self._keep_alive += outputs
