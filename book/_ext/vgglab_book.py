@@ -9,7 +9,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 from sphinxcontrib import katex
 
 
@@ -53,9 +55,21 @@ def _skip_bare_fields(
     return True if str(item.__doc__).startswith("Alias for field number") else None
 
 
+class ErrorForm(SphinxDirective):
+    """Puts vgglab's form "paste your error" into the page."""
+
+    def run(self) -> list[nodes.Node]:
+        from vgglab import explain
+
+        for path in Path(explain.__file__).parent.glob("explain.*"):
+            self.env.note_dependency(str(path))
+        return [nodes.raw("", explain.error_form(), format="html")]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     _find_node()
+    app.add_directive("error-form", ErrorForm)
     app.connect("autodoc-skip-member", _skip_bare_fields)
     app.connect("html-page-context", _mend_lists)
     app.connect("build-finished", _empty_fontawesome)

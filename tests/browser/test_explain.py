@@ -1,0 +1,174 @@
+"""The form "paste your error": in the book, in a bare page opened from a file, without scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from error_messages import MESSAGES, mutated
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from vgglab.explain import error_form, explain_error
+
+from .conftest import MODES, Visit
+
+pytestmark = pytest.mark.browser
+
+KINDS = json.loads((files("vgglab") / "explain.json").read_text(encoding="utf-8"))["kinds"]
+VGG_400 = "mat1 and mat2 shapes cannot be multiplied (1x73728 and 25088x4096)"
+
+# As a page does that leaves its colours to the browser; `%s` stands for the form.
+BARE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Form</title>
+<meta name="viewport" content="width=device-width">
+<style>:root { color-scheme: light dark; font-family: sans-serif }</style></head>
+<body><main><h1>Form</h1>
+%s
+</main></body></html>"""
+
+# What a reader sees, after pasting each of the messages.
+PASTE_ALL = """(host, messages) => {
+  const root = host.shadowRoot;
+  const area = root.getElementById("message");
+  const text = (item, name) => item.querySelector("." + name).textContent;
+  return messages.map(message => {
+    area.value = message;
+    area.dispatchEvent(new Event("input", { bubbles: true }));
+    return [...root.querySelectorAll("#answer > li")].map(item => [
+      text(item, "kind"), text(item, "explanation"), text(item, "suggestion")]);
+  });
+}"""
+
+
+@pytest.fixture
+def bare(contexts: dict[str, BrowserContext], tmp_path: Path) -> Iterator[Page]:
+    path = tmp_path / "form.html"
+    path.write_text(BARE.replace("%s", error_form()), encoding="utf-8")
+    problems: list[str] = []
+    page = contexts["light"].new_page()
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda request: request.url == path.as_uri() or problems.append(request.url))
+    page.goto(path.as_uri())
+    yield page
+    page.close()
+    assert problems == []
+
+
+def pasted(page: Page, *messages: str) -> list[list[list[str]]]:
+    """The causes that the page shows for each message."""
+    return page.locator("vgglab-explain").evaluate(PASTE_ALL, list(messages))
+
+
+def explained(message: str) -> list[list[str]]:
+    return [[c.kind, c.explanation, c.suggestion] for c in explain_error(message)]
+
+
+def shown_kinds(page: Page) -> list[str]:
+    return page.locator("vgglab-explain .kind").all_text_contents()
+
+
+def focused(page: Page) -> str:
+    return page.evaluate(
+        "(e => e?.id || e?.textContent)(document.activeElement.shadowRoot?.activeElement)"
+    )
+
+
+def test_page_and_python_agree(visit: Visit) -> None:
+    page = visit("explain.html")
+    messages = [*MESSAGES, *(text for text in mutated(1500, seed=1) if text.strip())]
+    for message, shown in zip(messages, pasted(page, *messages), strict=True):
+        assert shown == explained(message), message
+
+
+def test_nothing_pasted_shows_nothing(bare: Page) -> None:
+    assert pasted(bare, "", VGG_400, " \n") == [[], explained(VGG_400), []]
+
+
+def test_by_keyboard_alone(bare: Page) -> None:
+    bare.keyboard.press("Tab")
+    assert focused(bare) == "message"
+    bare.keyboard.insert_text(VGG_400)
+    assert shown_kinds(bare) == ["input-size", "wrong-in-features"]
+    for kind in KINDS:
+        bare.keyboard.press("Tab")
+        assert focused(bare) == kind
+        style = "getComputedStyle(document.activeElement.shadowRoot.activeElement).outlineStyle"
+        assert bare.evaluate(style) == "solid"
+        bare.keyboard.press("Enter")
+        assert shown_kinds(bare)[0] == kind
+    bare.keyboard.press("Shift+Tab")
+    bare.get_by_label("Paste your error message").fill("typed")
+    assert shown_kinds(bare) == ["unknown"]
+
+
+def test_keys_stay_inside(bare: Page) -> None:
+    # Otherwise arrows turn the page of a book.
+    bare.evaluate(
+        """() => {
+          window.keys = [];
+          document.addEventListener("keydown", event => window.keys.push(event.key));
+        }"""
+    )
+    bare.get_by_label("Paste your error message").focus()
+    for key in ("ArrowRight", "a", "Control+k"):
+        bare.keyboard.press(key)
+    assert bare.evaluate("keys") == ["Control", "k"]
+
+
+def test_only_another_answer_is_announced(bare: Page) -> None:
+    bare.evaluate(
+        """() => {
+          const live = document.querySelector("vgglab-explain").shadowRoot
+            .querySelector("[aria-live=polite]");
+          window.changes = 0;
+          new MutationObserver(() => window.changes++).observe(live, { childList: true });
+        }"""
+    )
+    area = bare.get_by_label("Paste your error message")
+    area.fill(VGG_400)
+    assert bare.evaluate("changes") == 1
+    area.press("End")
+    bare.keyboard.type(" at line 12")
+    assert bare.evaluate("changes") == 1
+    area.fill("something else")
+    assert bare.evaluate("changes") == 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_looks(visit: Visit, mode: str) -> None:
+    page = visit("explain.html", mode)
+    pasted(page, MESSAGES[-1] + " " * 3 + "x" * 400, VGG_400)
+    assert page.evaluate("document.documentElement.scrollWidth") <= MODES[mode][0]
+    assert page.locator("vgglab-explain table").is_hidden()
+    host = page.locator("vgglab-explain")
+    colour = "getComputedStyle(root.querySelector(selector)).color"
+    colours = host.evaluate(
+        f"""host => {{
+          const root = host.shadowRoot;
+          return ["textarea", "button", ".title", ".suggestion"].map(selector => {colour});
+        }}"""
+    )
+    assert set(colours) == {host.evaluate("host => getComputedStyle(host).color")}
+    violations = Axe().run(page, options={"resultTypes": ["violations"], "preload": False})
+    assert [
+        (v["id"], node["html"])
+        for v in violations.response["violations"]
+        if v["id"] not in {"label-content-name-mismatch", "region"}  # the theme's own
+        for node in v["nodes"]
+    ] == []
+
+
+def test_readers_without_scripts_see_a_table(browser: Browser, base_url: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(base_url + "explain.html")
+    table = page.locator("vgglab-explain table")
+    assert table.is_visible()
+    assert table.locator("tbody th").all_text_contents() == list(KINDS)
+    assert "vgglab explain" in page.locator("vgglab-explain").inner_text()
+    context.close()

@@ -1,0 +1,496 @@
+import json
+import re
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from importlib.resources import files
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from error_messages import MESSAGES, POSTED, mutated
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torchvision import models
+
+from vgglab import explain
+from vgglab.explain import Cause, error_form, explain_error, format_causes
+from vgglab.models import vgg
+from vgglab.shapes import Window, feature_map_sizes
+
+RULES = json.loads((files("vgglab") / "explain.json").read_text(encoding="utf-8"))
+VGG_400 = "mat1 and mat2 shapes cannot be multiplied (1x73728 and 25088x4096)"
+
+
+def kinds(message):
+    return [cause.kind for cause in explain_error(message)]
+
+
+def raised(function, *args):
+    """The text of the error that a call raises."""
+    with pytest.raises((RuntimeError, ValueError)) as error:
+        function(*args)
+    return str(error.value)
+
+
+def meta(*shape):
+    return torch.empty(*shape, device="meta")
+
+
+# What people posted
+
+
+@pytest.mark.parametrize("posted", POSTED, ids=lambda posted: posted["source"].split("/", 3)[-1])
+def test_cause_of_the_thread_is_among_the_first_two(posted):
+    assert posted["kind"] in kinds(posted["message"])[:2]
+
+
+def test_cause_of_the_thread_comes_first():
+    right = sum(kinds(posted["message"])[0] == posted["kind"] for posted in POSTED)
+    assert right >= 0.9 * len(POSTED)
+
+
+def test_posted_messages_are_many_and_of_every_kind():
+    assert len({posted["message"] for posted in POSTED}) >= 40
+    assert {posted["kind"] for posted in POSTED} == set(RULES["kinds"])
+    for posted in POSTED:
+        assert posted["source"].startswith("https://")
+        assert posted["note"].endswith(".")
+
+
+# What torch itself says
+
+
+# Of one number, however large it looks: torch checks the shapes before it multiplies.
+FC6 = torch.empty(1, 1).expand(4096, 25088)
+
+
+def error_at_fc6(height, width):
+    features = 512 * (height // 32) * (width // 32)
+    return raised(nn.functional.linear, torch.empty(1, 1).expand(1, features), FC6)
+
+
+@given(size=st.one_of(st.integers(32, 223), st.integers(256, 2000)))
+def test_size_of_the_image_is_read_back_from_vggs_message(size):
+    cause = explain_error(error_at_fc6(size, size))[0]
+    assert cause.kind == "input-size"
+    first, last = map(
+        int, re.search(r"images of (\d+) to (\d+) pixels", cause.explanation).groups()
+    )
+    assert first <= size <= last
+    assert "224 to 255 pixels" in cause.suggestion
+
+
+@given(height=st.integers(32, 700), ratio=st.floats(0.6, 1.7))
+def test_size_of_a_rectangle_is_a_cause_too(height, ratio):
+    width = max(32, int(height * ratio))
+    sides = sorted([height // 32, width // 32])
+    if sides[0] * sides[1] != 49 and sides[1] <= 2 * sides[0]:
+        assert kinds(error_at_fc6(height, width))[0] == "input-size"
+
+
+def test_vgg_at_400_in_every_wording():
+    model = vgg("D", head="fc-fixed", device="meta")
+    assert error_at_fc6(400, 400) == VGG_400
+    wordings = [
+        VGG_400,
+        raised(model, meta(1, 3, 400, 400)),
+        "size mismatch, m1: [1 x 73728], m2: [25088 x 4096] at THTensorMath.cpp:940",
+        "Dimensions must be equal, but are 73728 and 25088 for 'MatMul' (op: 'MatMul') with input "
+        "shapes: [1,73728], [25088,4096]",
+        "expected axis -1 of input shape to have value 25088 but received input with shape "
+        "(None, 73728)",
+    ]
+    assert len({explain_error(wording)[0].explanation for wording in wordings}) == 1
+    cause = explain_error(VGG_400)[0]
+    assert cause.kind == "input-size"
+    for number in ("512·7·7", "512·12·12", "384 to 415", "224 to 255"):
+        assert number in cause.explanation
+
+
+class Flat(nn.Module):
+    """Some layers on 8 channels, and a linear layer made for maps of 5×5."""
+
+    def __init__(self, *between):
+        super().__init__()
+        self.layers = nn.Sequential(*between, nn.Linear(200, 10))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize(
+    ("layers", "shape", "kind"),
+    [
+        ([nn.Flatten()], (2, 8, 9, 9), "input-size"),
+        ([], (2, 8, 5, 5), "missing-flatten"),
+        ([nn.Flatten()], (8, 25), "unbatched-input"),
+        ([nn.Flatten()], (3, 150), "wrong-in-features"),
+        ([nn.Conv2d(3, 8, 3)], (1, 1, 9, 9), "channel-mismatch"),
+        ([nn.Conv2d(3, 8, 3)], (1, 9, 9, 3), "channel-mismatch"),
+        ([nn.Conv2d(8, 8, 3)], (1, 8, 2, 2), "input-too-small"),
+        ([nn.MaxPool2d(4)], (1, 8, 3, 3), "input-too-small"),
+        ([nn.Conv2d(8, 8, 3)], (1, 1, 8, 5, 5), "unbatched-input"),
+        ([nn.BatchNorm2d(8)], (8, 5, 5), "unbatched-input"),
+        ([nn.BatchNorm1d(8)], (1, 8, 5, 5), "missing-flatten"),
+        ([nn.BatchNorm2d(4)], (1, 8, 5, 5), "channel-mismatch"),
+        ([nn.GroupNorm(2, 4)], (1, 8, 5, 5), "channel-mismatch"),
+        ([nn.InstanceNorm2d(4, affine=True)], (1, 8, 5, 5), "channel-mismatch"),
+        ([nn.BatchNorm2d(8)], (1, 8, 1, 1), "input-too-small"),
+        ([nn.InstanceNorm2d(8)], (1, 8, 1, 1), "input-too-small"),
+        ([nn.AdaptiveAvgPool2d(5)], (8, 5), "unbatched-input"),
+        ([nn.ReflectionPad2d(4)], (1, 8, 3, 3), "input-too-small"),
+        ([nn.MaxPool2d(2, padding=2)], (1, 8, 5, 5), "padding-mismatch"),
+    ],
+)
+def test_errors_of_torchs_layers(device, layers, shape, kind):
+    model = Flat(*layers).to(device)
+    message = raised(model, torch.zeros(shape, device=device))
+    assert kinds(message)[0] == kind, message
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [
+        (lambda: torch.zeros(1, 8, 28, 28) + torch.zeros(1, 8, 27, 27), "padding-mismatch"),
+        (lambda: torch.zeros(1, 64, 7, 7) + torch.zeros(1, 128, 7, 7), "channel-mismatch"),
+        (lambda: torch.zeros(1, 577, 8) + torch.zeros(1, 197, 8), "input-size"),
+        (
+            lambda: torch.cat([torch.zeros(1, 8, 28, 28), torch.zeros(1, 8, 27, 27)], dim=1),
+            "padding-mismatch",
+        ),
+        (lambda: torch.zeros(144, 512).view(-1, 25088), "input-size"),
+        (lambda: torch.zeros(16, 784).view(64, 784), "missing-flatten"),
+        (lambda: torch.stack([torch.zeros(3, 40, 40), torch.zeros(3, 30, 40)]), "input-size"),
+        (lambda: torch.stack([torch.zeros(3, 40, 40), torch.zeros(1, 40, 40)]), "channel-mismatch"),
+        (
+            lambda: nn.functional.cross_entropy(
+                torch.zeros(144, 10), torch.zeros(49, dtype=torch.long)
+            ),
+            "input-size",
+        ),
+        (
+            lambda: nn.functional.cross_entropy(
+                torch.zeros(1, 10), torch.zeros(64, dtype=torch.long)
+            ),
+            "missing-flatten",
+        ),
+        (
+            lambda: nn.Linear(8 * 81, 10).load_state_dict(nn.Linear(8 * 25, 10).state_dict()),
+            "input-size",
+        ),
+        (
+            lambda: nn.Linear(64, 10).load_state_dict(nn.Linear(64, 1000).state_dict()),
+            "wrong-in-features",
+        ),
+        (
+            lambda: nn.Conv2d(1, 8, 3).load_state_dict(nn.Conv2d(3, 8, 3).state_dict()),
+            "channel-mismatch",
+        ),
+        (lambda: torch.zeros(2, 3, 4).bmm(torch.zeros(2, 5, 4)), "wrong-in-features"),
+        (lambda: np.zeros((2, 3)) @ np.zeros((4, 5)), "wrong-in-features"),
+        (lambda: models.vit_b_16()(torch.zeros(1, 3, 400, 400)), "input-size"),
+        (lambda: torch.zeros(3, dtype=torch.long) @ torch.zeros(3), "unknown"),
+        (lambda: torch.zeros(3)[torch.tensor(5)], "unknown"),
+    ],
+)
+def test_errors_of_torchs_functions(call, kind):
+    try:
+        call()
+    except (RuntimeError, ValueError, AssertionError, IndexError) as error:
+        message = str(error)
+    assert kinds(message)[0] == kind, message
+
+
+@pytest.mark.parametrize(
+    ("message", "first", "second"),
+    [
+        (VGG_400, "input-size", "wrong-in-features"),
+        (VGG_400.replace("1x73728", "3584x7"), "missing-flatten", "wrong-in-features"),
+        (VGG_400.replace("1x73728", "6144x12"), "missing-flatten", "input-size"),
+        (VGG_400.replace("1x73728", "512x144"), "unbatched-input", "input-size"),
+        (
+            "mat1 and mat2 shapes cannot be multiplied (14336x7 and 2048x1000)",
+            "missing-pool",
+            "missing-flatten",
+        ),
+        (
+            "mat1 and mat2 shapes cannot be multiplied (8x8192 and 2048x1000)",
+            "input-size",
+            "missing-pool",
+        ),
+        (
+            "shape '[-1, 25088]' is invalid for input of size 73728",
+            "input-size",
+            "wrong-in-features",
+        ),
+    ],
+)
+def test_order_of_causes(message, first, second):
+    assert kinds(message)[:2] == [first, second]
+
+
+def test_resnet_without_its_pooling():
+    resnet = models.resnet50(weights=None).to("meta")
+    children = list(resnet.children())
+    unpooled = nn.Sequential(*children[:-2], nn.Flatten(), children[-1])
+    assert kinds(raised(unpooled, meta(2, 3, 224, 224)))[0] == "missing-pool"
+    bare = nn.Sequential(*children)
+    assert kinds(raised(bare, meta(2, 3, 224, 224)))[0] == "missing-flatten"
+
+
+# The networks that the rules know
+
+
+class CifarTutorial(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Conv2d(3, 6, 5), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.MaxPool2d(2))
+
+
+def fixed_pooling(resnet):
+    return nn.Sequential(*list(resnet.children())[:-2], nn.AvgPool2d(7, stride=1))
+
+
+# The convolutional part, and the side of the images that the classifier was made for.
+NETWORKS = {
+    "VGG": (lambda: vgg("D", device="meta").features, 224),
+    "a VGG for CIFAR-10": (lambda: vgg("D", device="meta").features, 32),
+    "AlexNet": (lambda: models.alexnet().to("meta").features, 224),
+    "the network of PyTorch's CIFAR-10 tutorial": (lambda: CifarTutorial().to("meta"), 32),
+    "a LeNet without padding": (lambda: CifarTutorial().to("meta"), 28),
+    "a ResNet with a fixed 7×7 average pooling": (
+        lambda: fixed_pooling(models.resnet50().to("meta")).eval(),
+        224,
+    ),
+}
+
+
+@pytest.mark.parametrize("network", RULES["networks"], ids=lambda network: network["name"])
+def test_networks_are_torchs(network):
+    build, usual = NETWORKS[network["name"]]
+    features = build()
+    windows = [Window(*window) for window in network["windows"]]
+    smallest = explain._first(network["name"], 1)
+    for size in [smallest, smallest + 1, 255, 256, 400]:
+        _, channels, height, width = features(meta(1, 3, size, size)).shape
+        assert channels == network["channels"]
+        assert height == width == feature_map_sizes(size, windows)[-1]
+    assert feature_map_sizes(usual, windows)[-1] == network["side"]
+
+
+@given(
+    network=st.sampled_from(RULES["networks"]),
+    side=st.integers(1, 300),
+)
+def test_range_of_images_is_that_of_shapes(network, side):
+    windows = [Window(*window) for window in network["windows"]]
+    first = explain._first(network["name"], side)
+    last = explain.FUNCTIONS["last"](network["name"], side)
+    assert feature_map_sizes(first, windows)[-1] == feature_map_sizes(last, windows)[-1] == side
+    assert feature_map_sizes(last + 1, windows)[-1] == side + 1
+    assert first == 1 or feature_map_sizes(first - 1, windows)[-1] == side - 1
+
+
+# However it is pasted
+
+
+@pytest.mark.parametrize(
+    "paste",
+    [
+        VGG_400 + " \n\n",
+        f"RuntimeError: {VGG_400}",
+        f"`{VGG_400}`",
+        f"“{VGG_400}”",
+        VGG_400.replace("x", " × "),
+        VGG_400.replace("(", "（").replace(")", "）"),
+        VGG_400.replace("mat2", "MAT2"),
+        VGG_400.replace(" and ", "\n    and "),
+        VGG_400.replace(" ", "\u00a0"),
+        VGG_400.replace("shapes", "\u200bshapes"),
+        f"[rank0]: {VGG_400}\n\nSet TORCHDYNAMO_VERBOSE=1 for the internal stack trace",
+        "x" * 100_000 + "\n" + VGG_400,
+        f"{VGG_400.replace('73728', '8192')}\n\nDuring handling of the above exception:\n{VGG_400}",
+    ],
+)
+def test_pasting_does_not_matter(paste):
+    assert explain_error(paste) == explain_error(VGG_400)
+
+
+def test_compile_is_understood():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(8 * 25, 10))
+    compiled = torch.compile(model, backend="eager")
+    message = raised(compiled, torch.zeros(1, 8, 9, 9))
+    assert len(message.splitlines()) > 1
+    assert kinds(message)[0] == "input-size"
+
+
+def test_of_a_long_text_only_the_end_is_read():
+    assert kinds(VGG_400 + "\n" + "x" * RULES["longest_message"]) == ["unknown"]
+
+
+@pytest.mark.parametrize("message", ["", " ", "\n", "I have an error", "mat1 and mat2", "()", "x"])
+def test_unknown_says_what_is_needed(message):
+    (cause,) = explain_error(message)
+    assert cause.kind == "unknown"
+    assert "last line" in cause.suggestion
+    assert "shapes" in cause.suggestion
+
+
+@pytest.mark.parametrize("message", [None, 3, b"mat1", ["mat1"], ValueError("mat1")])
+def test_only_strings(message):
+    with pytest.raises(TypeError, match=f"message must be a string; got {type(message).__name__}"):
+        explain_error(message)
+
+
+def test_huge_numbers_are_not_computed_with():
+    long = VGG_400.replace("73728", "9" * 12)
+    assert kinds(long) == ["wrong-in-features", "input-size"]
+    for digits in (13, 400):
+        assert kinds(VGG_400.replace("73728", "9" * digits)) == ["unknown"]
+
+
+# Any string
+
+
+def test_ten_thousand_strings_are_explained_quickly():
+    strings = list(mutated(10_000))
+    assert sum(kinds(string) != ["unknown"] for string in strings[:1000]) > 300
+    start = time.process_time()
+    answers = [explain_error(string) for string in strings]
+    assert (time.process_time() - start) / len(strings) < 1e-3
+    for string, causes in zip(strings, answers, strict=True):
+        assert causes, string
+        assert len({cause.kind for cause in causes}) == len(causes)
+        for cause in causes:
+            assert cause.kind in RULES["kinds"]
+            assert cause.explanation.endswith("."), string
+            assert cause.suggestion, string
+            assert "{" not in cause.explanation + cause.suggestion
+
+
+@settings(max_examples=300)
+@given(st.text())
+def test_any_text(text):
+    assert explain_error(text)
+
+
+@pytest.mark.parametrize("wording", RULES["wordings"], ids=lambda wording: wording["pattern"][:40])
+def test_no_text_takes_a_pattern_long(wording):
+    # Pieces of the pattern itself, over and over: what makes a careless pattern explode.
+    pieces = [piece for piece in re.split(r"\\.|[^\w\s]+", wording["pattern"]) if piece.strip()]
+    pattern = re.compile(wording["pattern"], re.IGNORECASE | re.ASCII)
+    for piece in [*pieces, "1", "1 ", "1, ", "[1", "(1x", " x 1", "'"]:
+        for text in (pieces[0] + piece * 20_000, piece * 20_000, "".join(pieces[:3]) * 2_000):
+            start = time.process_time()
+            assert not list(pattern.finditer(text[: RULES["longest_message"]]))[10_000:]
+            assert time.process_time() - start < 0.2
+
+
+# The rules
+
+
+def test_every_wording_and_every_cause_has_a_message():
+    fired = [rule for message in MESSAGES for rule, _ in explain._fitting(message)]
+    rules = explain._rules()
+    assert [rule for rule in rules["causes"] if rule not in fired] == []
+    texts = [explain._clean(message) for message in MESSAGES]
+    read = [
+        next((w for w in rules["wordings"] if w["pattern"].search(text)), None) for text in texts
+    ]
+    assert [wording for wording in rules["wordings"] if wording not in read] == []
+
+
+def names_in(expression):
+    if isinstance(expression, str):
+        yield expression
+    elif isinstance(expression, list) and isinstance(expression[0], str):
+        assert expression[0] in {*explain.FUNCTIONS, "not", "or"}
+        for argument in expression[1:]:
+            yield from names_in(argument)
+
+
+def test_every_cause_uses_names_that_there_are():
+    captured = {}
+    for wording in RULES["wordings"]:
+        names = {name.removesuffix("[]") for name in wording["captures"]}
+        assert re.compile(wording["pattern"]).groups == len(wording["captures"])
+        captured.setdefault(wording["form"], set()).update(names)
+    for rule in RULES["causes"]:
+        assert rule["kind"] in RULES["kinds"]
+        known = set(captured[rule["form"]])
+        for name, expression in rule["let"].items():
+            assert set(names_in(expression)) <= known
+            known.add(name)
+        for condition in rule["when"]:
+            assert set(names_in(condition)) <= known
+        for sentence in rule["explanation"] + rule["suggestion"]:
+            assert set(re.findall(r"{(\w+)}", sentence)) <= known
+    assert set(captured) == {rule["form"] for rule in RULES["causes"]}
+
+
+def test_usual_numbers_of_channels_fall():
+    assert all(a > b for a, b in pairwise(RULES["channels"]))
+
+
+def test_example_of_each_kind():
+    for kind, about in RULES["kinds"].items():
+        assert kinds(about["example"])[0] == kind
+
+
+# As text, and as a page
+
+
+def test_text():
+    cause = Cause("input-size", "It is large.", "Resize it.")
+    assert str(cause) == "input-size: It is large.\n  -> Resize it."
+    assert format_causes([cause, cause]) == f"1. {cause}\n2. {cause}"
+
+
+def test_needs_no_torch():
+    code = (
+        "import sys; from vgglab.explain import error_form, explain_error; "
+        "explain_error('mat1 and mat2 shapes cannot be multiplied (1x7 and 8x9)'); error_form(); "
+        "assert not {'torch', 'numpy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Page(HTMLParser):
+    """Collects tags and attributes, and checks that what opens closes."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.names = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.open.append(tag)
+        self.tags.append(tag)
+        self.names += [name for name, _ in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_form_is_self_contained():
+    html = error_form()
+    assert len(html.encode()) < 80_000
+    assert not re.search(
+        r"https?:|@import|url\(|\bimport\b|fetch\(|XMLHttpRequest|sendBeacon", html
+    )
+    page = Page()
+    page.feed(html)
+    assert page.open == []
+    assert not {"link", "img", "iframe"} & set(page.tags)
+    assert not {"id", "src", "href"} & set(page.names)
+
+
+def test_form_carries_the_rules_and_a_table():
+    html = error_form()
+    data = re.search(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)[1]
+    assert json.loads(data) == RULES
+    table = html[html.index("<table>") : html.index("</table>")]
+    assert re.findall(r'scope="row"><code>([\w-]+)', table) == list(RULES["kinds"])
