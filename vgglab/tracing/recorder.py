@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cache, wraps
 from typing import Any, NamedTuple
 
@@ -126,12 +127,12 @@ class Recorder(TorchDispatchMode):
         self._stack.append(call)
         return call
 
-    def _note(self, error: Exception, operation: str | None, shapes: tuple[Shape, ...]) -> None:
+    def _note(self, error: Exception, op: Op | None, shapes: tuple[Shape, ...]) -> None:
         """Note where an exception was first seen; the model may still catch it."""
         if any(seen is error for seen, _ in self.failures):
             return
         call = self._stack[-1]
-        failure = Failure(call.path, call.type, operation, shapes, type(error).__name__, str(error))
+        failure = Failure(call.path, call.type, op, shapes, type(error).__name__, str(error))
         self.failures.append((error, failure))
 
     def _save(self, tensor: Tensor) -> Tensor:
@@ -159,7 +160,7 @@ class Recorder(TorchDispatchMode):
             if name == "convolution" and result.numel() == 0 < args[0].numel():
                 raise RuntimeError("Kernel size can't be greater than actual input size")
         except Exception as error:
-            self._note(error, name, _shapes(tensors))
+            self._note(error, self._op(name, func, args, kwargs, tensors), _shapes(tensors))
             raise
         self._record(name, func, args, kwargs, tensors, result)
         return result
@@ -179,36 +180,46 @@ class Recorder(TorchDispatchMode):
         for output in outputs:
             self._book(output, index)
 
-        sources = {id(x): s for x in tensors if (s := self._source(x)) is not None}
+        sources = self._sources(tensors)
         if name in _SAME_DATA:
             self._made_by.update({id(o): source for o in outputs for source in sources.values()})
             return
-        parameters = tuple(dict.fromkeys(p for x in tensors for p in self._parameters_in(x)))
-        if name in _READ_NO_DATA or not (sources or parameters):
+        op = self._op(name, func, args, kwargs, tensors)
+        if name in _READ_NO_DATA or not (sources or op.parameters):
             return  # a fresh tensor, a random mask, a counter
         if not sources and any(_storage(x) in self._state for x in outputs):
             return  # a view of a parameter, an update of a buffer
         if not sources:
-            self._derived_from.update({id(output): parameters for output in outputs})
-        schema = _schema(func)
-        if schema.writes:
+            self._derived_from.update({id(output): op.parameters for output in outputs})
+        if _schema(func).writes:
             self._written_by[_storage(tensors[0])] = index
         self._made_by.update({id(output): index for output in outputs})
-        self.ops.append(
-            Op(
-                index=index,
-                name=name,
-                path=self._stack[-1].path,
-                call=self._stack[-1].index,
-                sources=tuple(sorted(set(sources.values()))),
-                input_shapes=_shapes([x for x in tensors if id(x) in sources]),
-                output_shapes=_shapes(outputs),
-                parameters=parameters,
-                options=_options(name, schema, args, kwargs),
-                mult_adds=_mult_adds(func, name, args, kwargs, result),
-                saved_bytes=None,  # known when the forward has ended
-            )
+        mult_adds = _mult_adds(func, name, args, kwargs, result)
+        self.ops.append(replace(op, output_shapes=_shapes(outputs), mult_adds=mult_adds))
+
+    def _op(
+        self, name: str, func: Any, args: Any, kwargs: dict[str, Any], tensors: list[Tensor]
+    ) -> Op:
+        """Return what is known of an operation before it has run."""
+        sources = self._sources(tensors)
+        call = self._stack[-1]
+        return Op(
+            index=len(self.ops),
+            name=name,
+            path=call.path,
+            call=call.index,
+            sources=tuple(sorted(set(sources.values()))),
+            input_shapes=_shapes([x for x in tensors if id(x) in sources]),
+            output_shapes=(),
+            parameters=tuple(dict.fromkeys(p for x in tensors for p in self._parameters_in(x))),
+            options=_options(name, _schema(func), args, kwargs),
+            mult_adds=None,
+            saved_bytes=None,  # known when the forward has ended
         )
+
+    def _sources(self, tensors: list[Tensor]) -> dict[int, int]:
+        """Return where the data of those tensors comes from that hold data of the input."""
+        return {id(x): source for x in tensors if (source := self._source(x)) is not None}
 
     def _source(self, tensor: Tensor) -> int | None:
         """Return the operation (or input) that a tensor's data comes from; ``None``: neither."""

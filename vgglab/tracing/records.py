@@ -72,7 +72,7 @@ class Op:
         options = self.options
         if not _SLIDING_WINDOW.match(self.name) or options.get("transposed"):
             return None
-        if len(self.output_shapes[0]) < 3 or len(options["kernel_size"]) < 2:
+        if len(self.input_shapes[0]) < 3 or len(options["kernel_size"]) < 2:
             return None
         kernel_size = _last_two(options["kernel_size"])
         stride = _last_two(options["stride"]) if options["stride"] else kernel_size
@@ -145,8 +145,8 @@ class Failure:
         Path of the innermost module in which it stopped.
     type
         Class of that module.
-    operation
-        torch's name of the operation that refused; ``None`` if the error came from Python code.
+    op
+        The operation that refused, without outputs; ``None`` if the error came from Python code.
     input_shapes
         Shapes of all tensors that came to that operation, parameters included.
     error
@@ -157,10 +157,15 @@ class Failure:
 
     path: str
     type: str
-    operation: str | None
+    op: Op | None
     input_shapes: tuple[Shape, ...]
     error: str
     message: str
+
+    @property
+    def operation(self) -> str | None:
+        """Torch's name of the operation that refused."""
+        return None if self.op is None else self.op.name
 
 
 @dataclass(frozen=True)
