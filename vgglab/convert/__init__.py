@@ -1,0 +1,31 @@
+"""The surgeon: a network for another input size, with the weights that it has.
+
+Each function takes a network apart into a chain of modules, exchanges what has to be exchanged
+where feature maps become rows of features, and returns a new ``nn.Sequential`` of copies in which
+every module has its old name, so that the keys of the state_dict stay as they were. The network
+that it is given is not changed.
+
+It works for every network that is a chain of modules and common functions, one fed by the other,
+whatever the modules are inside: VGG, AlexNet, ResNet, LeNet; with the flatten written as ``view``,
+``reshape``, ``flatten`` or ``nn.Flatten``. Hooks of modules that are kept are kept; hooks of the
+network itself, and of containers that are taken apart, are not.
+"""
+
+from vgglab.convert.convolutional import fc_to_conv, fold_adaptive_pool
+from vgglab.convert.heads import (
+    with_adaptive_pool,
+    with_flatten,
+    with_gap_head,
+    with_new_fc,
+    with_spp_head,
+)
+
+__all__ = [
+    "fc_to_conv",
+    "fold_adaptive_pool",
+    "with_adaptive_pool",
+    "with_flatten",
+    "with_gap_head",
+    "with_new_fc",
+    "with_spp_head",
+]

@@ -1,0 +1,253 @@
+"""A network taken apart: the modules that it runs, in order, each fed by the one before.
+
+What runs is read off a trace, so the forward may be any code: operations that it calls as functions
+become modules. The chain is then traced as well, and it counts only if it executes the very
+operations of the network, in eval and in train mode.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby, takewhile
+from typing import TypeAlias
+
+from torch import nn
+
+from vgglab.convert.proof import RESHAPES, options_of, require_same_steps
+from vgglab.convert.trial import find_run, no_chain
+from vgglab.pooling import SpatialPyramidPool
+from vgglab.tracing import Call, Op, Shape, Trace
+from vgglab.tracing.twin import real_twin
+
+Part: TypeAlias = tuple[str | None, nn.Module]
+"""A module and its path; ``None`` asks for a name that is free."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What a network runs.
+
+    Attributes
+    ----------
+    model
+        The network. The chain is made of its modules, not of copies.
+    parts
+        Those modules, and one for each operation that the code calls as a function, in order.
+    size
+        An input size that was traced to the end, for which the first linear layer may have been
+        given the number of features that it gets.
+    """
+
+    model: nn.Module
+    parts: Mapping[str, nn.Module]
+    size: Shape
+
+
+def unroll(model: nn.Module, size: Shape) -> Chain:
+    """Rewrite a network as a chain of its own modules.
+
+    Parameters
+    ----------
+    model
+        A network that is such a chain, however its forward is written.
+    size
+        From `image_batch`. If the network does not run at it, other sizes are tried.
+
+    Raises
+    ------
+    ValueError
+        If the forward ends at no size that was tried, or the network is no such chain.
+    """
+    if any(isinstance(p, nn.UninitializedParameter) for p in model.parameters()):
+        raise ValueError(
+            f"model must have been run once: {type(model).__name__} has lazy layers, "
+            "which have no weights yet"
+        )
+    run = find_run(model, size)
+    parts = _named(model, _expand(model, run.trace, run.trace.calls[0]))
+    require_same_steps(model, sequential(model, parts), run)
+    return Chain(model, parts, run.size)
+
+
+def assemble(chain: Chain, parts: Iterable[Part]) -> nn.Sequential:
+    """Build a network of `parts`, with copies in place of the modules of the chain's model.
+
+    What is left out is not copied.
+    """
+    named = _named(chain.model, parts)
+    own = set(chain.model.modules())
+    kept = nn.ModuleList(module for module in named.values() if module in own)
+    copies = dict(zip(kept, real_twin(kept), strict=True))  # type: ignore[call-overload]
+    return sequential(chain.model, {path: copies.get(m, m) for path, m in named.items()})
+
+
+def sequential(model: nn.Module, parts: Mapping[str, nn.Module], prefix: str = "") -> nn.Sequential:
+    """Build the nested ``Sequential`` in which each part has its path.
+
+    Whatever comes between, such as ``features`` around ``features.0``, is in the mode that it has
+    in `model`.
+    """
+    network = nn.Sequential()
+    for name, group in groupby(parts, key=lambda path: path.partition(".")[0]):
+        members = {path[len(name) + 1 :]: parts[path] for path in group}
+        if name in network._modules or ("" in members and len(members) > 1):
+            raise no_chain(model, f"the modules in {prefix + name!r} do not run in a row")
+        nested = "" not in members
+        network.add_module(
+            name, sequential(model, members, f"{prefix}{name}.") if nested else members[""]
+        )
+    network.training = model.get_submodule(prefix.removesuffix(".")).training
+    return network
+
+
+def _expand(model: nn.Module, trace: Trace, call: Call) -> Iterator[Part]:
+    """Yield what runs in a call: its modules, and modules for its functions."""
+    inside: list[Call | Op] = [
+        *(other for other in trace.calls if other.parent == call.index),
+        *(op for op in trace.ops if op.call == call.index),
+    ]
+    for is_reshape, group in groupby(sorted(inside, key=_begin), key=_is_reshape):
+        if is_reshape:
+            yield from _flatten(model, [op for op in group if isinstance(op, Op)])
+            continue
+        for item in group:
+            if isinstance(item, Op):
+                yield from _modules(model, item)
+            elif not _is_whole(model, trace, item):
+                yield from _expand(model, trace, item)
+            elif not _is_idle(item):
+                yield item.path, model.get_submodule(item.path)
+
+
+def _begin(item: Call | Op) -> tuple[int, int, int]:
+    """Return when it began; a call in which nothing is executed comes before the next operation."""
+    return (item.index, 1, 0) if isinstance(item, Op) else (item.first_op, 0, item.index)
+
+
+def _is_whole(model: nn.Module, trace: Trace, call: Call) -> bool:
+    """Tell whether a module stays as it is: a layer, or a block from one feature map to another.
+
+    A block that ends with pooling is opened: it may be the pooling before the flatten.
+    """
+    module = model.get_submodule(call.path)
+    if isinstance(module, SpatialPyramidPool):
+        return True
+    if call.is_leaf and type(module).__module__.startswith("torch.nn.modules."):
+        return True
+    if type(module).forward is nn.Sequential.forward:
+        return False
+    if [len(shape) for shape in (*call.input_shapes, *call.output_shapes)] != [4, 4]:
+        return False
+    family = {call.index}
+    for other in trace.calls[call.index + 1 :]:
+        if other.parent in family:
+            family.add(other.index)
+    ops = [op for op in trace.ops if op.call in family]
+    return not (ops and ops[-1].name in _POOLINGS)
+
+
+def _is_idle(call: Call) -> bool:
+    return call.type in ("Identity", "Flatten") and call.input_shapes == call.output_shapes
+
+
+_POOLINGS = {"avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d", "mean"}
+# The module for an operation, and those of torch's options that it takes by the same names.
+_FUNCTIONS: Mapping[str, tuple[type[nn.Module], tuple[str, ...]]] = {
+    "max_pool2d_with_indices": (
+        nn.MaxPool2d,
+        ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
+    ),
+    "avg_pool2d": (
+        nn.AvgPool2d,
+        (
+            "kernel_size",
+            "stride",
+            "padding",
+            "ceil_mode",
+            "count_include_pad",
+            "divisor_override",
+        ),
+    ),
+    "_adaptive_avg_pool2d": (nn.AdaptiveAvgPool2d, ("output_size",)),
+    "adaptive_max_pool2d": (nn.AdaptiveMaxPool2d, ("output_size",)),
+    "native_dropout": (nn.Dropout, ("p",)),
+    "relu": (nn.ReLU, ()),
+    "leaky_relu": (nn.LeakyReLU, ("negative_slope",)),
+    "hardtanh": (nn.Hardtanh, ("min_val", "max_val")),
+    "elu": (nn.ELU, ("alpha",)),
+    "gelu": (nn.GELU, ("approximate",)),
+    "silu": (nn.SiLU, ()),
+    "mish": (nn.Mish, ()),
+    "softplus": (nn.Softplus, ("beta", "threshold")),
+    "hardswish": (nn.Hardswish, ()),
+    "sigmoid": (nn.Sigmoid, ()),
+    "tanh": (nn.Tanh, ()),
+    "_softmax": (nn.Softmax, ("dim",)),
+    "_log_softmax": (nn.LogSoftmax, ("dim",)),
+}
+
+
+def _is_reshape(item: Call | Op) -> bool:
+    return isinstance(item, Op) and item.name in RESHAPES
+
+
+def _flatten(model: nn.Module, reshapes: Sequence[Op]) -> Iterator[Part]:
+    """Yield a flatten for operations that together flatten maps; nothing if they do nothing."""
+    before, after = reshapes[0].input_shapes[0], reshapes[-1].output_shapes[0]
+    if after == before:
+        return
+    if len(before) != 4 or len(after) != 2 or after[0] != before[0]:
+        where = reshapes[0].path or "its own code"
+        raise no_chain(model, f"in {where} it reshapes {before} to {after}")
+    yield None, nn.Flatten()
+
+
+def _modules(model: nn.Module, op: Op) -> Iterator[Part]:
+    """Yield the modules for an operation; whether they do the same is seen later."""
+    name = op.name.removesuffix("_")
+    if name == "mean" and len(op.input_shapes[0]) == 4 and options_of(op)["dim"] == [2, 3]:
+        yield None, nn.AdaptiveAvgPool2d(1)
+        if not op.options["keepdim"]:
+            yield None, nn.Flatten()
+        return
+    if name not in _FUNCTIONS:
+        where = op.path or "its own code"
+        raise no_chain(model, f"in {where} it calls {op.name}, for which there is no module")
+    kind, options = _FUNCTIONS[name]
+    yield None, kind(**{option: options_of(op)[option] for option in options})
+
+
+def _named(model: nn.Module, parts: Iterable[Part]) -> dict[str, nn.Module]:
+    """Give a name to each part without one, and a second name to a module that runs again."""
+    parts = list(parts)
+    named: dict[str, nn.Module] = {}
+    for place, (path, module) in enumerate(parts):
+        later = [other for other, _ in parts[place + 1 :] if other is not None]
+        if path is None:
+            module.train(model.training)
+            path = _beside(next(reversed(named), ""), next(iter(later), ""), _short_name(module))
+        elif path not in named:
+            named[path] = module
+            continue
+        elif module.state_dict():
+            raise no_chain(model, f"{path} runs twice, and it has weights")
+        named[free_name(path, [*named, *later])] = module
+    return named
+
+
+def _beside(before: str, after: str, name: str) -> str:
+    """Return the path of a module between two others: in the innermost container of both."""
+    pairs = zip(before.split(".")[:-1], after.split(".")[:-1], strict=False)
+    shared = [part for part, other in takewhile(lambda pair: pair[0] == pair[1], pairs)]
+    return ".".join([*shared, name])
+
+
+def _short_name(module: nn.Module) -> str:
+    if isinstance(module, SpatialPyramidPool):
+        return "spp"
+    return type(module).__name__.removeprefix("Adaptive").removesuffix("2d").lower()
+
+
+def free_name(path: str, taken: Sequence[str]) -> str:
+    """Return `path`, with a number if a module of that name, or in a group of it, is taken."""
+    names = [path, *(f"{path}_{number}" for number in range(1, len(taken) + 1))]
+    return next(n for n in names if not any(f"{t}.".startswith(f"{n}.") for t in taken))
