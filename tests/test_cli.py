@@ -5,9 +5,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from click.testing import CliRunner
 
+from vgglab import diagnose, explain_error
 from vgglab.cli import main
+from vgglab.explain import format_causes
 from vgglab.models import vgg
 from vgglab.summary import summary
 
@@ -101,3 +104,108 @@ def test_help_answers_at_once():
 def test_the_command_is_installed():
     script = os.path.join(os.path.dirname(sys.executable), "vgglab")
     assert subprocess.run([script, "--version"], capture_output=True, check=True).stdout
+
+
+def test_diagnose_prints_what_the_package_says():
+    result = run("diagnose", "vgglab:D,head=fc-fixed", "--size", "400")
+    assert result.exit_code == 1
+    model = vgg("D", head="fc-fixed", device="meta").eval()
+    assert result.output == str(diagnose(model, (1, 3, 400, 400))) + "\n"
+
+
+def test_diagnose_as_json():
+    result = run("diagnose", "torchvision:alexnet", "--size", "100", "--json")
+    assert result.exit_code == 0
+    found = json.loads(result.output)
+    assert found["ok"]
+    assert found["valid_sizes"]["height"] == [[63, None]]
+    assert found["warnings"]
+
+
+MESSAGE = "mat1 and mat2 shapes cannot be multiplied (1x73728 and 25088x4096)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "input"), [([MESSAGE], None), ([], MESSAGE), (["-"], f"  {MESSAGE}\n")]
+)
+def test_explain_from_argument_and_standard_input(arguments, input):
+    result = CliRunner().invoke(main, ["explain", *arguments], input=input)
+    assert result.exit_code == 0
+    assert result.output == format_causes(explain_error(MESSAGE)) + "\n"
+    assert "512·12·12" in result.output
+
+
+def test_explain_exits_with_1_if_it_does_not_know():
+    result = run("explain", "KeyError: 'width'")
+    assert result.exit_code == 1
+    assert "unknown" in result.output
+
+
+NARROW = "vgglab:A,head=fc-fixed,width=0.0625"
+
+
+@pytest.mark.parametrize("repair", ["resize", "pool", "fold", "conv", "gap", "fc"])
+def test_a_repaired_file_builds_the_repaired_network(tmp_path, monkeypatch, repair):
+    monkeypatch.chdir(tmp_path)
+    weights = tmp_path / "own.pt"
+    original = vgg("A", head="fc-fixed", width=1 / 16).eval()
+    torch.save(original.state_dict(), weights)
+    result = run(
+        "repair", NARROW, "--size", "400", "--with", repair, "--out", "out.pt",
+        "--weights", str(weights),
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "were random" not in result.output
+
+    saved = torch.load("out.pt", weights_only=True)
+    names = {}
+    exec(saved["code"], names)
+    rebuilt = names["model"]
+    image = torch.rand(1, 3, 400, 400)
+    with torch.no_grad():
+        assert rebuilt(image).shape == (1, 1000)
+        fix = next(f for f in diagnose(original, image.shape).fixes if f.name == repair)
+        if fix.same_function:
+            assert torch.equal(rebuilt(image), fix.apply()(image))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.pt", "own.pt"]
+
+
+def test_repair_refuses_an_existing_file_without_force(tmp_path):
+    out = tmp_path / "out.pt"
+    out.write_text("mine")
+    arguments = ["repair", NARROW, "--size", "400", "--with", "pool", "--out", str(out)]
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "--force" in result.output
+    assert out.read_text() == "mine"
+    assert run(*arguments, "--force").exit_code == 0
+    assert set(torch.load(out, weights_only=True)) == {"state_dict", "code"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([NARROW, "--size", "400", "--with", "magic"], "(resize, crop, pool, fold"),
+        (["vgglab:A,width=0.0625", "--size", "224", "--with", "fold"], "nothing is wrong"),
+        ([NARROW, "--size", "400", "--with", "pool", "--weights", "no.pt"], "'no.pt'"),
+        ([NARROW, "--size", "-1", "--with", "pool"], "got '-1'"),
+        (["torchvision:vgg17", "--with", "pool"], "'vgg17' is not in torchvision"),
+    ],
+)
+def test_a_repair_that_fails_writes_nothing(tmp_path, arguments, words):
+    result = run("repair", *arguments, "--out", str(tmp_path / "out.pt"))
+    assert result.exit_code == 2
+    assert words in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    out = tmp_path / "out.pt"
+    result = run("repair", NARROW, "--size", "400", "--with", "pool", "--out", str(out))
+    assert result.exit_code == 2
+    assert "nothing was written" in result.output
+    assert list(tmp_path.iterdir()) == []

@@ -1,9 +1,12 @@
+import os
 import sys
+from urllib.error import URLError
 
 import pytest
 import torch
 from torch import nn
 
+from vgglab.models import vgg
 from vgglab.sources import load_model
 from vgglab.tracing import trace
 
@@ -89,3 +92,47 @@ def test_timm_is_not_needed_unless_asked_for(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ValueError, match="needs timm: pip install timm"):
         load_model("timm:resnet18")
+
+
+def test_weights_from_a_file(tmp_path):
+    narrow = vgg("A", width=1 / 16)
+    for number, saved in enumerate((narrow.state_dict(), {"state_dict": narrow.state_dict()})):
+        file = tmp_path / f"{number}.pt"
+        torch.save(saved, file)
+        model = load_model("vgglab:A,width=0.0625", weights=str(file))
+        assert not model.training
+        assert all(torch.equal(v, narrow.state_dict()[k]) for k, v in model.state_dict().items())
+
+
+def test_random_weights_are_data():
+    model = load_model("vgglab:A,width=0.0625", data=True)
+    assert {tensor.device.type for tensor in model.state_dict().values()} == {"cpu"}
+
+
+def test_weights_that_do_not_fit(tmp_path):
+    file = tmp_path / "other.pt"
+    torch.save(nn.Linear(2, 3).state_dict(), file)
+    with pytest.raises(ValueError, match="do not fit the model"):
+        load_model("vgglab:A,width=0.0625", weights=str(file))
+    file.write_text("no weights")
+    with pytest.raises(ValueError, match="cannot be read"):
+        load_model("vgglab:A,width=0.0625", weights=str(file))
+
+
+@pytest.mark.parametrize(
+    "source", ["torchvision:vgg16", "vgglab:D", "timm:vgg16", "torch.nn:Flatten"]
+)
+def test_unknown_weights_name_what_is_accepted(source):
+    with pytest.raises(ValueError, match=r"^weights for .* must be") as error:
+        load_model(source, weights="BEST")
+    assert "BEST" in str(error.value)
+
+
+def test_named_weights_that_cannot_be_fetched(monkeypatch):
+    def refused(*arguments, **options):
+        raise URLError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refused)
+    monkeypatch.setattr(os.path, "exists", lambda path: False)
+    with pytest.raises(ConnectionError, match="go online once"):
+        load_model("torchvision:squeezenet1_1", weights="IMAGENET1K_V1")

@@ -9,15 +9,31 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vgglab.compare import compare as compare
     from vgglab.configs import CONFIGS as CONFIGS
     from vgglab.configs import PAPER_ERRORS as PAPER_ERRORS
     from vgglab.configs import PAPER_PARAMETERS as PAPER_PARAMETERS
+    from vgglab.convert import fc_to_conv as fc_to_conv
+    from vgglab.convert import fold_adaptive_pool as fold_adaptive_pool
+    from vgglab.convert import with_adaptive_pool as with_adaptive_pool
+    from vgglab.convert import with_flatten as with_flatten
+    from vgglab.convert import with_gap_head as with_gap_head
+    from vgglab.convert import with_new_fc as with_new_fc
+    from vgglab.convert import with_spp_head as with_spp_head
+    from vgglab.diagnose import diagnose as diagnose
     from vgglab.exercises import check as check
     from vgglab.exercises import hint as hint
     from vgglab.exercises import quiz as quiz
+    from vgglab.explain import Cause as Cause
+    from vgglab.explain import explain_error as explain_error
     from vgglab.explorer import explorer as explorer
     from vgglab.models import vgg as vgg
     from vgglab.notebook import glue as glue
+    from vgglab.onnx_export import onnx_round_trip as onnx_round_trip
+    from vgglab.pooling import ExportableAdaptivePool2d as ExportableAdaptivePool2d
+    from vgglab.pooling import SpatialPyramidPool as SpatialPyramidPool
+    from vgglab.pooling import adaptive_bins as adaptive_bins
+    from vgglab.pooling import adaptive_matrix as adaptive_matrix
     from vgglab.shapes import Window as Window
     from vgglab.shapes import conv_output_size as conv_output_size
     from vgglab.shapes import feature_map_sizes as feature_map_sizes
@@ -29,20 +45,36 @@ __version__ = "0.1.0"
 
 _HOME = {
     "CONFIGS": "configs",
+    "Cause": "explain",
+    "ExportableAdaptivePool2d": "pooling",
     "PAPER_ERRORS": "configs",
     "PAPER_PARAMETERS": "configs",
+    "SpatialPyramidPool": "pooling",
     "Window": "shapes",
+    "adaptive_bins": "pooling",
+    "adaptive_matrix": "pooling",
     "check": "exercises",
+    "compare": "compare",
     "conv_output_size": "shapes",
+    "diagnose": "diagnose",
+    "explain_error": "explain",
     "explorer": "explorer",
+    "fc_to_conv": "convert",
     "feature_map_sizes": "shapes",
+    "fold_adaptive_pool": "convert",
     "glue": "notebook",
     "hint": "exercises",
     "input_sizes": "shapes",
+    "onnx_round_trip": "onnx_export",
     "quiz": "exercises",
     "summary": "summary",
     "trace": "tracing",
     "vgg": "models",
+    "with_adaptive_pool": "convert",
+    "with_flatten": "convert",
+    "with_gap_head": "convert",
+    "with_new_fc": "convert",
+    "with_spp_head": "convert",
 }
 
 __all__ = sorted(_HOME)

@@ -1,10 +1,17 @@
 """The command ``vgglab``."""
 
 import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from vgglab import __version__
+
+if TYPE_CHECKING:
+    from vgglab.diagnose import Diagnosis
 
 SIZE = "SIDE or HEIGHTxWIDTH"
 
@@ -23,21 +30,45 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[-1])
 
 
+def model_and_input(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the argument MODEL and the options that describe an input."""
+    for option in (
+        click.option(
+            "--channels",
+            type=click.IntRange(min=1),
+            default=3,
+            show_default=True,
+            help="Input channels.",
+        ),
+        click.option(
+            "--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images."
+        ),
+        click.option(
+            "--size",
+            type=parse_size,
+            default="224",
+            metavar=SIZE,
+            show_default=True,
+            help="Pixels.",
+        ),
+        click.argument("model"),
+    ):
+        command = option(command)
+    return command
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="vgglab")
 def main() -> None:
-    """Explain convolutional networks: shapes, parameters, multiply-adds, memory."""
+    """Explain, measure and repair convolutional networks.
+
+    A MODEL is torchvision:NAME, timm:NAME, vgglab:CONFIG (such as vgglab:D,norm=batch,head=gap)
+    or package.module:callable.
+    """
 
 
 @main.command()
-@click.argument("model")
-@click.option(
-    "--size", type=parse_size, default="224", metavar=SIZE, show_default=True, help="Pixels."
-)
-@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images.")
-@click.option(
-    "--channels", type=click.IntRange(min=1), default=3, show_default=True, help="Input channels."
-)
+@model_and_input
 @click.option(
     "--format",
     "style",
@@ -49,9 +80,7 @@ def main() -> None:
 def summary(model: str, size: tuple[int, int], batch: int, channels: int, style: str) -> None:
     """Print the layers of MODEL with shapes, parameters, multiply-adds and memory.
 
-    MODEL is torchvision:NAME, timm:NAME, vgglab:CONFIG (such as vgglab:D,norm=batch,head=gap)
-    or package.module:callable. If the forward fails, the table ends there and the command
-    exits with 1.
+    If the forward fails, the table ends there and the command exits with 1.
     """
     from vgglab.sources import load_model
     from vgglab.summary import summary as summarise
@@ -63,3 +92,88 @@ def summary(model: str, size: tuple[int, int], batch: int, channels: int, style:
     click.echo(json.dumps(table.to_dict(), indent=2) if style == "json" else table.format(style))
     if table.trace.failure is not None:
         raise SystemExit(1)
+
+
+@main.command()
+@model_and_input
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def diagnose(model: str, size: tuple[int, int], batch: int, channels: int, as_json: bool) -> None:
+    """Say whether MODEL takes an input, where and why it stops, and how to repair it.
+
+    If the forward stops, the command exits with 1.
+    """
+    found = _diagnosis(model, (batch, channels, *size))
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
+    if not found.ok:
+        raise SystemExit(1)
+
+
+@main.command()
+@click.argument("message", required=False)
+def explain(message: str | None) -> None:
+    """Say what an error message about shapes means; without MESSAGE read standard input.
+
+    A whole traceback will do. If the message is not understood, the command exits with 1.
+    """
+    from vgglab.explain import explain_error, format_causes
+
+    if message is None or message == "-":
+        if sys.stdin.isatty():
+            raise BadInput("message must be an argument, or come from standard input")
+        message = sys.stdin.read()
+    causes = explain_error(message)
+    click.echo(format_causes(causes))
+    if causes[0].kind == "unknown":
+        raise SystemExit(1)
+
+
+@main.command()
+@model_and_input
+@click.option("--with", "name", required=True, help="Name of a repair that `diagnose` offers.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write."
+)
+@click.option("--weights", help="File with a state_dict, or a name of torchvision's weights.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+def repair(
+    model: str,
+    size: tuple[int, int],
+    batch: int,
+    channels: int,
+    name: str,
+    out: Path,
+    weights: str | None,
+    force: bool,
+) -> None:
+    """Repair MODEL for an input and write its weights, with the code that builds it.
+
+    The file is read with torch.load(..., weights_only=True); it holds "state_dict" and "code".
+    """
+    from vgglab.repaired import save_repaired
+
+    if out.exists() and not force:
+        raise BadInput(f"--out must not exist, or be given with --force; {str(out)!r} exists")
+    found = _diagnosis(model, (batch, channels, *size), data=True, weights=weights)
+    fix = next((fix for fix in found.fixes if fix.name == name), None)
+    if fix is None:
+        names = ", ".join(fix.name for fix in found.fixes) or "none, nothing is wrong"
+        raise BadInput(f"--with must be a repair that applies here ({names}); got {name!r}")
+    try:
+        save_repaired(fix, model, out)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"nothing was written: {error}") from None
+    click.echo(fix.line)
+    click.echo(fix.note)
+    if weights is None:
+        click.echo("The weights were random: give your own with --weights.")
+    click.echo(f"Wrote {out} ({fix.parameters:,} parameters) with the code that builds it.")
+
+
+def _diagnosis(model: str, input_size: tuple[int, ...], **options: Any) -> "Diagnosis":
+    from vgglab.diagnose import diagnose as diagnose_model
+    from vgglab.sources import load_model
+
+    try:
+        return diagnose_model(load_model(model, **options), input_size)
+    except (ConnectionError, TypeError, ValueError) as error:
+        raise BadInput(str(error)) from None

@@ -15,8 +15,8 @@ from torch import nn
 ACCEPTED = "torchvision:NAME, timm:NAME, vgglab:CONFIG[,head=...] or package.module:callable"
 
 
-def load_model(source: str) -> nn.Module:
-    """Build the model that `source` names, with random weights or, where possible, none at all.
+def load_model(source: str, *, data: bool = False, weights: str | None = None) -> nn.Module:
+    """Build the model that `source` names.
 
     Parameters
     ----------
@@ -25,59 +25,115 @@ def load_model(source: str) -> nn.Module:
         commas: ``"vgglab:D,norm=batch,head=gap"``), or ``"package.module:callable"``: a module, or
         something that returns one when called without arguments; the current folder is searched
         first.
+    data
+        Whether a library's model is to have data. If not, it is on the meta device: enough for
+        everything that looks at shapes, and nothing has to be computed.
+    weights
+        A file with a state_dict, or, for torchvision and vgglab, the name of a set of torchvision's
+        weights, such as ``"IMAGENET1K_V1"``. Without it the weights are random.
 
     Returns
     -------
     torch.nn.Module
-        From a library of models: on the meta device, in eval mode. Your own: as you made it.
+        From a library of models: in eval mode. Your own: as you made it, with the weights given.
 
     Raises
     ------
     ValueError
-        If there is no such model, or it cannot be built.
+        If there is no such model, it cannot be built, or the weights do not fit it.
+    ConnectionError
+        If named weights are not there and cannot be downloaded.
     """
     library, colon, name = source.partition(":")
     if not (library and colon and name):
         raise ValueError(f"model must be {ACCEPTED}; got {source!r}")
     build = {"torchvision": _from_torchvision, "timm": _from_timm, "vgglab": _from_vgglab}
+    file = weights if weights is not None and os.path.isfile(weights) else None
+    named = None if file else weights
+    if named is not None and named.endswith((".pt", ".pth")):
+        raise ValueError(f"weights must be an existing file; got {named!r}")
     if library not in build:
-        return _from_module(library, name)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # of builders, about initialisation
-        try:
-            with torch.device("meta"):
-                return build[library](name).eval()
-        except NotImplementedError:  # the builder computes with tensors
-            return build[library](name).eval()
+        if named:
+            raise ValueError(f"weights for {source!r} must be a file; got {named!r}")
+        model = _from_module(library, name)
+    else:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of builders, about initialisation
+            model = _built(build[library], name, named, data or named is not None).eval()
+    return model if file is None else _with_weights(model, file)
 
 
-def _from_torchvision(name: str) -> nn.Module:
-    from torchvision import models
+def _built(
+    build: Callable[[str, str | None], nn.Module], name: str, weights: str | None, data: bool
+) -> nn.Module:
+    if data:
+        return build(name, weights)
+    try:
+        with torch.device("meta"):
+            return build(name, weights)
+    except NotImplementedError:  # the builder computes with tensors
+        return build(name, weights)
 
-    _check_name("torchvision", name, models.list_models())
-    # No builder may fetch weights, not even those of a backbone.
-    weights = {"weights": None}
-    if "weights_backbone" in models.get_model_builder(name).__annotations__:
-        weights["weights_backbone"] = None
-    model: nn.Module = models.get_model(name, **weights)
+
+def _with_weights(model: nn.Module, file: str) -> nn.Module:
+    try:
+        state_dict = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"weights must be a file with a state_dict; {file!r} cannot be read: {error}"
+        ) from error
+    if isinstance(state_dict, dict) and isinstance(state_dict.get("state_dict"), dict):
+        state_dict = state_dict["state_dict"]
+    try:
+        model.load_state_dict(state_dict, assign=True)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise ValueError(f"weights of {file!r} do not fit the model: {error}") from None
     return model
 
 
-def _from_timm(name: str) -> nn.Module:
+def _from_torchvision(name: str, weights: str | None) -> nn.Module:
+    from torchvision import models
+
+    _check_name("torchvision", name, models.list_models())
+    # No builder may fetch weights unasked, not even those of a backbone.
+    options: dict[str, Any] = {"weights": None}
+    if "weights_backbone" in models.get_model_builder(name).__annotations__:
+        options["weights_backbone"] = None
+    if weights is not None:
+        available = [member.name for member in models.get_model_weights(name)]
+        if weights not in available:
+            raise ValueError(
+                f"weights for {name} must be a file or one of {', '.join(available)}; "
+                f"got {weights!r}"
+            )
+        options["weights"] = weights
+    try:
+        model: nn.Module = models.get_model(name, **options)
+    except OSError as error:
+        raise ConnectionError(
+            f"weights {weights!r} for {name} could not be fetched ({error}); go online once, or "
+            f"put the file into {torch.hub.get_dir()}/checkpoints"
+        ) from error
+    return model
+
+
+def _from_timm(name: str, weights: str | None) -> nn.Module:
     try:
         import timm
     except ImportError:
         raise ValueError(f"model 'timm:{name}' needs timm: pip install timm") from None
     _check_name("timm", name, timm.list_models())
+    if weights is not None:
+        raise ValueError(f"weights for timm:{name} must be a file; got {weights!r}")
     model: nn.Module = timm.create_model(name, pretrained=False)
     return model
 
 
-def _from_vgglab(name: str) -> nn.Module:
+def _from_vgglab(name: str, weights: str | None) -> nn.Module:
     from vgglab.models import vgg
 
     config, *settings = name.split(",")
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"weights": weights}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:

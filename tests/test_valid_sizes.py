@@ -1,0 +1,212 @@
+"""Input sizes that fit: compared with really running networks at every size."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from networks import small_networks, torchvision_network
+from torch import Tensor, nn
+
+from vgglab import trace, vgg
+from vgglab.valid_sizes import Interval, ValidSizes, follow, valid_sizes
+
+SIZES = range(1, 129)
+
+
+def runs(model: nn.Module, channels: int, height: int, width: int) -> bool:
+    """Tell whether the forward of two images ends and returns a row for each."""
+    try:
+        with torch.inference_mode(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of zero-sized layers
+            return len(model(torch.zeros(2, channels, height, width))) == 2
+    except RuntimeError:
+        return False
+
+
+@settings(max_examples=300)
+@given(small_networks(), st.integers(1, 64), st.integers(1, 128))
+def test_sizes_agree_with_running_every_size(
+    generated: tuple[nn.Module, int, int], traced: int, height: int
+) -> None:
+    """From whatever size the network is traced at, the same sizes are found: the right ones."""
+    model, channels, made_for = generated
+    seen = trace(model, (2, channels, traced, traced))
+    sizes = valid_sizes(model, seen)
+    assert sizes.exact
+    assert [n for n in SIZES if (n, n) in sizes] == [
+        n for n in SIZES if runs(model, channels, n, n)
+    ]
+    # With a width that fits, exactly the heights that are named fit.
+    assert ((height, made_for) in sizes) == runs(model, channels, height, made_for)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["alexnet", "googlenet", "squeezenet1_0", "densenet121", "inception_v3", "convnext_tiny"],
+)
+@pytest.mark.parametrize("traced", [32, 300])
+def test_smallest_size_of_torchvision(name: str, traced: int) -> None:
+    model = torchvision_network(name, "meta").eval()
+    sizes = valid_sizes(model, trace(model, (1, 3, traced, traced)))
+    assert sizes.exact
+    ((first, last),) = sizes.height
+    assert last is None
+    assert trace(model, (1, 3, first, first)).failure is None
+    assert trace(model, (1, 3, first - 1, first)).failure is not None
+    assert trace(model, (1, 3, first, first - 1)).failure is not None
+
+
+class Net(nn.Module):
+    """A forward written as a function."""
+
+    def __init__(self, forward: object, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self.function = forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, *self.layers)
+
+
+def encoder_decoder(x: Tensor, down: nn.Module, up: nn.Module) -> Tensor:
+    deep = F.max_pool2d(down(F.max_pool2d(x, 2)), 2)
+    return torch.cat([x, up(up(deep))], dim=1)
+
+
+def squeeze_and_excite(x: Tensor, conv: nn.Module, fc: nn.Module) -> Tensor:
+    x = conv(x)
+    return x * torch.sigmoid(fc(x.mean((2, 3))))[:, :, None, None]
+
+
+def channels_last(x: Tensor, norm: nn.Module, fc: nn.Module, last: nn.Module) -> Tensor:
+    x = fc(norm(x.permute(0, 2, 3, 1))).permute(0, 3, 1, 2)
+    return last(F.max_pool2d(x, 3).flatten(1))
+
+
+def shuffle(x: Tensor, conv: nn.Module, fc: nn.Module) -> Tensor:
+    n, c, h, w = x.shape
+    x = x.view(n, 2, c // 2, h, w).transpose(1, 2).reshape(n, c, h, w)
+    first, second = conv(x).chunk(2, dim=1)
+    return fc(F.avg_pool2d(first + second, 2).flatten(1))
+
+
+def two_scales(x: Tensor, fc: nn.Module) -> Tensor:
+    return fc(torch.cat([F.max_pool2d(x, 2).flatten(1), F.avg_pool2d(x, 4).flatten(1)], dim=1))
+
+
+FUNCTIONAL = {
+    "encoder and decoder": (
+        lambda: Net(encoder_decoder, nn.Conv2d(4, 4, 3, padding=1), nn.ConvTranspose2d(4, 4, 2, 2)),
+        [n for n in SIZES if n % 4 == 0],
+    ),
+    "squeeze and excite": (
+        lambda: Net(squeeze_and_excite, nn.Conv2d(4, 6, 3), nn.Linear(6, 6)),
+        list(range(3, 129)),
+    ),
+    "channels last": (
+        lambda: Net(channels_last, nn.LayerNorm(4), nn.Linear(4, 3), nn.Linear(3 * 5 * 5, 2)),
+        list(range(15, 18)),
+    ),
+    "channel shuffle": (
+        lambda: Net(shuffle, nn.Conv2d(4, 4, 1), nn.Linear(2 * 9, 2)),
+        [6, 7],
+    ),
+    "two scales": (lambda: Net(two_scales, nn.Linear(4 * (16 + 4), 2)), [8, 9]),
+    "local response norm": (
+        lambda: nn.Sequential(nn.LocalResponseNorm(3), nn.Flatten(), nn.Linear(4 * 49, 2)),
+        [7],
+    ),
+    "mirrored border": (
+        lambda: nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(4, 2, 3)),
+        list(range(4, 129)),
+    ),
+    "upsampling": (
+        lambda: nn.Sequential(nn.Upsample(scale_factor=2), nn.Flatten(), nn.Linear(4 * 100, 2)),
+        [5],
+    ),
+    "mean of rows and columns": (
+        lambda: Net(lambda x, fc: fc(x.mean(-1).mean(-1)), nn.Linear(4, 2)),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FUNCTIONAL)
+def test_functional_code(case: str) -> None:
+    """Code that is followed gives exactly the sizes that run; other code says that it is not."""
+    make, expected = FUNCTIONAL[case]
+    model = make().eval()
+    assert expected is None or expected == [n for n in SIZES if really(model, n)]
+    for traced in (40, 8):
+        sizes = valid_sizes(model, trace(model, (2, 4, traced, traced)))
+        assert sizes.exact == (expected is not None)
+        for n in SIZES if sizes.exact else (224, 32, 28):
+            assert ((n, n) in sizes) == really(model, n), n
+
+
+def really(model: nn.Module, n: int) -> bool:
+    try:
+        with torch.inference_mode():
+            model(torch.zeros(2, 4, n, n))
+    except RuntimeError:
+        return False
+    return True
+
+
+def test_what_cannot_be_followed_is_named() -> None:
+    model = torchvision_network("vit_b_32", "meta").eval()
+    walk = follow(trace(model, (1, 3, 224, 224)))
+    assert walk.stuck is not None
+    assert "view" in walk.stuck
+    sizes = valid_sizes(model, trace(model, (1, 3, 400, 400)))
+    assert not sizes.exact
+    assert sizes.height == (Interval(224, 224),)
+    assert "tried" in str(sizes)
+
+
+def test_what_does_not_depend_on_the_image_fits_no_size() -> None:
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 2))
+    sizes = valid_sizes(model, trace(model, (1, 3, 32, 32)))
+    assert not sizes
+    assert sizes.exact
+    assert str(sizes) == "none"
+
+
+def test_where_no_square_image_fits_the_map_nearest_to_a_square_is_found() -> None:
+    model = nn.Sequential(nn.MaxPool2d((2, 4)), nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    sizes = valid_sizes(model, trace(model, (1, 3, 40, 40)))
+    assert not any((n // 2) * (n // 4) == 8 * 8 for n in SIZES)
+    assert not sizes.square
+    # 8 windows of 2 pixels and 8 windows of 4 pixels.
+    assert sizes == ValidSizes((Interval(16, 17),), (Interval(32, 35),))
+
+
+def test_vgg_fits_224_to_255() -> None:
+    model = vgg("D", head="fc-fixed", device="meta").eval()
+    for traced in (20, 32, 224, 400, 2000):
+        sizes = valid_sizes(model, trace(model, (1, 3, traced, traced)))
+        assert sizes == ValidSizes((Interval(224, 255),), (Interval(224, 255),))
+
+
+def test_intervals_in_words() -> None:
+    every_four = ValidSizes(tuple(Interval(n, n) for n in range(4, 21, 4)), (Interval(3, None),))
+    assert str(every_four) == "height 4, 8, 12, …, 20 (every 4 px) px, width 3 and more px"
+    assert str(ValidSizes((Interval(7, 9),), (Interval(7, 9),))) == "7 to 9 px along each axis"
+
+
+def test_nearest_size() -> None:
+    sizes = ValidSizes((Interval(224, 255),), (Interval(32, 63), Interval(96, None)))
+    assert sizes.nearest((400, 400)) == (224, 400)
+    assert sizes.nearest((230, 70)) == (230, 32)
+    assert sizes.nearest((10, 90)) == (224, 224)
+    assert ValidSizes((Interval(193, 416),), (Interval(40, 41),)).nearest((512, 1)) == (224, 40)
+    assert (230, 40) in sizes
+    assert (230, 70) not in sizes
+    assert "somewhere" not in sizes
+    with pytest.raises(ValueError, match="no valid size"):
+        ValidSizes((), ()).nearest((5, 5))
