@@ -49,7 +49,8 @@ class Exercise:
     hints
         Help for everybody else, one at a time, from gentle to clear.
     observe
-        Turns an answer into what is compared: `value`, or what `calls` or `network` returns.
+        Turns an answer into what is compared: `value`, or what `calls`, `network` or `outputs`
+        returns.
     """
 
     id: str
@@ -187,6 +188,32 @@ def network(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observed]:
                 outcome = f"stops in {failure.path or 'the model'} ({failure.message})"
             words.append(f"{size} → {outcome}")
         words.append(f"{table.total_params:,} parameters")
+        return Observed(tuple(seen), "; ".join(words))
+
+    return observe
+
+
+def outputs(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observed]:
+    """Return an observer of layers: what they give for an input of each size, always the same."""
+
+    def observe(answer: Any) -> Observed:
+        import torch
+        from torch import nn
+
+        if not isinstance(answer, nn.Module):
+            return Observed(None, f"a {type(answer).__name__}, where a layer is asked for")
+        seen, words = [], []
+        for size in input_sizes:
+            generator = torch.Generator().manual_seed(0)
+            x = torch.randn(size, generator=generator, dtype=torch.float64)
+            try:
+                with torch.no_grad():
+                    y = answer(x)
+            except Exception as error:
+                return Observed(None, f"{size} raises {type(error).__name__}: {error}")
+            shape = _plain(getattr(y, "shape", y))
+            seen.append((shape, _plain(y)))
+            words.append(f"{size} → {shape}")
         return Observed(tuple(seen), "; ".join(words))
 
     return observe
