@@ -45,7 +45,7 @@ do-book: $(STAMP)
 
 do-test: $(STAMP)
 	@$(MAKE) --no-print-directory check
-	$(BIN)/python -m pytest -q -n 2 -m 'not browser'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m 'not browser'
 	$(BIN)/python book/make_notebooks.py nbval
 	@$(MAKE) --no-print-directory do-book
 	$(BIN)/python -m pytest -q -n 2 -rs tests/browser

@@ -74,18 +74,20 @@ SIDES = st.tuples(st.integers(1, 4), st.integers(1, 4))
 
 
 @st.composite
-def small_networks(draw: st.DrawFn) -> tuple[nn.Module, int, int]:
+def small_networks(
+    draw: st.DrawFn, blocks: int | None = None, flatten: str | None = None
+) -> tuple[nn.Module, int, int]:
     """Generate a network, the channels that it takes, and the side of the square it was made for.
 
     Convolutions and poolings have any kernel, stride, padding, dilation and ceil_mode that torch
     accepts; the kernel need not be square.
     """
     channels = in_channels = draw(st.integers(1, 3))
-    blocks: list[nn.Module] = []
-    for _ in range(draw(st.integers(1, 4))):
+    layers: list[nn.Module] = []
+    for _ in range(blocks or draw(st.integers(1, 4))):
         if draw(st.booleans()):
             out_channels = draw(st.integers(1, 4))
-            blocks.append(
+            layers.append(
                 nn.Conv2d(
                     channels,
                     out_channels,
@@ -104,10 +106,10 @@ def small_networks(draw: st.DrawFn) -> tuple[nn.Module, int, int]:
                 "ceil_mode": draw(st.booleans()),
             }
             kind = draw(st.sampled_from([nn.MaxPool2d, nn.AvgPool2d]))
-            blocks.append(kind(kernel_size, **options))
+            layers.append(kind(kernel_size, **options))
         if draw(st.booleans()):
-            blocks.append(draw(st.sampled_from([nn.ReLU(), nn.ReLU(inplace=True), nn.Sigmoid()])))
-    features = nn.Sequential(*blocks)
+            layers.append(draw(st.sampled_from([nn.ReLU(), nn.ReLU(inplace=True), nn.Sigmoid()])))
+    features = nn.Sequential(*layers)
     made_for = draw(st.integers(4, 48))
     try:
         shape = features(torch.zeros(1, in_channels, made_for, made_for)).shape
@@ -115,10 +117,10 @@ def small_networks(draw: st.DrawFn) -> tuple[nn.Module, int, int]:
         assume(False)
     assume(shape.numel() <= 4000)
     hidden = draw(st.integers(0, 3))
-    layers: list[nn.Module] = [nn.Linear(shape.numel(), hidden or 5)]
+    classifier = nn.Sequential(nn.Linear(shape.numel(), hidden or 5))
     if hidden:
-        layers += [nn.ReLU(), nn.Dropout(), nn.Linear(hidden, 5)]
-    flatten = draw(st.sampled_from([*FLATTENS, "nn.Flatten"]))
+        classifier.extend([nn.ReLU(), nn.Dropout(), nn.Linear(hidden, 5)])
+    flatten = flatten or draw(st.sampled_from([*FLATTENS, "nn.Flatten"]))
     if flatten == "nn.Flatten":
-        return nn.Sequential(features, nn.Flatten(), *layers), in_channels, made_for
-    return SmallNetwork(features, flatten, nn.Sequential(*layers)), in_channels, made_for
+        return nn.Sequential(features, nn.Flatten(), *classifier), in_channels, made_for
+    return SmallNetwork(features, flatten, classifier), in_channels, made_for

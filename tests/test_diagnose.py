@@ -267,15 +267,21 @@ def check_fixes(model: nn.Module, found: Diagnosis) -> None:
             assert len(output) == (len(batch) if batch.ndim == 4 else 1)
 
 
-@settings(max_examples=100)
-@given(small_networks(), st.integers(1, 64), st.randoms(use_true_random=False))
+GENERATED = {"flatten": 1, "view": 2, "view of batch": 3, "reshape": 4, "nn.Flatten": 2}
+
+
+@pytest.mark.parametrize("flatten", [*GENERATED, "reshape of features"])
+@settings(max_examples=50)
+@given(data=st.data(), side=st.integers(1, 64), seed=st.integers(0, 2**32 - 1))
 def test_every_fix_of_generated_networks_is_what_it_claims_to_be(
-    generated: tuple[nn.Module, int, int], side: int, rng: random.Random
+    flatten: str, data: st.DataObject, side: int, seed: int
 ) -> None:
-    model, channels, made_for = generated
+    """50 networks for each way to write the flatten, with different numbers of blocks."""
+    networks = small_networks(blocks=GENERATED.get(flatten), flatten=flatten)
+    model, channels, made_for = data.draw(networks)
     model = model.double().eval()
     size = (2, channels, side, side)
-    torch.manual_seed(rng.randrange(2**32))
+    torch.manual_seed(seed)
     image = torch.rand(size, dtype=torch.float64)
     fitting = torch.rand(2, channels, made_for, made_for, dtype=torch.float64)
     found = diagnose(model, size)
@@ -296,7 +302,9 @@ def test_every_fix_of_generated_networks_is_what_it_claims_to_be(
                 target = v2.CenterCrop(repaired[0].size)(image)
                 torch.testing.assert_close(output, model(target))
             elif fix.name in ("pool", "conv"):
-                torch.testing.assert_close(repaired(fitting), answers)
+                # Where a fixed average pooling ignored a border, the repaired network reads it.
+                if not any("ignores" in words for words in diagnose(model, fitting.shape).warnings):
+                    torch.testing.assert_close(repaired(fitting), answers)
             elif fix.name == "fold":
                 pools = [f.apply().double().eval() for f in found.fixes if f.name == "pool"]
                 torch.testing.assert_close(output, (pools or [model])[0](image))

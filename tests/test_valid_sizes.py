@@ -177,6 +177,14 @@ def test_what_does_not_depend_on_the_image_fits_no_size() -> None:
     assert str(sizes) == "none"
 
 
+def test_a_view_that_is_as_long_as_the_map_is_wide_is_a_flatten() -> None:
+    """At 40 px a row of the view looks like a row of the map; 4·2·5 features are wanted."""
+    model = Net(lambda x, fc: fc(x.view(-1, 40)), nn.Linear(40, 2))
+    for traced in (40, 20):
+        sizes = valid_sizes(model, trace(model, (2, 4, traced, traced)))
+        assert sizes == ValidSizes((Interval(2, 2),), (Interval(5, 5),))
+
+
 def test_where_no_square_image_fits_the_map_nearest_to_a_square_is_found() -> None:
     model = nn.Sequential(nn.MaxPool2d((2, 4)), nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
     sizes = valid_sizes(model, trace(model, (1, 3, 40, 40)))

@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 
 import vgglab
 from vgglab.diagnose.doubts import adaptive_pools, flattened
-from vgglab.diagnose.problems import Problem, square_map
+from vgglab.diagnose.problems import Problem, map_for
 from vgglab.summary import Summary, summary
 from vgglab.tracing import Shape, Trace
 from vgglab.tracing.twin import meta_twin
@@ -281,7 +281,7 @@ def trained_size(case: Case) -> tuple[int, int] | None:
 
 
 def _sides_at_head(case: Case) -> tuple[int, int] | None:
-    """Return height and width of the square map that the first FC layer wants."""
+    """Return height and width of the map that the first FC layer wants."""
     problem = case.problem
     if problem is not None and problem.map is not None and isinstance(problem.expected, int):
         channels, features = problem.map[0], problem.expected
@@ -290,7 +290,7 @@ def _sides_at_head(case: Case) -> tuple[int, int] | None:
         if not read:
             return None
         channels, features = read[-1].input_shapes[0][1], read[-1].output_shapes[0][1]
-    wanted = square_map(features, channels)
+    wanted = map_for(case.walk, features, channels)
     return (wanted[1], wanted[2]) if wanted is not None and len(wanted) == 3 else None
 
 

@@ -99,13 +99,17 @@ def product(factors: tuple[int, ...]) -> str:
     return f"{prod(factors)} = {'·'.join(map(str, factors))}"
 
 
-def square_map(features: int, channels: int) -> tuple[int, ...] | None:
-    """Return channels, height and width of the square map with so many features, if there is one.
+def map_for(walk: Walk, features: int, channels: int) -> tuple[int, ...] | None:
+    """Return channels, height and width of the map with so many features, if there is one.
 
-    Where no square fits, the number of cells is not split.
+    It is the map that an image gives or, if none does, a square. Where no square fits either, the
+    number of cells is not split.
     """
     if features % channels:
         return None
+    sides = walk.map_that_fits()
+    if sides is not None and channels * prod(sides) == features:
+        return (channels, *sides)
     cells = features // channels
     side = isqrt(cells)
     return (channels, side, side) if side * side == cells else (channels, cells)
@@ -205,7 +209,7 @@ def _features(scene: Scene, shape: Shape, expected: int, rows: Shape) -> Problem
     came = product((channels, height, width))
     sides = chain_of_sides(scene.seen, scene.walk, _last_map(scene))
     because = f", because {sides}" if sides else ""
-    made_for = square_map(expected, channels)
+    made_for = map_for(scene.walk, expected, channels)
     wants = product(made_for) if made_for else str(expected)
     text = f"{scene.where} wants {wants} features and gets {came}{because}."
     if rows[1] != got:  # a view has cut the features of all images into other rows

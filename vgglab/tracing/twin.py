@@ -1,6 +1,7 @@
 """A copy of a model that can be run without anything being done to the model itself."""
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable
 from types import MethodType
 from typing import Any
@@ -35,9 +36,11 @@ def _copy(value: Any, change: Callable[[Tensor], Tensor], copies: dict[int, Any]
     if id(value) in copies:
         return copies[id(value)]
     new: Any
-    if isinstance(value, dict):
+    if type(value) in (dict, OrderedDict) and not value:  # a module has a dozen tables of hooks
+        new = type(value)()
+    elif isinstance(value, dict):
         new = value.copy()
-        for key, item in value.items() if value else ():  # most are empty tables of hooks
+        for key, item in value.items():
             new[key] = _copy(item, change, copies)
     elif isinstance(value, torch.jit.ScriptModule):
         new = copy.deepcopy(value)
@@ -79,7 +82,12 @@ def _to_meta(tensor: Tensor) -> Tensor:
             device="meta",
             dtype=tensor.dtype,
         )
-    empty = torch.empty_like(tensor.detach(), device="meta")
+    if tensor.layout == torch.strided:  # empty_like takes long for a tensor on the meta device
+        empty = torch.empty_strided(
+            tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta"
+        )
+    else:
+        empty = torch.empty_like(tensor.detach(), device="meta")
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(empty, requires_grad=tensor.requires_grad)
     return empty.requires_grad_(tensor.requires_grad)

@@ -26,6 +26,7 @@ from vgglab.valid_sizes.rules import (
     Map,
     Sides,
     Step,
+    Term,
     Unfollowable,
     rule_for,
 )
@@ -150,16 +151,30 @@ class Walk:
         """
         fits = self.fits
         if self.wanted:
-            rows = [term for flat, _ in self.wanted for term in flat.terms]
-            pair = self._pair(np.stack([t.height for t in rows]), np.stack([t.width for t in rows]))
+            pair = self._pair()
             if pair is None:
                 return ValidSizes((), ())
+            terms = self._terms()
             fits = (
-                fits[0] & np.all([t.height == t.height[pair[0]] for t in rows], axis=0),
-                fits[1] & np.all([t.width == t.width[pair[1]] for t in rows], axis=0),
+                fits[0] & np.all([t.height == t.height[pair[0]] for t in terms], axis=0),
+                fits[1] & np.all([t.width == t.width[pair[1]] for t in terms], axis=0),
             )
         height, width = (_intervals(self.sizes, fit) for fit in fits)
         return ValidSizes(height, width)
+
+    def map_that_fits(self) -> tuple[int, int] | None:
+        """Return height and width of the map that gives the features that are wanted.
+
+        ``None`` if no map does, or if they come from several maps.
+        """
+        terms = self._terms()
+        pair = self._pair() if len(terms) == 1 else None
+        if pair is None:
+            return None
+        return int(terms[0].height[pair[0]]), int(terms[0].width[pair[1]])
+
+    def _terms(self) -> list[Term]:
+        return [term for flat, _ in self.wanted for term in flat.terms]
 
     def sizes_with(self, source: int, sides: tuple[int, int]) -> ValidSizes:
         """Return the sizes for which the map that operation `source` returns has these sides."""
@@ -172,8 +187,10 @@ class Walk:
         )
         return ValidSizes(height, width)
 
-    def _pair(self, heights: Sides, widths: Sides) -> tuple[int, int] | None:
+    def _pair(self) -> tuple[int, int] | None:
         """Return the indices of a height and a width that give all features that are wanted."""
+        heights = np.stack([term.height for term in self._terms()])
+        widths = np.stack([term.width for term in self._terms()])
 
         def suits(h: Sides, w: Sides) -> Fits:
             suits = np.ones(np.broadcast_shapes(h.shape[1:], w.shape[1:]), dtype=bool)

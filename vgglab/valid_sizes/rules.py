@@ -279,9 +279,10 @@ def _view(step: Step) -> Form | None:
     if out is not None:
         if len(out) > 2 and out[-2:] == shape[-2:] and form.dims == (-2, -1):
             return form
+        # A linear layer that gets a map lays it out itself, and knows how many rows there are.
         by_linear = step.trace.modules.get(step.op.path) == "Linear"
-        flattened = len(out) == 2 and out == (shape[0], prod(shape[1:]))
-        if len(out) == 2 and out[1] == shape[-1] and (by_linear or not flattened):
+        flattened = out == (shape[0], prod(shape[1:]))
+        if out == (prod(shape[:-1]), shape[-1]) and (by_linear or not (flattened or -1 in size)):
             return Rows(shape, form)
     if len(shape) != 4 or len(out or size) != 2:
         raise Unfollowable("it merges height and width with something else")
