@@ -200,3 +200,22 @@ def test_unknown_chapter_is_a_sentence() -> None:
     assert result.returncode == 2
     assert "there is no chapter book/chapters/99_nothing.md" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_the_code_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", readme, re.DOTALL).group(1)
+    narrow = code.replace('head="fc-fixed"', 'head="fc-fixed", width=1 / 16')
+    assert narrow != code
+    exec(narrow, {})
+    printed = capsys.readouterr().out
+    assert "equal within rounding" in printed
+    assert "stopped here" in printed
+
+
+def test_the_commands_of_the_readme_exist() -> None:
+    from vgglab.cli import main
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^vgglab (\w+) ", readme, re.MULTILINE))
+    assert named == set(main.commands)

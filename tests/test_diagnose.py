@@ -226,6 +226,12 @@ FAILURES = {
         ("padding-mismatch", "", "add", (1, 8, 16, 16), (1, 8, 15, 15)),
         ("from left", "from right", "32 → 16", "32 → 15"),
     ),
+    "a sum of two rows": (
+        lambda: rebuilt(nn.Flatten(), Residual(nn.Linear(48, 8), nn.Linear(48, 9))),
+        (2, 3, 4, 4),
+        ("wrong-in-features", "1", "add", (2, 8), (2, 9)),
+        ("their features differ",),
+    ),
     "a sum of two widths": (
         lambda: Residual(nn.Conv2d(3, 8, 1), nn.Conv2d(3, 9, 1)),
         (1, 3, 32, 32),
@@ -393,6 +399,19 @@ def test_uneven_bins_weigh_cells_as_the_warning_says() -> None:
     ratio = cells.grad.max() / cells.grad.min()
     (warning,) = diagnose(vgg("D", device="meta"), (1, 3, 400, 400)).warnings
     assert f"count {ratio:.3g} times as much" in warning
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from(sorted(FAILURES.keys() - {"pooling lost", "flatten lost with children()"})),
+    st.lists(st.integers(1, 40), min_size=1, max_size=5),
+)
+def test_no_input_makes_the_doctor_stumble(case: str, size: list[int]) -> None:
+    """Inputs of any rank: there is always an answer, and it can be printed."""
+    found = diagnose(FAILURES[case][0]().eval(), tuple(size))
+    assert found.ok or found.explanation
+    assert str(found.valid_sizes)
+    assert isinstance(found.warnings, list)
 
 
 def test_the_line_of_a_fix_is_what_it_applies(fixed: nn.Module) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from vgglab.tracing import Shape, _random_state_kept
+from vgglab.tracing import Shape, random_state_kept
 from vgglab.tracing.twin import real_twin
 
 MARGIN = 4
@@ -59,7 +59,7 @@ def run(
         return []
     twin = real_twin(model).eval().to("cpu", dtype)
     input_dtype = dtype or number_type(model)
-    with _random_state_kept(), torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
+    with random_state_kept(), torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
         return [_run_once(twin, x.to(input_dtype, copy=True)) for x in inputs]
 
 

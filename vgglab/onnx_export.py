@@ -29,7 +29,7 @@ from vgglab.forwards import (
     run_and_measure,
 )
 from vgglab.report import Report
-from vgglab.tracing import InputSize, Shape, _random_state_kept
+from vgglab.tracing import InputSize, Shape, random_state_kept
 from vgglab.tracing.twin import real_twin
 
 NEEDS = ("onnx", "onnxscript", "onnxruntime")
@@ -173,7 +173,7 @@ def _session(model: nn.Module, input_size: Shape) -> Any:
     options.log_severity_level = 4  # its errors are raised too
     with (
         warnings.catch_warnings(),
-        _random_state_kept(),
+        random_state_kept(),
         torch.inference_mode(False),
         TemporaryDirectory() as folder,
     ):

@@ -116,23 +116,23 @@ def conv_output_size(
     """
     if isinstance(size, Sequence) and not isinstance(size, str):
         per_axis = zip(
-            _pair("size", size),
-            _pair("kernel_size", kernel_size),
-            _pair("stride", stride),
-            _pair("padding", padding),
-            _pair("dilation", dilation),
+            as_pair("size", size),
+            as_pair("kernel_size", kernel_size),
+            as_pair("stride", stride),
+            as_pair("padding", padding),
+            as_pair("dilation", dilation),
             strict=True,
         )
         height, width = (conv_output_size(*axis, ceil_mode=ceil_mode) for axis in per_axis)
         return height, width
 
-    size = _integer("size", size, minimum=1)
+    size = check_integer("size", size, minimum=1)
     same = padding == "same"
     window = Window(
-        kernel_size=_integer("kernel_size", kernel_size, minimum=1),
-        stride=_integer("stride", stride, minimum=1),
-        padding=0 if padding in ("same", "valid") else _integer("padding", padding, minimum=0),
-        dilation=_integer("dilation", dilation, minimum=1),
+        kernel_size=check_integer("kernel_size", kernel_size, minimum=1),
+        stride=check_integer("stride", stride, minimum=1),
+        padding=0 if padding in ("same", "valid") else check_integer("padding", padding, minimum=0),
+        dilation=check_integer("dilation", dilation, minimum=1),
         ceil_mode=ceil_mode,
     )
     if same and window.stride != 1:
@@ -155,7 +155,7 @@ def feature_map_sizes(size: int, windows: Iterable[Window]) -> list[int]:
     >>> feature_map_sizes(400, [Window(kernel_size=2, stride=2)] * 5)
     [400, 200, 100, 50, 25, 12]
     """
-    sizes = [_integer("size", size, minimum=1)]
+    sizes = [check_integer("size", size, minimum=1)]
     for window in windows:
         sizes.append(window.output_size(sizes[-1]) if sizes[-1] else 0)
     return sizes
@@ -172,14 +172,23 @@ def input_sizes(output_size: int, windows: Sequence[Window]) -> range:
     >>> input_sizes(7, [Window(kernel_size=2, stride=2)] * 5)
     range(224, 256)
     """
-    first = _integer("output_size", output_size, minimum=1)
+    first = check_integer("output_size", output_size, minimum=1)
     stop = first + 1
     for window in reversed(windows):
         first, stop = window.smallest_input(first), window.smallest_input(stop)
     return range(first, stop)
 
 
-def _integer(name: str, value: Any, minimum: int) -> int:
+def check_integer(name: str, value: Any, minimum: int) -> int:
+    """Return an argument as an int.
+
+    Raises
+    ------
+    TypeError
+        If it is no integer.
+    ValueError
+        If it is below `minimum`.
+    """
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -192,7 +201,14 @@ def _integer(name: str, value: Any, minimum: int) -> int:
     return number
 
 
-def _pair(name: str, value: Any) -> tuple[Any, Any]:
+def as_pair(name: str, value: Any) -> tuple[Any, Any]:
+    """Return an argument as (height, width); one number stands for both.
+
+    Raises
+    ------
+    ValueError
+        If it is a sequence of another length.
+    """
     if not isinstance(value, Sequence) or isinstance(value, str):
         return value, value
     if len(value) != 2:

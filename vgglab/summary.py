@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from tabulate import tabulate
 from torch import nn
 
 from vgglab.formats import torchinfo_table, torchsummary_table
+from vgglab.report import Report
 from vgglab.tracing import Call, InputSize, Op, Shape, Trace, trace
 
 MIB = 2**20
@@ -44,7 +44,7 @@ class Row:
     saved_bytes: int | None
 
 
-class Summary:
+class Summary(Report):
     """Rows and totals of a trace; printed it is a table, in a notebook too.
 
     Attributes
@@ -133,7 +133,7 @@ class Summary:
             If `style` is none of those.
         """
         formats: dict[str, Callable[[], str]] = {
-            "vgglab": self._table,
+            "vgglab": self.__str__,
             "torchsummary": lambda: torchsummary_table(self.trace),
             "torchinfo": lambda: torchinfo_table(self.trace),
         }
@@ -158,31 +158,11 @@ class Summary:
             "notes": self.notes,
         }
 
-    def __str__(self) -> str:
-        return self.format()
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        table = self._rows_as("html")
-        lines = [*self._totals(), *self.notes]
-        paragraphs = "".join(f"<p>{escape(line)}</p>" for line in lines)
-        title = escape(self._title())
-        return (
-            f'<div class="vgglab-table"><p><strong>{title}</strong></p>'
-            f'<div class="vgglab-scroll" role="region" aria-label="{title}" tabindex="0">{table}'
-            f"</div>{paragraphs}</div>"
-        )
-
-    def _table(self) -> str:
-        table = self._rows_as("simple")
-        return "\n".join([self._title(), "", table, "", *self._totals(), *self.notes])
-
     def _title(self) -> str:
         sizes = ", ".join(_shape(size) for size in self.trace.input_sizes)
         return f"{self.trace.model_type}, input {sizes}"
 
-    def _rows_as(self, tablefmt: str) -> str:
+    def _tables(self, tablefmt: str) -> list[str]:
         stopped = self.rows[-1] if self.trace.failure is not None else None
         cells = [
             [
@@ -197,7 +177,11 @@ class Summary:
             ]
             for row in self.rows
         ]
-        return tabulate(cells, _HEADERS, tablefmt=tablefmt, colalign=_ALIGN, disable_numparse=True)
+        table = tabulate(cells, _HEADERS, tablefmt, colalign=_ALIGN, disable_numparse=True)
+        return [table]
+
+    def _sentences(self) -> list[str]:
+        return [*self._totals(), *self.notes]
 
     def _totals(self) -> list[str]:
         weights = sum(parameter.bytes for parameter in self.trace.parameters.values())

@@ -11,7 +11,7 @@ from vgglab.convert.chain import Part
 from vgglab.convert.seam import ADAPTIVE_POOLS, MapShape, Seam, find_seam, require_flatten, sides
 from vgglab.convert.trial import image_batch, trial
 from vgglab.pooling import adaptive_matrix, pool_matrix
-from vgglab.shapes import Window, _pair
+from vgglab.shapes import Window, as_pair
 from vgglab.tracing.twin import real_twin
 
 
@@ -247,7 +247,7 @@ def pool_matrices(pools: Iterable[Part], height: int, width: int) -> tuple[Tenso
                 "maximum is not linear"
             )
         if isinstance(pool, nn.AdaptiveAvgPool2d):
-            h, w = _pair("output_size", pool.output_size)
+            h, w = as_pair("output_size", pool.output_size)
             rows = adaptive_matrix(len(rows), h or len(rows)) @ rows
             columns = adaptive_matrix(len(columns), w or len(columns)) @ columns
         elif isinstance(pool, nn.AvgPool2d):
@@ -265,7 +265,7 @@ def _windows(pool: nn.AvgPool2d) -> tuple[Window, Window]:
     options = (pool.kernel_size, pool.stride, pool.padding)
     height, width = (
         Window(kernel_size, stride, padding, ceil_mode=pool.ceil_mode)
-        for kernel_size, stride, padding in zip(*(_pair("", o) for o in options), strict=True)
+        for kernel_size, stride, padding in zip(*(as_pair("", o) for o in options), strict=True)
     )
     return height, width
 

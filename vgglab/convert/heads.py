@@ -11,7 +11,7 @@ from vgglab.convert.convolutional import pool_matrices
 from vgglab.convert.seam import POOLS, Seam, find_seam, require_flatten, sides
 from vgglab.convert.trial import image_batch, linear_that_stopped, plain_module, trial
 from vgglab.pooling import SpatialPyramidPool
-from vgglab.shapes import IntOrPair, _integer, _pair
+from vgglab.shapes import IntOrPair, as_pair, check_integer
 from vgglab.tracing.twin import real_twin
 
 
@@ -49,10 +49,10 @@ def with_adaptive_pool(model: nn.Module, output_size: IntOrPair = (7, 7)) -> nn.
     >>> network(torch.zeros(1, 3, 400, 400)).shape
     torch.Size([1, 1000])
     """
-    height, width = _pair("output_size", output_size)
+    height, width = as_pair("output_size", output_size)
     pooled = (
-        _integer("output_size", height, minimum=1),
-        _integer("output_size", width, minimum=1),
+        check_integer("output_size", height, minimum=1),
+        check_integer("output_size", width, minimum=1),
     )
     seam = find_seam(model)
     features = (_channels(seam), *pooled)
@@ -113,7 +113,7 @@ def with_gap_head(model: nn.Module, num_classes: int) -> nn.Sequential:
       (6): Linear(in_features=32, out_features=10, bias=True)
     )
     """
-    num_classes = _integer("num_classes", num_classes, minimum=1)
+    num_classes = check_integer("num_classes", num_classes, minimum=1)
     seam = find_seam(model)
     parts: list[Part] = [
         *_pooled(seam, nn.AdaptiveAvgPool2d(1)),
@@ -165,7 +165,7 @@ def with_spp_head(model: nn.Module, levels: Sequence[int], num_classes: int) -> 
     >>> network.classifier[0]
     Linear(in_features=672, out_features=256, bias=True)
     """
-    num_classes = _integer("num_classes", num_classes, minimum=1)
+    num_classes = check_integer("num_classes", num_classes, minimum=1)
     pyramid = SpatialPyramidPool(levels)
     seam = find_seam(model)
     first, last, hidden = seam.first, seam.last, seam.hidden

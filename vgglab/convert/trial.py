@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from vgglab.shapes import _integer
+from vgglab.shapes import check_integer
 from vgglab.tracing import Shape, Trace, trace
 from vgglab.tracing.twin import meta_twin
 from vgglab.valid_sizes import valid_sizes
@@ -23,7 +23,7 @@ def image_batch(input_size: Sequence[int]) -> Shape:
         raise TypeError(f"{accepted}; got {input_size!r}")
     if len(input_size) != 4:
         raise ValueError(f"{accepted}; got {input_size!r}")
-    _, *image = (_integer("input_size", side, minimum=1) for side in input_size)
+    _, *image = (check_integer("input_size", side, minimum=1) for side in input_size)
     return (_BATCH, *image)
 
 

@@ -5,13 +5,11 @@ why, from the shapes. If it ends, `doubts` says what should not be trusted all t
 offers repairs, each tried without data before it is offered.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from html import escape
 from typing import Any
 
-import torch
 from tabulate import tabulate
 from torch import nn
 
@@ -197,9 +195,7 @@ class Diagnosis:
         return tabulate(cells, headers, tablefmt=tablefmt, colalign=align, disable_numparse=True)
 
 
-def diagnose(
-    model: nn.Module, input_size: InputSize, *, dtypes: Sequence[torch.dtype] | None = None
-) -> Diagnosis:
+def diagnose(model: nn.Module, input_size: InputSize) -> Diagnosis:
     """Say where and why a network refuses an input, which inputs it takes, and how to repair it.
 
     Nothing is computed and the model is not changed: see `vgglab.trace`.
@@ -210,8 +206,6 @@ def diagnose(
         Any module whose first input is an image or a batch of images.
     input_size
         Shape of the input, such as ``(1, 3, 400, 400)``, or a list of shapes for several inputs.
-    dtypes
-        Types of the inputs; by default that of the model's first floating-point parameter.
 
     Returns
     -------
@@ -223,6 +217,6 @@ def diagnose(
     TypeError
         If an argument is of another type than those above.
     ValueError
-        If a size is below 1, or the number of `dtypes` is not that of the inputs.
+        If a size is below 1.
     """
-    return Diagnosis(model, trace(model, input_size, dtypes=dtypes))
+    return Diagnosis(model, trace(model, input_size))

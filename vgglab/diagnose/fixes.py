@@ -41,7 +41,8 @@ class Fix:
         The line of code that does it. It reads ``model`` and needs `vgglab.diagnose.fixes.IMPORTS`.
     same_function
         Whether the repaired network computes what the network computed where it ran before. If
-        not, it has fresh weights and must be trained.
+        not, it has fresh weights and must be trained. (Where a fixed average pooling ignored a
+        border of the map, which is a warning, the repaired network reads it.)
     note
         What it does to the network, in a sentence.
     model

@@ -338,16 +338,18 @@ def _join(scene: Scene) -> Problem | None:
     shapes = [seen.input_sizes[-1 - s] if s < 0 else seen.ops[s].output_shapes[0] for s in sources]
     if len(shapes) < 2 or any(len(shape) != len(shapes[0]) for shape in shapes):
         return None
-    joined = scene.op.options.get("dim") if scene.op.name == "cat" else None
     first = shapes[0]
+    dims = set(range(len(first)))
+    if scene.op.name == "cat":
+        dims.discard(scene.op.options["dim"] % len(first))
+        free: set[int] = set()
+    else:
+        free = {1}  # a side of 1 is stretched to the other
     different = [
         (k, dim)
         for k, shape in enumerate(shapes)
-        for dim in range(len(first))
-        if shape[dim] != first[dim]
-        and (
-            joined % len(first) != dim if joined is not None else 1 not in (shape[dim], first[dim])
-        )
+        for dim in sorted(dims)
+        if shape[dim] != first[dim] and not free & {shape[dim], first[dim]}
     ]
     if not different:
         return None
@@ -355,6 +357,8 @@ def _join(scene: Scene) -> Problem | None:
     pair = ((first, sources[0]), (shapes[k], sources[k]))
     origins = " and ".join(f"{shape} from {_origin(seen, source)}" for shape, source in pair)
     text = f"{scene.where} joins {origins} ({scene.op.name})"
+    if len(first) < 3:
+        return Problem("wrong-in-features", first, shapes[k], f"{text}, and their features differ.")
     if dim < len(first) - 2:
         return Problem("channel-mismatch", first, shapes[k], f"{text}, and their channels differ.")
     ways = filter(None, (chain_of_sides(seen, scene.walk, source) for _, source in pair))

@@ -23,7 +23,17 @@ from vgglab.tracing.recorder import Recorder
 from vgglab.tracing.records import Call, Failure, Op, Parameter, Shape, Trace
 from vgglab.tracing.twin import meta_twin, real_twin
 
-__all__ = ["Call", "Failure", "InputSize", "Op", "Parameter", "Shape", "Trace", "trace"]
+__all__ = [
+    "Call",
+    "Failure",
+    "InputSize",
+    "Op",
+    "Parameter",
+    "Shape",
+    "Trace",
+    "random_state_kept",
+    "trace",
+]
 
 InputSize: TypeAlias = Sequence[int] | Sequence[Sequence[int]]
 
@@ -68,7 +78,7 @@ def trace(
         return [torch.zeros(size, dtype=dtype, device=device) for size, dtype in pairs]
 
     fallback = None
-    with _random_state_kept(), torch.inference_mode(False):
+    with random_state_kept(), torch.inference_mode(False):
         # Tensors that the forward makes may have to be on the meta device too. That slows every
         # call of torch down, so it comes second.
         for default_device in (nullcontext(), torch.device("meta")):
@@ -114,7 +124,7 @@ def _needs_values(error: Exception) -> bool:
 
 
 @contextmanager
-def _random_state_kept() -> Iterator[None]:
+def random_state_kept() -> Iterator[None]:
     """Give every random generator its state back."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
