@@ -45,10 +45,10 @@ do-book: $(STAMP)
 
 do-test: $(STAMP)
 	@$(MAKE) --no-print-directory check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 -m 'not browser'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not browser'
 	$(BIN)/python book/make_notebooks.py nbval
 	@$(MAKE) --no-print-directory do-book
-	$(BIN)/python -m pytest -q -n 2 -rs tests/browser
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -rs tests/browser
 
 check: $(STAMP)
 	$(BIN)/ruff check .

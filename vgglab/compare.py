@@ -147,7 +147,7 @@ class StateDicts:
 
     @property
     def loads(self) -> bool:
-        """Whether ``after.load_state_dict(before.state_dict())`` works."""
+        """Whether the state_dict of `before` loads into `after`."""
         return not (self.missing or self.unexpected or self.reshaped or self.resized)
 
 
