@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from types import MethodType
 
 import pytest
 import torch
@@ -728,6 +729,32 @@ def test_hooks_that_would_be_lost():
     model.classifier[0].register_forward_hook(lambda module, args, output: None)
     with pytest.raises(ValueError, match="must have no hooks on layers that are replaced"):
         fc_to_conv(model, SIZE)
+
+
+def hooked(block: nn.Sequential) -> None:
+    block.register_forward_hook(lambda module, args, output: args[0])
+
+
+def rewritten(block: nn.Sequential) -> None:
+    def forward(self, x):
+        nn.Sequential.forward(self, x)
+        return x
+
+    block.forward = MethodType(forward, block)
+
+
+@pytest.mark.parametrize("change", [hooked, rewritten])
+def test_a_sequential_that_does_not_hand_on_what_its_modules_make_is_refused(change):
+    def network():
+        return nn.Sequential(
+            nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU()), nn.Flatten(), nn.Linear(192, 2)
+        )
+
+    fc_to_conv(network(), (1, 3, 8, 8))
+    model = network()
+    change(model[0])
+    with pytest.raises(ValueError, match="its modules in a row do something else"):
+        fc_to_conv(model, (1, 3, 8, 8))
 
 
 @pytest.mark.parametrize(

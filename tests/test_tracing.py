@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from networks import asker_network, torchvision_network
 from torch import nn
@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from vgglab.models import vgg
 from vgglab.shapes import Window, input_sizes
 from vgglab.tracing import trace
+from vgglab.tracing.shortcuts import shortcut
 
 # --- the promise: nothing changes -----------------------------------------------------------
 
@@ -585,3 +586,59 @@ def test_bad_dtypes_are_named():
         trace(nn.ReLU(), (1, 3), dtypes=["float"])
     with pytest.raises(ValueError, match="one type for each of 1 inputs"):
         trace(nn.ReLU(), (1, 3), dtypes=[torch.float, torch.float])
+
+
+# --- shortcuts --------------------------------------------------------------------------------
+
+
+def tensors(*shapes):
+    """Tensors without data of these shapes, of some type and layout, now and then the wrong one."""
+    types = st.sampled_from([torch.float32] * 6 + [torch.float64, torch.bfloat16, torch.int64])
+
+    def build(dtypes, transposed):
+        made = [torch.empty(s, dtype=d, device="meta") for s, d in zip(shapes, dtypes, strict=True)]
+        return [t.mT if transposed and t.dim() > 1 else t for t in made]
+
+    several = st.one_of(types.map(lambda t: [t] * len(shapes)), st.tuples(*[types] * len(shapes)))
+    return st.builds(build, several, st.sampled_from([False] * 4 + [True]))
+
+
+@st.composite
+def shortened_calls(draw):
+    """An operation that has a shortcut, with arguments that now and then do not fit."""
+    n, c, k, m = (draw(st.sampled_from([1, 2, 3, 4, 1, 2, 3, 4, 0])) for _ in range(4))
+    off = draw(st.sampled_from([0] * 5 + [1]))
+    kind = draw(st.sampled_from(["relu", "addmm", "native_batch_norm"]))
+    if kind == "relu":
+        return kind, draw(tensors((n, c, k)))
+    if kind == "addmm":
+        return kind, draw(tensors((m,), (n, k), (k + off, m)))
+    image = draw(st.sampled_from([(n, c), (n, c, k), (n, c, k, m)]))
+    image, *statistics = draw(tensors(image, (c,), (c,), (c + off,), (c,)))
+    first, last = draw(st.sampled_from([(0, 4), (2, 4), (0, 2)]))
+    statistics = [s if first <= i < last else None for i, s in enumerate(statistics)]
+    return kind, [image, *statistics, draw(st.booleans()), 0.1, 1e-5]
+
+
+def facts(result):
+    return [(t.shape, t.stride(), t.dtype, t.device.type) for t in tree_leaves(result)]
+
+
+@settings(max_examples=300)
+@given(shortened_calls())
+def test_shortcuts_answer_as_torch_does(call):
+    name, args = call
+    answer = shortcut(name, args, {})
+    event(f"{name}: {'answered' if answer is not None else 'left to torch'}")
+    if answer is not None:
+        assert facts(answer) == facts(getattr(torch.ops.aten, name)(*args))
+
+
+def test_shortcuts_are_taken():
+    image, rows = (torch.empty(shape, device="meta") for shape in [(2, 3, 4, 4), (2, 3)])
+    statistics = [torch.empty(3, device="meta") for _ in range(4)]
+    assert shortcut("relu", [image], {}) is not None
+    assert shortcut("addmm", [rows.new_empty(5), rows, rows.new_empty(3, 5)], {}) is not None
+    for training in (False, True):
+        arguments = [image, *statistics, training, 0.1, 1e-5]
+        assert shortcut("native_batch_norm", arguments, {}) is not None

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from torch import nn
 
 from vgglab.convert.proof import RESHAPES, options_of, require_same_steps
-from vgglab.convert.trial import find_run, no_chain
+from vgglab.convert.trial import find_run, has_hooks, no_chain
 from vgglab.pooling import SpatialPyramidPool
 from vgglab.tracing import Call, Op, Shape, Trace
 from vgglab.tracing.twin import real_twin
@@ -64,8 +64,18 @@ def unroll(model: nn.Module, size: Shape) -> Chain:
         )
     run = find_run(model, size)
     parts = _named(model, _expand(model, run.trace, run.trace.calls[0]))
-    require_same_steps(model, sequential(model, parts), run)
+    if not _is_nested_sequence(model, set(parts.values())):
+        require_same_steps(model, sequential(model, parts), run)
     return Chain(model, parts, run.size)
+
+
+def _is_nested_sequence(module: nn.Module, parts: set[nn.Module]) -> bool:
+    """Tell whether a network is written as the chain already: then there is nothing to prove."""
+    if module in parts or type(module) is nn.Identity:
+        return True
+    if type(module) is not nn.Sequential or "forward" in vars(module) or has_hooks(module):
+        return False
+    return all(_is_nested_sequence(child, parts) for child in module.children())
 
 
 def assemble(chain: Chain, parts: Iterable[Part]) -> nn.Sequential:

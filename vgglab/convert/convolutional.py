@@ -9,7 +9,7 @@ from torch.nn.modules import activation
 
 from vgglab.convert.chain import Part
 from vgglab.convert.seam import ADAPTIVE_POOLS, MapShape, Seam, find_seam, require_flatten, sides
-from vgglab.convert.trial import image_batch, trial
+from vgglab.convert.trial import has_hooks, image_batch, trial
 from vgglab.pooling import adaptive_matrix, pool_matrix
 from vgglab.shapes import Window, as_pair
 from vgglab.tracing.twin import real_twin
@@ -217,7 +217,7 @@ def _on_map(path: str | None, module: nn.Module) -> nn.Module:
 
 def _convolution(linear: nn.Linear, weight: Tensor) -> nn.Conv2d:
     """Return a convolution with this weight, and everything else from a linear layer."""
-    if any(hooks for name, hooks in vars(linear).items() if name.endswith("_hooks")):
+    if has_hooks(linear):
         raise ValueError(f"model must have no hooks on layers that are replaced; {linear} has some")
     outputs, channels, height, width = weight.shape
     bias = linear.bias

@@ -41,13 +41,18 @@ def plain_module(model: nn.Module) -> nn.Module:
     return plain
 
 
+def has_hooks(module: nn.Module) -> bool:
+    """Tell whether something else runs when the module is called."""
+    return any(hooks for name, hooks in vars(module).items() if name.endswith("_hooks"))
+
+
 def trial(network: nn.Module, size: Shape, *, training: bool = False) -> Trace:
     """Trace a network in eval or in train mode, whatever mode it is in.
 
     Dropout is shown in either mode, as one operation ``native_dropout`` with its options.
     """
     with _DropoutShown():
-        return trace(meta_twin(network).train(training), size)
+        return trace(network, size, training=training)
 
 
 class _DropoutShown(TorchFunctionMode):
@@ -77,13 +82,14 @@ class Run(NamedTuple):
 
 
 def mended(network: nn.Module, misfit: Misfit | None) -> nn.Module:
-    """Return a copy without data in which the misfit takes what it gets."""
+    """Return the network, or a copy without data in which the misfit takes what it gets."""
+    if misfit is None:
+        return network
     twin = meta_twin(network)
-    if misfit is not None:
-        linear = twin.get_submodule(misfit.path)
-        assert isinstance(linear, nn.Linear)
-        weight = linear.weight.new_empty(linear.out_features, misfit.features)
-        linear.weight = nn.Parameter(weight, linear.weight.requires_grad)
+    linear = twin.get_submodule(misfit.path)
+    assert isinstance(linear, nn.Linear)
+    weight = linear.weight.new_empty(linear.out_features, misfit.features)
+    linear.weight = nn.Parameter(weight, linear.weight.requires_grad)
     return twin
 
 

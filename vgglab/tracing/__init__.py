@@ -39,7 +39,11 @@ InputSize: TypeAlias = Sequence[int] | Sequence[Sequence[int]]
 
 
 def trace(
-    model: nn.Module, input_size: InputSize, *, dtypes: Sequence[torch.dtype] | None = None
+    model: nn.Module,
+    input_size: InputSize,
+    *,
+    dtypes: Sequence[torch.dtype] | None = None,
+    training: bool | None = None,
 ) -> Trace:
     """Run `model` once without computing anything and return what happened.
 
@@ -49,11 +53,13 @@ def trace(
     Parameters
     ----------
     model
-        Any module; on any device, in train or eval mode, which is respected.
+        Any module, on any device.
     input_size
         Shape of the input, such as ``(1, 3, 224, 224)``, or a list of shapes for several inputs.
     dtypes
         Types of the inputs; by default that of the model's first floating-point parameter.
+    training
+        Whether to run all of it in train or in eval mode; by default each module in its own.
 
     Returns
     -------
@@ -82,7 +88,10 @@ def trace(
         # Tensors that the forward makes may have to be on the meta device too. That slows every
         # call of torch down, so it comes second.
         for default_device in (nullcontext(), torch.device("meta")):
-            recorder = Recorder(meta_twin(model), inputs("meta"))
+            twin = meta_twin(model)
+            if training is not None:
+                twin.train(training)
+            recorder = Recorder(twin, inputs("meta"))
             with torch.enable_grad(), default_device:
                 error = recorder.run()
             if error is None or not _needs_values(error):

@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from vgglab.tracing.records import Call, Failure, Op, Shape
+from vgglab.tracing.shortcuts import shortcut
 
 
 class Recorder(TorchDispatchMode):
@@ -155,7 +156,9 @@ class Recorder(TorchDispatchMode):
         tensors = _tensors(args) + _tensors(kwargs)
         name = func.overloadpacket.__name__
         try:
-            result = func(*args, **kwargs)
+            result = shortcut(name, args, kwargs)
+            if result is None:
+                result = func(*args, **kwargs)
             # On the meta device torch 2.11 lets a kernel pass that is larger than its input.
             if name == "convolution" and result.numel() == 0 < args[0].numel():
                 raise RuntimeError("Kernel size can't be greater than actual input size")
