@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+EVERYTHING := -c constraints.txt -e '.[book,test]'
 PORT ?= 8000
 SHELL := /bin/bash
 # Settings of the machine that would change what is tested.
@@ -28,12 +30,14 @@ book test:
 
 install: $(STAMP)
 
+# uv takes a fifth of pip's time; pip finds packages where only its own settings name their place.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "VGG Lab needs Python 3.11 or newer, and $(PYTHON) is not; try: make PYTHON=python3.11" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { rm -rf $(VENV); echo "$(PYTHON) cannot make a virtual environment; on Debian, install python3-venv" >&2; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[book,test]'
+	@$(PIP) uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python $(EVERYTHING) || $(PIP) $(EVERYTHING)
 	@touch $@
 
 # From nothing each time (it takes seconds), so that no page outlives its source.
@@ -60,7 +64,6 @@ notebooks: $(STAMP)
 	$(BIN)/python book/make_notebooks.py build $(CHAPTER)
 
 lock: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \
 	  --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) --output-file constraints.txt pyproject.toml
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
-from networks import asker_network, torchvision_network
+from networks import asker_network, filled, torchvision_network
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._pytree import tree_leaves
@@ -77,7 +77,7 @@ def test_the_model_is_untouched(name, size, fails, training):
 
 
 def test_the_400_pixel_network_is_untouched():
-    model = asker_network()
+    model = filled(asker_network("meta"))
     before = everything(model)
     assert trace(model, (1, 3, 400, 400)).output_shapes == ((1, 3, 1, 1),)
     assert trace(model, (1, 3, 300, 300)).failure.path == "31"
@@ -249,7 +249,7 @@ def test_the_callers_mode_of_autograd_changes_nothing(context):
 
 
 def test_saved_bytes_of_the_400_pixel_network():
-    model = asker_network()
+    model = filled(asker_network("meta"))
     assert saved(trace(model, (1, 3, 400, 400))) == really_saved(model, torch.zeros(1, 3, 400, 400))
     for parameter in model.parameters():
         parameter.requires_grad_(True)

@@ -289,7 +289,7 @@ def test_colours_follow_the_page(open_figures: Open) -> None:
     assert set(colours) == {"rgb(1, 2, 3)"}
 
 
-@pytest.mark.parametrize("width", [320, 390, 577, 672, 1280])
+@pytest.mark.parametrize("width", [320, 390, 657, 672, 1280])
 def test_no_text_is_cut(open_figures: Open, width: int) -> None:
     page = open_figures("E")
     press(page, "Tab", 3)
