@@ -169,6 +169,87 @@ def repair(
     click.echo(f"Wrote {out} ({fix.parameters:,} parameters) with the code that builds it.")
 
 
+@main.command()
+@click.argument("name")
+@click.option(
+    "--budget",
+    type=click.Choice(["tiny", "cpu", "gpu"]),
+    default="tiny",
+    show_default=True,
+    help="Under 30 s, at most 40 minutes on two cores, or for a GPU.",
+)
+@click.option("--only", multiple=True, metavar="SETTING=VALUE", help="Run a part: norm=batch.")
+@click.option("--reproduce", is_flag=True, help="Run again what is recorded and compare.")
+@click.option(
+    "--results",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("book/results"),
+    show_default=True,
+    help="Folder of the records.",
+)
+def experiment(
+    name: str, budget: str, only: tuple[str, ...], reproduce: bool, folder: Path
+) -> None:
+    """Run the experiment NAME, or what is left of it, and record every run.
+
+    With --reproduce nothing is recorded, and the command exits with 1 if a run differs.
+    """
+    from vgglab import experiments
+
+    differs = False
+    try:
+        chosen = experiments.find_experiment(name)
+        settings = dict(_setting(text) for text in only)
+        if reproduce:
+            for made, differences in experiments.reproduce(chosen, budget, folder, only=settings):
+                differs |= bool(differences)
+                click.echo(f"{_run_line(made)}: {'; '.join(differences) or 'the same'}")
+        else:
+            for made in experiments.run(chosen, budget, folder, only=settings):
+                click.echo(f"{_run_line(made)}: {made['seconds']:.1f} s")
+    except ImportError as error:
+        raise BadInput(f'{error}; experiments need pip install "vgglab[train]"') from None
+    except (OSError, ValueError) as error:
+        raise BadInput(str(error)) from None
+    except KeyboardInterrupt:
+        click.echo("Stopped. What is finished is recorded; the same command goes on.", err=True)
+        raise SystemExit(130) from None
+    if differs:
+        raise SystemExit(1)
+
+
+@main.command()
+@click.argument(
+    "folder", type=click.Path(file_okay=False, path_type=Path), default=Path("book/results")
+)
+def results(folder: Path) -> None:
+    """List the experiments, and what is recorded of them in FOLDER."""
+    from tabulate import tabulate
+
+    from vgglab.experiments import overview
+
+    try:
+        rows = overview(folder)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    click.echo(tabulate(rows, headers="keys", tablefmt="simple"))
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Return name and value from ``norm=batch``, the value as JSON writes it or as text."""
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, {"None": None, "True": True, "False": False}.get(value, value)
+
+
+def _run_line(made: dict[str, Any]) -> str:
+    settings = " ".join(f"{name}={value}" for name, value in made["settings"].items())
+    return f"{settings} seed={made['seed']}"
+
+
 def _diagnosis(model: str, input_size: tuple[int, ...], **options: Any) -> "Diagnosis":
     from vgglab.diagnose import diagnose as diagnose_model
     from vgglab.sources import load_model

@@ -1,0 +1,406 @@
+"""Experiments: what is run, what is recorded, what may be said of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from statistics import NormalDist
+
+import pytest
+import torch
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from vgglab import experiments
+from vgglab.cli import main
+from vgglab.experiments import BUDGETS, Budget, Experiment, find_experiment, reproduce, run
+from vgglab.experiments.catalogue import EXPERIMENTS
+from vgglab.experiments.reading import recorded as read_recorded
+from vgglab.experiments.records import FORMAT, read_results
+from vgglab.experiments.verdicts import Difference, difference, interval
+from vgglab.provenance import provenance, today
+
+CALLS: list[tuple[dict, int]] = []
+
+
+def trial(settings, seed, checkpoint):
+    CALLS.append((dict(settings), seed))
+    if settings["a"] == "stop":
+        raise KeyboardInterrupt
+    return {"sum": settings["held"] + settings["b"] + seed / 10, "seconds": time.perf_counter()}
+
+
+def experiment(a=("x", "y"), b=(1, 2), held=5, seeds=2) -> Experiment:
+    size = Budget(vary={"a": a, "b": b}, held={"held": held}, seeds=seeds)
+    return Experiment("made-up", "Does it run?", trial, {"tiny": size}, tolerance=0.1)
+
+
+@pytest.fixture(autouse=True)
+def _no_calls():
+    CALLS.clear()
+
+
+def recorded(folder: Path) -> list[dict]:
+    return read_results(folder / "made-up.json")["budgets"]["tiny"]["runs"]
+
+
+# --- running ------------------------------------------------------------------------------------
+
+
+def test_every_combination_and_seed_is_run_and_recorded(tmp_path):
+    made = list(run(experiment(), "tiny", tmp_path))
+    pairs = [(a, b, seed) for seed in (0, 1) for a in ("x", "y") for b in (1, 2)]
+    assert [(c["a"], c["b"], seed) for c, seed in CALLS] == pairs
+    assert all(settings["held"] == 5 for settings, _ in CALLS)
+    assert recorded(tmp_path) == made
+    assert [r["result"]["sum"] for r in made] == [5 + b + seed / 10 for _, b, seed in pairs]
+    whole = read_results(tmp_path / "made-up.json")["budgets"]["tiny"]
+    assert whole["definition"] == {
+        "vary": {"a": ["x", "y"], "b": [1, 2]},
+        "held": {"held": 5},
+        "seeds": 2,
+    }
+    assert whole["command"] == "vgglab experiment made-up --budget tiny"
+    assert set(whole["provenance"]) >= {"device", "threads", "torch", "torchvision", "python"}
+    assert whole["provenance"] == provenance()
+    assert all(set(r) == {"settings", "seed", "date", "seconds", "result"} for r in made)
+
+
+def test_what_is_recorded_is_not_run_again(tmp_path):
+    list(run(experiment(), "tiny", tmp_path, only={"a": "y", "seed": 1}))
+    assert len(recorded(tmp_path)) == 2
+    list(run(experiment(), "tiny", tmp_path))
+    assert len(CALLS) == len(recorded(tmp_path)) == 8
+    assert not list(run(experiment(), "tiny", tmp_path))
+
+
+def test_an_interruption_loses_no_finished_run(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        list(run(experiment(a=("x", "stop")), "tiny", tmp_path))
+    assert [r["settings"]["b"] for r in recorded(tmp_path)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (experiment(held=6), r"one definition; .* made with held \{'held': 5\}, not \{'held': 6\}"),
+        (experiment(seeds=3), "one definition; .* made with seeds 2, not 3"),
+        (experiment(b=(1, 3)), "one definition; .* vary .*, not "),
+    ],
+)
+def test_runs_of_another_definition_are_not_mixed(tmp_path, other, words):
+    list(run(experiment(), "tiny", tmp_path))
+    before = (tmp_path / "made-up.json").read_bytes()
+    with pytest.raises(ValueError, match=words):
+        list(run(other, "tiny", tmp_path))
+    assert (tmp_path / "made-up.json").read_bytes() == before
+
+
+def test_runs_of_other_versions_are_not_mixed(tmp_path, monkeypatch):
+    list(run(experiment(), "tiny", tmp_path, only={"seed": 0}))
+    changed = {**provenance(), "torch": "1.0"}
+    monkeypatch.setattr(experiments, "provenance", lambda: changed)
+    with pytest.raises(ValueError, match=r"one provenance; .* torch '.*', not '1\.0': move"):
+        list(run(experiment(), "tiny", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "results must be JSON; .* is damaged"),
+        ("[]", f"results must be of format {FORMAT}; .* has None"),
+        ('{"format": 99}', f"results must be of format {FORMAT}; .* has 99"),
+        (
+            json.dumps({"format": FORMAT, "experiment": "other", "budgets": {}}),
+            "results must be of 'made-up'; .* is of 'other'",
+        ),
+    ],
+)
+def test_files_that_are_not_its_own_are_refused(tmp_path, text, words):
+    path = tmp_path / "made-up.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        list(run(experiment(), "tiny", tmp_path))
+    assert path.read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("budget", "only", "words"),
+    [
+        ("huge", {}, "budget must be one of tiny for made-up; got 'huge'"),
+        ("tiny", {"c": 1}, "only must name one of a, b, seed; got 'c'"),
+        ("tiny", {"b": 9}, "only must give b one of 1, 2; got 9"),
+        ("tiny", {"seed": 2}, "only must give seed one of 0, 1; got 2"),
+    ],
+)
+def test_unknown_budgets_and_settings(tmp_path, budget, only, words):
+    with pytest.raises(ValueError, match=words):
+        list(run(experiment(), budget, tmp_path, only=only))
+
+
+def test_reproduction_compares_and_writes_nothing(tmp_path):
+    list(run(experiment(), "tiny", tmp_path))
+    path = tmp_path / "made-up.json"
+    before = path.read_bytes()
+    assert all(not found for _, found in reproduce(experiment(), "tiny", tmp_path))
+    whole = json.loads(before)
+    whole["budgets"]["tiny"]["runs"][0]["result"]["sum"] += 1e-9
+    path.write_text(json.dumps(whole))
+    first, *others = [found for _, found in reproduce(experiment(), "tiny", tmp_path)]
+    assert first[0].startswith("sum was 6.0")
+    assert not any(others)
+    # On another machine the stated tolerance applies.
+    whole["budgets"]["tiny"]["provenance"]["device"] = "another"
+    path.write_text(json.dumps(whole))
+    assert not any(found for _, found in reproduce(experiment(), "tiny", tmp_path))
+    whole["budgets"]["tiny"]["runs"][0]["result"]["sum"] += 0.2
+    path.write_text(json.dumps(whole))
+    (found,) = [f for _, f in reproduce(experiment(), "tiny", tmp_path, only={"b": 1, "a": "x"})][
+        :1
+    ]
+    assert len(found) == 1
+
+
+# --- the catalogue ------------------------------------------------------------------------------
+
+
+def test_every_experiment_is_sound():
+    for name, found in EXPERIMENTS.items():
+        assert found.name == name
+        assert found.question.endswith("?")
+        assert {"tiny", "cpu"} <= set(found.budgets) <= set(BUDGETS)
+        assert found.budgets["cpu"].seeds >= 5
+        for size in found.budgets.values():
+            assert not set(size.held) & set(size.vary)
+            if "epochs" in size.held:
+                assert {"lr"} <= {*size.held, *size.vary}
+
+
+def test_an_unknown_experiment_is_named():
+    with pytest.raises(ValueError, match=r"experiment must be one of normalization, .*; got 'x'"):
+        find_experiment("x")
+
+
+def test_a_gpu_is_needed_for_its_budget(tmp_path):
+    if provenance()["kind"] == "cuda":
+        pytest.skip("there is a GPU")
+    with pytest.raises(ValueError, match="without a GPU; got 'gpu'"):
+        list(run(find_experiment("normalization"), "gpu", tmp_path))
+
+
+# --- what is recorded ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(tmp_path):
+    """Two learning rates, two heads, two seeds; the figures say which run they are of."""
+    made = {"gap": {0.1: 0.9, 0.2: 0.8}, "flatten": {0.1: 0.5, 0.2: 0.6}}
+
+    def trial(settings, seed, checkpoint):
+        accuracy = made[settings["head"]][settings["lr"]]
+        return {
+            "valid_accuracy": [0.0, accuracy + seed / 100],
+            "accuracy": {"test": settings["lr"] + 10 * seed},
+        }
+
+    size = Budget({"head": tuple(made), "lr": (0.1, 0.2)}, {}, 2)
+    assert len(list(run(Experiment("made", "So?", trial, {"tiny": size}), "tiny", tmp_path))) == 8
+    return tmp_path / "made.json"
+
+
+def test_samples_come_in_the_order_of_the_seeds(kept):
+    whole = json.loads(kept.read_text())
+    whole["budgets"]["tiny"]["runs"].reverse()
+    kept.write_text(json.dumps(whole))
+    found = read_recorded(kept, "tiny")
+    assert found.samples("accuracy", "test", head="gap", lr=0.2) == [0.2, 10.2]
+    assert found.samples("valid_accuracy", -1, head="flatten", lr=0.1) == [0.5, 0.51]
+
+
+def test_the_best_is_chosen_by_validation(kept):
+    found = read_recorded(kept, "tiny")
+    assert found.best("lr", head="gap") == 0.1
+    assert found.best("lr", head="flatten") == 0.2
+
+
+def test_a_record_says_what_made_it(kept):
+    said = str(read_recorded(kept, "tiny"))
+    assert said.endswith("vgglab experiment made --budget tiny")
+    assert f"torch {torch.__version__}, 2 seeds, {today()}" in said
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda found: found.samples("accuracy", head="gap"), "must give head, lr; got head"),
+        (lambda found: found.samples("accuracy", head="x", lr=1), "those of recorded runs"),
+        (lambda found: found.samples("loss", head="gap", lr=0.1), r"got \('loss',\)"),
+        (lambda found: found.samples("accuracy", 0, head="gap", lr=0.1), "path must lead"),
+        (lambda found: found.best("norm", head="gap"), "one of head, lr; got 'norm'"),
+    ],
+)
+def test_what_is_not_recorded_is_refused(kept, ask, message):
+    with pytest.raises(ValueError, match=message):
+        ask(read_recorded(kept, "tiny"))
+
+
+def test_a_part_is_not_taken_for_the_whole(kept):
+    with pytest.raises(ValueError, match=r"one of tiny in made\.json; got 'cpu'"):
+        read_recorded(kept, "cpu")
+    whole = json.loads(kept.read_text())
+    del whole["budgets"]["tiny"]["runs"][3]
+    kept.write_text(json.dumps(whole))
+    with pytest.raises(ValueError, match="has 7 of 8 runs of 'tiny'"):
+        read_recorded(kept, "tiny")
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def command(*words: str):
+    return CliRunner().invoke(main, ["experiment", *words])
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The head experiment with a handful of images."""
+    found = EXPERIMENTS["gap-digits"]
+    held = {**found.budgets["tiny"].held, "train_images": 40, "valid_images": 20, "test_images": 20}
+    size = replace(found.budgets["tiny"], held=held)
+    made = replace(found, budgets={"tiny": size})
+    monkeypatch.setitem(EXPERIMENTS, "gap-digits", made)
+
+
+@pytest.mark.usefixtures("small")
+def test_the_command_runs_resumes_and_reproduces(tmp_path):
+    where = ("gap-digits", "--results", str(tmp_path))
+    first = command(*where, "--only", "head=gap", "--only", "seed=0")
+    assert first.exit_code == 0
+    assert first.output.startswith("head=gap lr=0.05 seed=0: ")
+    rest = command(*where)
+    assert len(rest.output.splitlines()) == 5
+    again = command(*where, "--reproduce", "--only", "head=gap")
+    assert again.output == "".join(f"head=gap lr=0.05 seed={seed}: the same\n" for seed in (0, 1))
+    path = tmp_path / "gap-digits.json"
+    whole = json.loads(path.read_text())
+    whole["budgets"]["tiny"]["runs"][0]["result"]["accuracy"] += 0.5
+    path.write_text(json.dumps(whole))
+    again = command(*where, "--reproduce", "--only", "head=gap", "--only", "seed=0")
+    assert again.exit_code == 1
+    assert "accuracy was" in again.output
+    listed = CliRunner().invoke(main, ["results", str(tmp_path)])
+    assert re.search(r"gap-digits +tiny +6 of 6 ", listed.output)
+    assert "not measured yet" in listed.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nothing"], "Error: experiment must be one of normalization"),
+        (["gap-digits", "--only", "head=cone"], "only must give head one of gap, flatten"),
+        (["gap-digits", "--reproduce", "--results", "/nowhere"], "No such file"),
+    ],
+)
+def test_bad_words_end_with_2(words, message):
+    done = command(*words)
+    assert done.exit_code == 2
+    assert message in done.output
+    assert "Traceback" not in done.output
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "vgglab", "experiment", "gap-digits", "--results", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    assert "seed=0" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    output, said = process.communicate()
+    assert process.returncode == 130
+    assert "the same command goes on" in said
+    runs = read_results(tmp_path / "gap-digits.json")["budgets"]["tiny"]["runs"]
+    assert len(runs) == 1 + len(output.splitlines())
+
+
+# --- verdicts -----------------------------------------------------------------------------------
+
+NUMBERS = st.integers(-1000, 1000).map(lambda tenths: tenths / 10)
+
+
+@given(st.lists(NUMBERS, min_size=2, max_size=20))
+def test_intervals_are_students(samples):
+    found = interval(samples)
+    sem = stats.sem(samples)
+    low, high = (
+        stats.t.interval(0.95, len(samples) - 1, sum(samples) / len(samples), sem)
+        if sem > 0
+        else (found.mean, found.mean)
+    )
+    assert found.low == pytest.approx(low, abs=1e-6)
+    assert found.high == pytest.approx(high, abs=1e-6)
+
+
+@given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=2, max_size=10))
+def test_a_difference_is_the_paired_t_test(pairs):
+    ours, others = zip(*pairs, strict=True)
+    found = difference(ours, others)
+    if len({a - b for a, b in pairs}) > 1:
+        p = stats.ttest_rel(ours, others).pvalue
+        if abs(p - 0.05) > 1e-6:
+            assert found.seen == (p < 0.05)
+
+
+def test_intervals_cover_and_the_detectable_effect_is_detected():
+    """Of 4,000 made-up experiments of 5 seeds: 95 % hold the truth, 80 % see that effect."""
+    draw = random.Random(0)
+    normal = NormalDist(0, 1)
+
+    def sample(mean: float) -> list[float]:
+        return [mean + normal.inv_cdf(draw.random()) for _ in range(5)]
+
+    zeros = [0.0] * 5
+    null = [difference(sample(0), zeros) for _ in range(4000)]
+    assert sum(not d.seen for d in null) / 4000 == pytest.approx(0.95, abs=0.012)
+    # The true spread is 1, so the effect that the formula names for it is known.
+    effect = (stats.t.ppf(0.975, 4) + stats.t.ppf(0.8, 4)) / 5**0.5
+    seen = sum(difference(sample(effect), zeros).seen for _ in range(4000)) / 4000
+    assert seen == pytest.approx(0.8, abs=0.03)
+
+
+def test_a_verdict_says_what_was_and_what_could_have_been_seen():
+    clear = difference([0.80, 0.81, 0.82], [0.70, 0.71, 0.73])
+    assert clear.verdict("more", "less", "points", 100).startswith(
+        "more (+9.7 points, 95% interval "
+    )
+    assert difference([0.1, 0.2, 0.1], [0.5, 0.6, 0.6]).verdict("more", "less").startswith("less (")
+    unclear = Difference(0.003, -0.01, 0.016, 5, detectable=0.017)
+    assert unclear.verdict("more", "less", "points", 100) == (
+        "no difference seen (+0.3 points, 95% interval -1 to +1.6, n = 5; one of 1.7 points would "
+        "have been seen in four of five such experiments)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: interval([1.0]), "samples must be at least 2 for an interval; got 1"),
+        (lambda: difference([1.0, 2.0], [1.0]), "others must be as many as ours.*; got 1 and 2"),
+    ],
+)
+def test_too_few_samples(call, words):
+    with pytest.raises(ValueError, match=words):
+        call()
