@@ -8,9 +8,11 @@ that it is given is not changed.
 It works for every network that is a chain of modules and common functions, one fed by the other,
 whatever the modules are inside: VGG, AlexNet, ResNet, LeNet; with the flatten written as ``view``,
 ``reshape``, ``flatten`` or ``nn.Flatten``. Hooks of modules that are kept are kept; hooks of the
-network itself, and of containers that are taken apart, are not.
+network itself, and of containers that are taken apart, are not. `fold_batchnorm` takes nothing
+apart and works for every network that can be traced.
 """
 
+from vgglab.convert.batchnorm import fold_batchnorm
 from vgglab.convert.convolutional import fc_to_conv, fold_adaptive_pool
 from vgglab.convert.heads import (
     with_adaptive_pool,
@@ -23,6 +25,7 @@ from vgglab.convert.heads import (
 __all__ = [
     "fc_to_conv",
     "fold_adaptive_pool",
+    "fold_batchnorm",
     "with_adaptive_pool",
     "with_flatten",
     "with_gap_head",

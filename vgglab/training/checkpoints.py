@@ -1,7 +1,6 @@
 """Files that are either whole or not there."""
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
@@ -25,15 +24,15 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         If it cannot be written, such as on a full disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with unfinished.open("wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        unfinished.replace(path)
     except BaseException as error:
-        Path(name).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         if isinstance(error, OSError | RuntimeError):  # torch.save's own kind of error
             reason = error.strerror if isinstance(error, OSError) else str(error)
             kept = "; the one from before is whole" if path.exists() else ""
