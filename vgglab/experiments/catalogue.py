@@ -7,6 +7,7 @@ from vgglab.experiments.trials import (
     compare_heads,
     compare_norms,
     move_objects,
+    point_at_objects,
     read_features,
     resize_images,
     training_cost,
@@ -129,17 +130,39 @@ _ALL = (
         budgets={
             "tiny": Budget(
                 vary={"norm": _NORMS},
-                held={"config": "A", "side": 32, "batch_size": 2, "steps": 2},
+                held={"config": "A", "head": "gap", "side": 32, "batch_size": 2, "steps": 2},
                 seeds=2,
             ),
             "cpu": Budget(
                 vary={"norm": _NORMS},
-                held={"config": "A", "side": 96, "batch_size": 8, "steps": 5},
+                held={"config": "A", "head": "gap", "side": 96, "batch_size": 8, "steps": 5},
                 seeds=5,
             ),
             "gpu": Budget(
                 vary={"norm": _NORMS},
-                held={"config": "E", "side": 224, "batch_size": 64, "steps": 20},
+                held={"config": "E", "head": "gap", "side": 224, "batch_size": 64, "steps": 20},
+                seeds=5,
+            ),
+        },
+    ),
+    Experiment(
+        name="gap-cost",
+        question="What does a training step of VGG-16 cost with each head, in time and memory?",
+        trial=training_cost,
+        budgets={
+            "tiny": Budget(
+                vary={"head": ("gap", "fc")},
+                held={"config": "D", "norm": None, "side": 64, "batch_size": 1, "steps": 1},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"head": ("gap", "fc")},
+                held={"config": "D", "norm": None, "side": 224, "batch_size": 4, "steps": 2},
+                seeds=5,
+            ),
+            "gpu": Budget(
+                vary={"head": ("gap", "fc")},
+                held={"config": "D", "norm": None, "side": 224, "batch_size": 64, "steps": 20},
                 seeds=5,
             ),
         },
@@ -194,6 +217,16 @@ _ALL = (
                 held={**_CPU_SHAPES, "sides": (16, 24, 28, 32, 36, 40, 48, 64, 96)},
                 seeds=5,
             ),
+        },
+        tolerance=0.05,
+    ),
+    Experiment(
+        name="gap-cam",
+        question="Does the map of a class point at the figure, though only kinds were taught?",
+        trial=point_at_objects,
+        budgets={
+            "tiny": Budget(vary={"lr": (0.1,)}, held=_TINY_SHAPES, seeds=2),
+            "cpu": Budget(vary={"lr": (0.1,)}, held=_CPU_SHAPES, seeds=5),
         },
         tolerance=0.05,
     ),

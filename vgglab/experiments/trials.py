@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torchvision.transforms.v2.functional import resize
 
+from vgglab.cam import class_activation_map, upsample
 from vgglab.data import ImageSet, cifar10, digits, shapes
 from vgglab.diagnose import diagnose
 from vgglab.experiments import Settings
@@ -132,6 +133,33 @@ def read_features(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
     return result
 
 
+def point_at_objects(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Train with GAP, and see whether the map of the right class is brightest on the figure.
+
+    Beside it the share of images in which the middle is, and the mean share of the image that the
+    figure covers: what a place drawn at random would give.
+    """
+    images = _images(settings, seed)
+    network = _slim({**settings, "head": "gap"}, seed, images.train)
+    result = _train(network, settings, seed, checkpoint, images)
+    test, side = images.test, settings["side"]
+    maps = torch.cat(
+        [
+            class_activation_map(network, normalise(batch)).of(labels)
+            for batch, labels in zip(test.images.split(250), test.labels.split(250), strict=True)
+        ]
+    )
+    brightest = upsample(maps, (side, side)).flatten(1).argmax(1)
+    masks = (test.notes["masks"] >= 0).flatten(1).float()  # (N, side * side)
+    middle = side // 2 * side + side // 2
+    return {
+        **result,
+        "map_on_figure": masks[torch.arange(len(masks)), brightest].mean().item(),
+        "middle_on_figure": masks[:, middle].mean().item(),
+        "area_of_figure": masks.mean().item(),
+    }
+
+
 def training_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
     """Time single training steps, and ask the trace what a step keeps for its backward pass.
 
@@ -140,10 +168,10 @@ def training_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
     side, batch = settings["side"], settings["batch_size"]
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(batch, 3, side, side, generator=generator)
-    labels = torch.randint(10, (batch,), generator=generator)
+    labels = torch.randint(1000, (batch,), generator=generator)
     with random_state_kept():
         torch.manual_seed(seed)
-        network = vgg(settings["config"], norm=settings["norm"], head="gap", num_classes=10)
+        network = vgg(settings["config"], norm=settings["norm"], head=settings["head"])
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     saved = summary(network, tuple(images.shape)).saved_bytes
     network, images, labels = network.to(device), images.to(device), labels.to(device)
