@@ -8,6 +8,7 @@ import torchvision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
 
 from tests.test_tracing import assert_unchanged, everything
@@ -118,9 +119,15 @@ def tied() -> nn.Module:
     return model
 
 
-def hooked() -> nn.Module:
+def tied_to_an_unused_layer() -> nn.Module:
+    model = Wired(lambda m, x: m.norm(m.conv(x)), other=nn.Conv2d(3, 3, 3))
+    model.other.weight = model.conv.weight
+    return model
+
+
+def hooked(path: str) -> nn.Module:
     model = Wired(lambda m, x: m.norm(m.conv(x)))
-    model.conv.register_forward_hook(lambda module, args, output: 2 * output)
+    model.get_submodule(path).register_forward_hook(lambda module, args, output: 2 * output)
     return model
 
 
@@ -135,10 +142,23 @@ STAY = {
     "something lies between": lambda: Wired(lambda m, x: m.norm(m.conv(x).relu())),
     "the layer runs twice": lambda: Wired(lambda m, x: m.norm(m.conv(x)) + m.conv(2 * x)),
     "the norm runs twice": lambda: Wired(lambda m, x: m.norm(m.norm(m.conv(x)))),
+    "a norm without weights runs twice": lambda: Wired(
+        lambda m, x: m.plain(m.conv(x)) + m.plain(2 * x),
+        plain=nn.BatchNorm2d(3, affine=False),
+        norm=None,
+    ),
     "the norm comes first": lambda: Wired(lambda m, x: m.conv(m.norm(x))),
     "the weights are shared": tied,
-    "there is a hook": hooked,
+    "an unused layer shares the weights": tied_to_an_unused_layer,
+    "the layer has a hook": lambda: hooked("conv"),
+    "the norm has a hook": lambda: hooked("norm"),
     "the norm has two names": under_two_names,
+    "the layer's weights are read elsewhere": lambda: Wired(
+        lambda m, x: m.norm(m.conv(x)) + functional.conv2d(x, m.conv.weight, padding=1)
+    ),
+    "the norm's weights are read elsewhere": lambda: Wired(
+        lambda m, x: m.norm(m.conv(x)) * m.norm.weight[:, None, None]
+    ),
     "no running statistics": lambda: nn.Sequential(
         nn.Conv2d(3, 3, 3), nn.BatchNorm2d(3, track_running_stats=False)
     ),
@@ -176,6 +196,15 @@ def test_it_is_another_function_in_train_mode():
     model = used(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))).train()
     x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
     assert not torch.allclose(fold_batchnorm(model, x.shape)(x), model(x))
+
+
+def test_a_compiled_model_is_folded():
+    model = used(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)))
+    x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    folded = fold_batchnorm(torch.compile(model), x.shape)
+    assert norms(folded) == 0
+    with torch.no_grad():
+        torch.testing.assert_close(folded(x), model.eval()(x), rtol=1e-10, atol=1e-10)
 
 
 def test_types_and_frozen_weights_are_kept():

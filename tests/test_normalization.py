@@ -91,6 +91,11 @@ def test_with_the_same_alpha_they_are_far_apart():
             lambda: local_response_norm(torch.zeros(2, 3, 4), formula="paper"),
             "formula must be one of torch, alexnet; got 'paper'",
         ),
+        (lambda: local_response_norm(torch.zeros(2, 0, 4)), r"with channels .* got \(2, 0, 4\)"),
+        (
+            lambda: local_response_norm(torch.zeros(2, 3, 4, dtype=torch.uint8)),
+            "x must be floating-point; got torch.uint8",
+        ),
         (lambda: lrn_window(3, 3), "channel must be below the 3 channels; got 3"),
         (lambda: lrn_window(-1, 3), "channel must be at least 0"),
     ],
@@ -186,9 +191,16 @@ def test_no_grad_is_not_eval():
     [
         (torch.zeros(3, 4, 4), r"x must be \(N, 3, H, W\); got \(3, 4, 4\)"),
         (torch.zeros(1, 4, 4, 4), r"got \(1, 4, 4, 4\)"),
+        (torch.zeros(2, 3, 4, 4, dtype=torch.uint8), "x must be floating-point; got torch.uint8"),
         (torch.zeros(1, 3, 1, 1), r"at least two values a channel .* got \(1, 3, 1, 1\)"),
     ],
 )
 def test_batchnorm_refuses(x, message):
     with pytest.raises(ValueError, match=message):
         BatchNorm2d(3)(x)
+
+
+@pytest.mark.parametrize("layer", [local_response_norm, BatchNorm2d(3)])
+def test_only_tensors_are_normalised(layer):
+    with pytest.raises(TypeError, match="x must be a tensor; got list"):
+        layer([1.0])

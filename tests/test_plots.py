@@ -1,9 +1,11 @@
 import matplotlib as mpl
+import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 
-from vgglab.plots import COLORS, HATCHES, draw_bins, use_style
+from vgglab.activations import Activation
+from vgglab.plots import COLORS, HATCHES, draw_activations, draw_bins, use_style
 
 
 def test_style_is_opaque_and_uses_the_colours():
@@ -71,4 +73,56 @@ def test_no_figure_is_left_open_by_bad_sizes():
     before = plt.get_fignums()
     with pytest.raises(ValueError, match="output_size must be at least 1; got 0"):
         draw_bins(6, 0)
+    assert plt.get_fignums() == before
+
+
+def activation(path, std=1.0, gradient=None, counts=(1, 3), near_zero=0.5, decades=(-1, 1)):
+    return Activation(path, "ReLU", 0.0, std, near_zero, counts, decades, gradient)
+
+
+def test_a_column_for_each_layer(axes):
+    rows = [activation("a"), activation("b.c", counts=(0, 8), near_zero=0.2)]
+    assert draw_activations(rows, axes) is axes
+    shares = np.ma.filled(axes.collections[0].get_array(), 0)
+    np.testing.assert_allclose(shares, [[0.125, 0], [0.375, 0.8]])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b.c"]
+    assert [text.get_text() for text in axes.texts] == ["50%", "20%"]
+
+
+def test_lines_are_at_their_powers_of_ten_and_stay_on_the_scale(axes):
+    rows = [activation("a", 10.0, 0.1), activation("b", 0.0, 1.0), activation("c", 1.0, 1e9)]
+    draw_activations(rows, axes)
+    deviation, gradient = (line.get_ydata() for line in axes.lines)
+    np.testing.assert_allclose(deviation, [1, np.nan, 0])
+    np.testing.assert_allclose(gradient, [-1, 0, np.nan])
+
+
+def test_no_line_of_gradients_without_a_loss(axes):
+    draw_activations([activation("a")], axes)
+    assert [line.get_label() for line in axes.lines] == ["standard deviation"]
+
+
+def test_a_silent_network_is_drawn(axes):
+    draw_activations([activation("a", 0.0, counts=(0, 0), near_zero=1.0)], axes)
+    assert not axes.lines
+    assert axes.collections[0].get_array().mask.all()
+
+
+def test_activations_make_their_own_figure():
+    axes = draw_activations([activation("a")])
+    plt.close(axes.figure)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "statistics must have at least one layer; got none"),
+        ([activation("a"), activation("b", decades=(-2, 1))], "must have the same bins"),
+        ([activation("a"), activation("b", counts=(1,))], "must have the same bins"),
+    ],
+)
+def test_no_figure_is_left_open_by_bad_statistics(rows, message):
+    before = plt.get_fignums()
+    with pytest.raises(ValueError, match=message):
+        draw_activations(rows)
     assert plt.get_fignums() == before

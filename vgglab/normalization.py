@@ -76,12 +76,18 @@ def local_response_norm(
 
     Raises
     ------
+    TypeError
+        If `x` is no tensor, or `size` no integer.
     ValueError
-        If `x` has fewer than three dimensions, `size` is below 1, or there is no such formula.
+        If `x` is not floating-point or has no channels or fewer than three dimensions, if `size` is
+        below 1, or if there is no such formula.
     """
     check_integer("size", size, minimum=1)
-    if x.dim() < 3:
-        raise ValueError(f"x must be (N, C, ...), with three dimensions; got {tuple(x.shape)}")
+    _check_floating(x)
+    if x.dim() < 3 or x.shape[1] == 0:
+        raise ValueError(
+            f"x must be (N, C, ...), with channels and three dimensions; got {tuple(x.shape)}"
+        )
     if formula not in FORMULAS:
         raise ValueError(f"formula must be one of {', '.join(FORMULAS)}; got {formula!r}")
     nothing = [0, 0] * (x.dim() - 2)  # pad() counts dimensions from the last
@@ -142,6 +148,7 @@ class BatchNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (N, C, H, W)."""
+        _check_floating(x)
         if x.dim() != 4 or x.shape[1] != self.num_features:
             raise ValueError(f"x must be (N, {self.num_features}, H, W); got {tuple(x.shape)}")
         if self.training or self.running_mean is None or self.running_var is None:
@@ -179,3 +186,10 @@ class BatchNorm2d(nn.Module):
         share = 1 / float(batches) if self.momentum is None else self.momentum
         running_mean.lerp_(mean, share)
         running_var.lerp_(unbiased, share)
+
+
+def _check_floating(x: object) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"x must be a tensor; got {type(x).__name__}")
+    if not x.is_floating_point():
+        raise ValueError(f"x must be floating-point; got {x.dtype}")

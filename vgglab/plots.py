@@ -1,13 +1,17 @@
 """One look for all figures of the course."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from cycler import cycler
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
 from matplotlib.patches import Patch, Rectangle
 
+from vgglab.activations import Activation
 from vgglab.pooling import adaptive_bins, adaptive_matrix
 
 # Okabe and Ito's colours, told apart by colour-blind readers too
@@ -105,4 +109,79 @@ def draw_bins(input_size: int, output_size: int, ax: Axes | None = None) -> Axes
         ncols=2,
         frameon=False,
     )
+    return ax
+
+
+def draw_activations(statistics: Sequence[Activation], ax: Axes | None = None) -> Axes:
+    """Draw how large the values are that each layer returns, and their gradients.
+
+    There is a column for each layer, in the order of execution, and a row for each bin of
+    magnitudes; the colour says how many of the layer's values are in the bin. Over it lie the
+    standard deviation of the values and, if there was a loss, the root mean square of its gradient;
+    zeros and what is outside the scale are left out. Under each column stands the share of the
+    values that are below the scale.
+
+    Parameters
+    ----------
+    statistics
+        From `vgglab.activations.activation_statistics`.
+    ax
+        Where to draw; by default a new figure, as wide as the layers need.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Where it was drawn.
+
+    Raises
+    ------
+    ValueError
+        If there are no layers, or their bins are not the same.
+    """
+    if not statistics:
+        raise ValueError("statistics must have at least one layer; got none")
+    scales = {(row.decades, len(row.counts)) for row in statistics}
+    if len(scales) > 1:
+        raise ValueError(f"statistics must have the same bins in all layers; got {scales}")
+    (((low, high), _),) = scales
+    layers = len(statistics)
+    if ax is None:
+        _, ax = plt.subplots(figsize=(2 + max(0.4 * layers, 4.4), 4))
+
+    seen = [(1 - row.near_zero) / max(sum(row.counts), 1) for row in statistics]
+    shares = np.array([row.counts for row in statistics]).T * seen
+    mesh = ax.pcolormesh(
+        np.arange(layers + 1) - 0.5,
+        np.linspace(low, high, len(shares) + 1),
+        np.ma.masked_equal(shares, 0),
+        norm=LogNorm(1e-4, 1),
+        cmap="viridis_r",
+    )
+    ax.figure.colorbar(mesh, ax=ax, label="share of the values", extend="min")
+    lines = {
+        "standard deviation": [row.std for row in statistics],
+        "gradient (RMS)": [row.gradient_rms or 0.0 for row in statistics],
+    }
+    for (label, values), color, marker in zip(lines.items(), COLORS[1::5], "os", strict=True):
+        heights = [np.log10(v) if 10.0**low <= v <= 10.0**high else np.nan for v in values]
+        if not np.isnan(heights).all():
+            ax.plot(heights, color=color, marker=marker, markeredgecolor="white", label=label)
+
+    below = low - 0.06 * (high - low)
+    for column, row in enumerate(statistics):
+        text = f"{row.near_zero:.0%}"
+        ax.text(column, below, text, ha="center", va="center", fontsize="x-small")
+    ax.set(
+        xlim=(-0.6, layers - 0.4),
+        ylim=(low - 0.12 * (high - low), high),
+        xticks=range(layers),
+        yticks=range(low, high + 1),
+        yticklabels=[f"$10^{{{power}}}$" for power in range(low, high + 1)],
+        ylabel="magnitude",
+        title="Activations by layer; below, the share that is near zero",
+    )
+    ax.set_xticklabels([row.path for row in statistics], rotation=90, fontsize="small")
+    ax.grid(False)
+    if ax.lines:
+        ax.legend(loc="upper right", fontsize="small")
     return ax

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from vgglab.convert.trial import has_hooks
+from vgglab.convert.trial import has_hooks, plain_module
 from vgglab.tracing import InputSize, Op, Shape, Trace, trace
 from vgglab.tracing.twin import real_twin
 
@@ -43,8 +43,8 @@ def fold_batchnorm(model: nn.Module, input_size: InputSize) -> nn.Module:
     torch.nn.Module
         A copy in eval mode, with ``nn.Identity`` in the place of each BatchNorm that was folded.
         One that cannot be folded stays: if it follows another kind of layer, if something else
-        reads that layer's output too, if either module is used twice, shares its weights or has
-        hooks, or if there are no running statistics.
+        reads that layer's output too, if either module is used twice, has hooks or weights that
+        are shared or read elsewhere, or if there are no running statistics.
 
     Raises
     ------
@@ -53,6 +53,7 @@ def fold_batchnorm(model: nn.Module, input_size: InputSize) -> nn.Module:
     ValueError
         If `model` does not take inputs of `input_size`, or cannot be traced.
     """
+    model = plain_module(model)
     traced = trace(model, input_size, training=False)
     if traced.failure is not None:
         raise ValueError(
@@ -76,12 +77,13 @@ def _pairs(model: nn.Module, traced: Trace) -> Iterator[Pair]:
         id(parameter) for module in model.modules() for parameter in module._parameters.values()
     )
     readers = Counter(source for op in traced.ops for source in op.sources)
+    reads = Counter(name for op in traced.ops for name in op.parameters)
 
     def alone(path: str) -> bool:
         module = modules[path]
         shared = any(
-            parameter is not None and owners[id(parameter)] > 1
-            for parameter in module._parameters.values()
+            parameter is not None and (owners[id(parameter)] > 1 or reads[f"{path}.{name}"] > 1)
+            for name, parameter in module._parameters.items()
         )
         return calls[path] == 1 == places[id(module)] and not shared and not has_hooks(module)
 

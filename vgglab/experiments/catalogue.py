@@ -225,8 +225,8 @@ _ALL = (
         question="Does the map of a class point at the figure, though only kinds were taught?",
         trial=point_at_objects,
         budgets={
-            "tiny": Budget(vary={"lr": (0.1,)}, held=_TINY_SHAPES, seeds=2),
-            "cpu": Budget(vary={"lr": (0.1,)}, held=_CPU_SHAPES, seeds=5),
+            "tiny": Budget(vary={"lr": (0.1,)}, held={**_TINY_SHAPES, "read_side": 64}, seeds=2),
+            "cpu": Budget(vary={"lr": (0.1,)}, held={**_CPU_SHAPES, "read_side": 64}, seeds=5),
         },
         tolerance=0.05,
     ),

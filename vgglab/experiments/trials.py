@@ -88,6 +88,7 @@ def resize_images(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
     return {**result, "accuracy_by_side": as_they_are, "accuracy_resized": resized}
 
 
+_SMALL = (0.07, 0.1)
 _TO_READ: Mapping[str, dict[str, Any]] = {
     "position": {"figures": 1},
     "count": {"figures": (1, 4)},
@@ -114,7 +115,7 @@ def read_features(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
             settings["test_images"],
             settings["read_side"],
             seed=_TEST_SEED + seed,
-            scale=(0.07, 0.1),
+            scale=_SMALL,
             **options,
         )
         for name, options in _TO_READ.items()
@@ -136,13 +137,15 @@ def read_features(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
 def point_at_objects(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
     """Train with GAP, and see whether the map of the right class is brightest on the figure.
 
-    Beside it the share of images in which the middle is, and the mean share of the image that the
-    figure covers: what a place drawn at random would give.
+    Beside it the share of images in which the middle is on the figure, and the mean share of the
+    image that the figure covers: what a place drawn at random would give. The scenes are drawn
+    larger, so that small figures have the size that was learnt.
     """
     images = _images(settings, seed)
     network = _slim({**settings, "head": "gap"}, seed, images.train)
     result = _train(network, settings, seed, checkpoint, images)
-    test, side = images.test, settings["side"]
+    side = settings["read_side"]
+    test = shapes(settings["test_images"], side, seed=_TEST_SEED + seed, scale=_SMALL)
     maps = torch.cat(
         [
             class_activation_map(network, normalise(batch)).of(labels)
