@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from statistics import NormalDist
 
@@ -191,6 +192,26 @@ def test_an_unknown_experiment_is_named():
         find_experiment("x")
 
 
+def test_a_record_names_its_images(tmp_path, monkeypatch):
+    archive = tmp_path / "pets.tar.xz"
+    archive.write_bytes(b"pets")
+    monkeypatch.setenv("VGGLAB_DATA", str(archive))
+    made = {
+        name: experiments.open_results(find_experiment(name), "cpu", tmp_path)
+        for name in ("gap-digits", "gap-size", "a-lrn", "gap-cost")
+    }
+    images = {name: results._new["provenance"].get("images") for name, results in made.items()}
+    assert images == {
+        "gap-digits": {"data": "digits (scikit-learn)"},
+        "gap-size": {"data": "shapes"},
+        "a-lrn": {"data": "pets.tar.xz", "sha256": sha256(b"pets").hexdigest()},
+        "gap-cost": None,
+    }
+    monkeypatch.delenv("VGGLAB_DATA")
+    results = experiments.open_results(find_experiment("a-lrn"), "cpu", tmp_path)
+    assert results._new["provenance"]["images"] == {"data": "cifar10 (torchvision)"}
+
+
 def test_a_gpu_is_needed_for_its_budget(tmp_path):
     if provenance()["kind"] == "cuda":
         pytest.skip("there is a GPU")
@@ -210,6 +231,7 @@ def kept(tmp_path):
         accuracy = made[settings["head"]][settings["lr"]]
         return {
             "valid_accuracy": [0.0, accuracy + seed / 100],
+            "diverged": False,
             "accuracy": {"test": settings["lr"] + 10 * seed},
         }
 
@@ -233,10 +255,19 @@ def test_the_best_is_chosen_by_validation(kept):
     assert found.best("lr", head="flatten") == 0.2
 
 
+def test_a_run_that_diverged_is_not_the_best(kept):
+    whole = json.loads(kept.read_text())
+    for run_ in whole["budgets"]["tiny"]["runs"]:
+        if run_["settings"] == {"head": "gap", "lr": 0.1} and run_["seed"] == 0:
+            run_["result"].update(valid_accuracy=[], diverged=True)
+    kept.write_text(json.dumps(whole))
+    assert read_recorded(kept, "tiny").best("lr", head="gap") == 0.2
+
+
 def test_a_record_says_what_made_it(kept):
     said = str(read_recorded(kept, "tiny"))
     assert said.endswith("vgglab experiment made --budget tiny")
-    assert f"torch {torch.__version__}, 2 seeds, {today()}" in said
+    assert f"torch {torch.__version__}\n2 seeds; {today()}\n" in said
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vgglab.cam import class_activation_map as class_activation_map
     from vgglab.compare import compare as compare
     from vgglab.configs import CONFIGS as CONFIGS
     from vgglab.configs import PAPER_ERRORS as PAPER_ERRORS
     from vgglab.configs import PAPER_PARAMETERS as PAPER_PARAMETERS
     from vgglab.convert import fc_to_conv as fc_to_conv
     from vgglab.convert import fold_adaptive_pool as fold_adaptive_pool
+    from vgglab.convert import fold_batchnorm as fold_batchnorm
     from vgglab.convert import with_adaptive_pool as with_adaptive_pool
     from vgglab.convert import with_flatten as with_flatten
     from vgglab.convert import with_gap_head as with_gap_head
@@ -54,6 +56,7 @@ _HOME = {
     "adaptive_bins": "pooling",
     "adaptive_matrix": "pooling",
     "check": "exercises",
+    "class_activation_map": "cam",
     "compare": "compare",
     "conv_output_size": "shapes",
     "diagnose": "diagnose",
@@ -62,6 +65,7 @@ _HOME = {
     "fc_to_conv": "convert",
     "feature_map_sizes": "shapes",
     "fold_adaptive_pool": "convert",
+    "fold_batchnorm": "convert",
     "glue": "notebook",
     "hint": "exercises",
     "input_sizes": "shapes",

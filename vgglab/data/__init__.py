@@ -14,7 +14,7 @@ import torch
 from torchvision.transforms import v2
 
 from vgglab.data.digits import digits
-from vgglab.data.files import read_images
+from vgglab.data.files import check_archive, read_images
 from vgglab.data.images import ImageSet
 from vgglab.data.procedural import SHAPES, shapes
 
@@ -26,6 +26,7 @@ __all__ = [
     "cifar10",
     "digits",
     "load_images",
+    "origin",
     "read_images",
     "shapes",
 ]
@@ -130,6 +131,29 @@ def load_images(
             raise
         warnings.warn(f"shapes are used in place of {name}: {error}", stacklevel=2)
         return _shapes_split(split, size=32)
+
+
+def origin(name: str) -> dict[str, str]:
+    """Return where the images of a set come from, for the records of experiments.
+
+    Parameters
+    ----------
+    name
+        Of `DATASETS`. For ``"cifar10"`` the answer depends on ``VGGLAB_DATA``; an archive is named
+        with its SHA-256.
+    """
+    if name not in DATASETS:
+        raise ValueError(f"name must be one of {', '.join(DATASETS)}; got {name!r}")
+    root = Path(os.environ.get(ENVIRONMENT, "")).expanduser()
+    if name == "cifar10" and root.is_file():
+        return {"data": root.name, "sha256": check_archive(root)}
+    if name == "cifar10" and root != Path():
+        return {"data": root.name}
+    return {
+        "data": {"cifar10": "cifar10 (torchvision)", "digits": "digits (scikit-learn)"}.get(
+            name, name
+        )
+    }
 
 
 def augmentation(size: int) -> v2.Transform:

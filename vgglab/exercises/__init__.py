@@ -4,12 +4,26 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
-from vgglab.exercises import adaptive_pooling, fc_to_conv, shape_mismatch, vgg_design
+from vgglab.exercises import (
+    adaptive_pooling,
+    fc_to_conv,
+    gap_vs_flatten,
+    normalization,
+    shape_mismatch,
+    vgg_design,
+)
 from vgglab.exercises.engine import Exercise, Feedback, Quiz, check_answer
 
 __all__ = ["EXERCISES", "QUIZZES", "check", "hint", "quiz"]
 
-_CHAPTERS = (vgg_design, shape_mismatch, adaptive_pooling, fc_to_conv)
+_CHAPTERS = (
+    vgg_design,
+    normalization,
+    shape_mismatch,
+    adaptive_pooling,
+    fc_to_conv,
+    gap_vs_flatten,
+)
 
 EXERCISES: dict[str, Exercise] = {e.id: e for chapter in _CHAPTERS for e in chapter.EXERCISES}
 QUIZZES: dict[str, Any] = {

@@ -9,6 +9,7 @@ from json import dumps
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from vgglab.data import origin
 from vgglab.experiments.records import Results, plain, read_results
 from vgglab.provenance import provenance, today
 
@@ -98,7 +99,7 @@ def open_results(experiment: Experiment, budget: str, folder: Path) -> Results:
         be added to.
     """
     size = _budget(experiment, budget)
-    here = provenance()
+    here = _provenance(experiment, budget)
     if budget == "gpu" and here["kind"] != "cuda":
         raise ValueError("budget must be tiny or cpu on a machine without a GPU; got 'gpu'")
     return Results(
@@ -132,9 +133,10 @@ def run(
     dict
         Each run as it is recorded.
     """
+    wanted = list(_wanted(experiment, budget, only or {}))
     results = open_results(experiment, budget, folder)
     done = {_key(run["settings"], run["seed"]) for run in results.runs()}
-    for settings, seed in _wanted(experiment, budget, only or {}):
+    for settings, seed in wanted:
         if _key(settings, seed) not in done:
             made = _make(experiment, budget, settings, seed, folder)
             results.add(made)
@@ -156,7 +158,8 @@ def reproduce(
     if recorded is None:
         raise ValueError(f"budget must be one that is recorded; got {budget!r}")
     runs = {_key(run["settings"], run["seed"]): run for run in recorded["runs"]}
-    tolerance = 0.0 if recorded["provenance"] == plain(provenance()) else experiment.tolerance
+    here = _provenance(experiment, budget)
+    tolerance = 0.0 if recorded["provenance"] == plain(here) else experiment.tolerance
     for settings, seed in _wanted(experiment, budget, only or {}):
         then = runs.get(_key(settings, seed))
         if then is not None:
@@ -212,6 +215,12 @@ def _make(
         }
     )
     return made
+
+
+def _provenance(experiment: Experiment, budget: str) -> dict[str, object]:
+    """Return what the runs are made with: machine, versions and images."""
+    data = experiment.budgets[budget].held.get("data")
+    return {**provenance(), **({"images": origin(data)} if data else {})}
 
 
 def _budget(experiment: Experiment, budget: str) -> Budget:

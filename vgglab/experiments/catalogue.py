@@ -98,7 +98,7 @@ _ALL = (
                 seeds=5,
             ),
         },
-        tolerance=0.05,
+        tolerance=0.1,
     ),
     Experiment(
         name="a-lrn",

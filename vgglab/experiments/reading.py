@@ -63,6 +63,8 @@ class Recorded:
     def best(self, setting: str, **settings: Any) -> Any:
         """Return the value of a setting with the highest mean accuracy on validation images.
 
+        What counts is the accuracy after the last epoch; a run that diverged counts as 0.
+
         Parameters
         ----------
         setting
@@ -77,18 +79,26 @@ class Recorded:
             )
 
         def accuracy(value: Any) -> float:
-            return fmean(self.samples("valid_accuracy", -1, **{setting: value}, **settings))
+            chosen = {setting: value, **settings}
+            curves, diverged = (
+                self.samples(name, **chosen) for name in ("valid_accuracy", "diverged")
+            )
+            return fmean(
+                0.0 if lost else curve[-1] for curve, lost in zip(curves, diverged, strict=True)
+            )
 
         return max(values, key=accuracy)
 
     def __str__(self) -> str:
-        """Say on what, with what, how often and when, in a line."""
+        """Say on what, with what, how often and when, in three short lines."""
         dates = sorted({run["date"] for run in self.runs})
         when = " to ".join(dict.fromkeys((dates[0], dates[-1])))
         where = self.provenance
+        threads = f"{where['threads']} thread{'s' if where['threads'] != 1 else ''}"
+        images = f"images: {where['images']['data']}; " if "images" in where else ""
         return (
-            f"{where['device']} ({where['threads']} threads), torch {where['torch']}, "
-            f"{self.definition['seeds']} seeds, {when}: {self.command}"
+            f"{where['device']}, {threads}; torch {where['torch']}\n"
+            f"{images}{self.definition['seeds']} seeds; {when}\n{self.command}"
         )
 
 
