@@ -12,13 +12,14 @@ SHELL := /bin/bash
 # Settings of the machine that would change what is tested.
 unexport PYTHONPATH PYTHONWARNINGS MPLBACKEND
 
-.PHONY: help book test check notebooks lock serve clean install $(addprefix do-,book test)
+.PHONY: help book test check notebooks student lock serve clean install $(addprefix do-,book test)
 
 help:
 	@echo "make book       build the book"
 	@echo "make test       prove the code, the notebooks and the pages"
 	@echo "make check      ruff and mypy"
 	@echo "make notebooks  run the chapters' text into notebooks (CHAPTER=01_vgg_design for one)"
+	@echo "make student    write the chapters with blanks for solutions into student/ (DIR=... elsewhere)"
 	@echo "make serve      show the built book on http://127.0.0.1:$(PORT)/"
 	@echo "make lock       write constraints.txt again (UPGRADE=1 for newer versions)"
 	@echo "make clean      remove what was built, not $(VENV)"
@@ -62,6 +63,9 @@ check: $(STAMP)
 
 notebooks: $(STAMP)
 	$(BIN)/python book/make_notebooks.py build $(CHAPTER)
+
+student: $(STAMP)
+	$(BIN)/vgglab exercises $(or $(DIR),student)
 
 lock: $(STAMP)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \

@@ -6,6 +6,7 @@ generated from it and committed with its outputs. Commands, from the root of the
     python book/make_notebooks.py build [NN_topic ...]   # execute; all chapters by default
     python book/make_notebooks.py check                  # compare text and notebooks, run nothing
     python book/make_notebooks.py nbval [PATH ...]       # run again, compare every stored output
+    python book/make_notebooks.py student                # run what students get, from top to bottom
 
 A chapter is a MyST Markdown notebook. It begins with ::
 
@@ -50,6 +51,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -102,7 +104,9 @@ def environment() -> dict[str, str]:
     drop = ("MPLBACKEND", "PYTHONWARNINGS", "PYTEST_")
     env = {key: value for key, value in os.environ.items() if not key.startswith(drop)}
     # PYTHONPATH: chapters import this very tree, whatever is installed.
-    return env | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    # VGGLAB_HOME: what a chapter answers is nobody's progress.
+    own = {"PYTHONPATH": str(ROOT), "VGGLAB_HOME": ""}
+    return env | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"} | own
 
 
 def from_text(text: str) -> NotebookNode:
@@ -284,6 +288,53 @@ def faults_of(chapters: Path = CHAPTERS, notebooks: Path = NOTEBOOKS) -> list[st
     return faults
 
 
+def faults_of_student_notebook(path: Path) -> list[str]:
+    """Run a notebook as a student gets it, and say what fails that should not.
+
+    Parameters
+    ----------
+    path : Path
+        A notebook that `vgglab exercises` wrote; runs in its folder, and stays as it is.
+
+    Returns
+    -------
+    list of str
+        A sentence for each error that is neither content nor a blank's NotImplementedError.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT,
+        kernel_name=METADATA["kernelspec"]["name"],
+        allow_errors=True,
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": str(path.parent)}},
+    )
+    client.execute(env=environment())
+    return [
+        f"{path.stem}: {output.ename}: {output.evalue} in {cell.source.splitlines()[:3]}"
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if output.output_type == "error"
+        and output.ename != "NotImplementedError"
+        and "raises-exception" not in cell.metadata.get("tags", [])
+    ]
+
+
+def run_student_notebooks() -> int:
+    """Write the notebooks for students into an empty folder and run them; return 1 on faults."""
+    from vgglab.course import write_student_notebooks
+
+    faults = []
+    with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(WORKERS) as pool:
+        paths = [path for path, _ in write_student_notebooks(Path(folder))]
+        for path, found in zip(paths, pool.map(faults_of_student_notebook, paths), strict=True):
+            print(f"{path.stem}: {len(found)} faults", flush=True)
+            faults += found
+    print("\n".join(faults), file=sys.stderr)
+    return bool(faults)
+
+
 def nbval_command(paths: list[str]) -> list[str]:
     """Return the command that executes notebooks and compares every stored output.
 
@@ -317,10 +368,13 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("build").add_argument("chapters", nargs="*", metavar="NN_topic")
     commands.add_parser("check")
+    commands.add_parser("student")
     commands.add_parser("nbval").add_argument("paths", nargs="*", default=["book/notebooks"])
     arguments = parser.parse_args()
     if arguments.command == "nbval":
         return run_nbval(arguments.paths)
+    if arguments.command == "student":
+        return run_student_notebooks()
     if arguments.command == "check":
         faults = faults_of()
         print("\n".join(faults) or "Texts and notebooks agree.")

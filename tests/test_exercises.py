@@ -1,7 +1,8 @@
 """The checker, and every exercise and quiz of the chapters."""
 
+import gc
 import re
-from collections import Counter
+import time
 from pathlib import Path
 
 import nbformat
@@ -12,11 +13,23 @@ from torch import nn
 
 import vgglab
 from vgglab import exercises
-from vgglab.exercises import EXERCISES, QUIZZES
-from vgglab.exercises.engine import Exercise, Feedback, Mistake, calls, check_answer, network, value
+from vgglab.exercises import EXERCISES, QUIZZES, engine
+from vgglab.exercises.engine import (
+    Condition,
+    Exercise,
+    Feedback,
+    Mistake,
+    calls,
+    check_answer,
+    gives,
+    network,
+    network_that,
+    value,
+)
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "book" / "notebooks").glob("*.ipynb"))
-CHAPTERS = sorted({id.split("-")[0] for id in EXERCISES})
+CHAPTERS = sorted({path.name[:2] for path in NOTEBOOKS})
+SECONDS = 0.2  # for a check
 
 NUMBER = Exercise(
     id="00-1",
@@ -150,6 +163,37 @@ def test_unfinished_and_broken_builders():
     assert "building it raises TypeError" in check_answer(NETWORK, broken).message
 
 
+SMALL = Exercise(
+    id="00-5",
+    question="Any network from 9×9 to 3 logits with at most 20 parameters.",
+    solution=lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3)),
+    mistakes=(
+        Mistake(lambda: nn.Sequential(nn.Flatten(), nn.Linear(243, 3)), "Pool first."),
+        Mistake(lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "And the logits?"),
+        Mistake(lambda: nn.Linear(4, 3), "It takes no image."),
+    ),
+    hints=("Pool.",),
+    observe=network_that(
+        gives((1, 3, 9, 9), (1, 3)),
+        Condition("at most 20", lambda m, tables: tables((1, 3, 9, 9)).total_params <= 20),
+        Condition("a linear layer", lambda m, tables: m[-1].weight is not None),
+    ),
+)
+
+
+def test_an_open_task_asks_for_conditions():
+    largest = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(3, 3, bias=False))
+    assert check_answer(SMALL, largest).ok
+    assert check_answer(SMALL, lambda: largest).ok
+    feedback = check_answer(SMALL, nn.Sequential(nn.Flatten(), nn.Linear(243, 3)))
+    assert feedback.message == (
+        "You have (1, 3, 9, 9) → (1, 3): yes; at most 20: no; a linear layer: yes. Pool first."
+    )
+    assert not check_answer(SMALL, nn.Sequential(nn.Identity())).ok
+    assert check_answer(SMALL, lambda: unfinished(1)).status == "not attempted yet"
+    assert "where a network is asked for" in check_answer(SMALL, 3).message
+
+
 def test_feedback_shows_itself_as_text_and_html():
     feedback = Feedback("00-1", "not yet right", "You have <b>.")
     assert str(feedback) == "✗ 00-1: not yet right. You have <b>."
@@ -185,19 +229,62 @@ def test_an_unknown_id_is_named(call):
 # --- the chapters ----------------------------------------------------------------------------
 
 
-def test_ids():
-    for id in EXERCISES:
-        assert re.fullmatch(r"\d\d-\d+", id)
-    assert all(count >= 5 for count in Counter(id[:2] for id in EXERCISES).values())
-    assert {path.name[:2] for path in NOTEBOOKS} == set(CHAPTERS)
+def cells_of(chapter):
+    (path,) = [path for path in NOTEBOOKS if path.name.startswith(chapter)]
+    return nbformat.read(path, as_version=4).cells
+
+
+def exercises_of(chapter):
+    return [exercise for id, exercise in EXERCISES.items() if id.startswith(f"{chapter}-")]
+
+
+def test_every_exercise_and_every_quiz_has_a_chapter():
+    assert {id[:2] for id in EXERCISES} == set(CHAPTERS)
+    assert sorted(QUIZZES) == sorted(
+        f"{c}-{end}" for c in CHAPTERS for end in ("predict", "review")
+    )
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_exercises_lead_from_a_prediction_to_an_open_task(chapter):
+    found = exercises_of(chapter)
+    assert [e.id for e in found] == [f"{chapter}-{k}" for k in range(1, len(found) + 1)]
+    assert len(found) >= 6
+    text = "\n".join(c.source for c in cells_of(chapter) if c.cell_type == "markdown")
+    sections = dict(re.findall(r"^### (\d\d-\d+) .*\n\n(.*)$", text, re.MULTILINE))
+    assert list(sections) == [e.id for e in found]
+    first, last = found[0], found[-1]
+    assert first.observe is value
+    assert sections[first.id] == "A prediction: answer before you run anything."
+    assert last.others
+    assert sections[last.id] == "An open task."
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_quiz_before_anything_is_derived_and_one_before_what_to_remember(chapter):
+    cells = cells_of(chapter)
+    headings = [re.findall(r"^## (.*)$", c.source, re.MULTILINE) for c in cells]
+    section = ""
+    place = {}
+    for cell, heading in zip(cells, headings, strict=True):
+        section = heading[-1] if cell.cell_type == "markdown" and heading else section
+        shown = re.search(r'quiz\("(.*)"\)', cell.source)
+        if cell.cell_type == "code" and shown:
+            place[shown[1]] = section
+    assert place == {f"{chapter}-predict": "Predict", f"{chapter}-review": "Look back"}
+    sections = [name for names in headings for name in names]
+    assert sections.index("Predict") < sections.index("Derive")
+    assert sections[-2:] == ["Look back", "Remember"]
 
 
 @pytest.mark.parametrize("id", EXERCISES)
 def test_the_solution_is_right_and_each_mistake_gets_its_own_hint(id):
     exercise = EXERCISES[id]
     assert vgglab.check(id, exercise.solution(), strict=True).ok
+    for other in exercise.others:
+        assert vgglab.check(id, other(), strict=True).ok
     assert len(exercise.mistakes) >= 2
-    assert len(exercise.hints) >= 2
+    assert len(set(exercise.hints)) >= 3
     assert len({mistake.hint for mistake in exercise.mistakes}) == len(exercise.mistakes)
     for mistake in exercise.mistakes:
         feedback = vgglab.check(id, mistake.answer())
@@ -205,10 +292,32 @@ def test_the_solution_is_right_and_each_mistake_gets_its_own_hint(id):
         assert feedback.message.endswith(mistake.hint)
 
 
+def seconds(id, answer):
+    """Time one check, with nothing left over from checks before it."""
+    engine._expected.cache_clear()
+    gc.disable()  # a collection takes as long as everything that was ever imported makes it
+    try:
+        start = time.process_time()
+        vgglab.check(id, answer)
+        return time.process_time() - start
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("id", EXERCISES)
+def test_a_check_answers_at_once(id):
+    exercise = EXERCISES[id]
+    # The last mistake and an answer that nobody expected: they are compared with everything.
+    for answer in (exercise.solution(), exercise.mistakes[-1].answer(), nn.Identity()):
+        times = [seconds(id, answer)]
+        if times[0] > SECONDS:  # once more, on a machine that others use too
+            times.append(seconds(id, answer))
+        assert min(times) < SECONDS, times
+
+
 @pytest.mark.parametrize("id", EXERCISES)
 def test_the_chapter_has_a_blank_and_a_proven_solution(id):
-    (path,) = [path for path in NOTEBOOKS if path.name.startswith(id[:2])]
-    cells = nbformat.read(path, as_version=4).cells
+    cells = cells_of(id[:2])
     blanks = [c for c in cells if c.cell_type == "code" and f'check("{id}", answer' in c.source]
     solutions = [
         c for c in cells if c.cell_type == "code" and f'check("{id}", solution' in c.source
@@ -231,7 +340,3 @@ def test_a_quiz_has_one_right_answer_and_a_reason_for_each(id):
     html = quiz._repr_html_()
     assert html.count('type="radio"') == len(quiz.options)
     assert not any(option.why in str(quiz) for option in quiz.options)
-
-
-def test_each_chapter_has_a_quiz():
-    assert {id[:2] for id in QUIZZES} == set(CHAPTERS)

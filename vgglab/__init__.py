@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vgglab.diagnose import diagnose as diagnose
     from vgglab.exercises import check as check
     from vgglab.exercises import hint as hint
+    from vgglab.exercises import progress as progress
     from vgglab.exercises import quiz as quiz
     from vgglab.explain import Cause as Cause
     from vgglab.explain import explain_error as explain_error
@@ -74,6 +75,7 @@ _HOME = {
     "hint": "exercises",
     "input_sizes": "shapes",
     "onnx_round_trip": "onnx_export",
+    "progress": "exercises",
     "quiz": "exercises",
     "receptive_field": "receptive_field",
     "receptive_fields": "receptive_field",

@@ -305,6 +305,46 @@ def results(folder: Path) -> None:
     click.echo(tabulate(rows, headers="keys", tablefmt="simple"))
 
 
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--force", is_flag=True, help="Replace notebooks that are there.")
+def exercises(folder: Path, force: bool) -> None:
+    """Write the chapters into FOLDER as notebooks for students, without solutions.
+
+    Notebooks that are there are left as they are, with the answers in them.
+    """
+    from vgglab.course import write_student_notebooks
+
+    kept = False
+    try:
+        for path, written in write_student_notebooks(folder, force):
+            click.echo(f"{'wrote' if written else 'kept '} {path}")
+            kept |= not written
+    except (OSError, ValueError) as error:
+        raise BadInput(str(error)) from None
+    if kept:
+        click.echo("What was kept may hold answers; --force replaces it.")
+
+
+@main.command()
+@click.option("--reset", is_flag=True, help="Forget all of it, after a question.")
+def progress(reset: bool) -> None:
+    """Print which exercises of the course you have solved on this machine."""
+    from vgglab.exercises import logbook
+    from vgglab.exercises import progress as read_progress
+
+    found = read_progress()
+    if not reset:
+        click.echo(found)
+        return
+    question = f"Forget {found.attempted} answered exercises, {found.solved} of them solved?"
+    click.confirm(question, abort=True)
+    try:
+        logbook.forget()
+    except OSError as error:
+        raise BadInput(f"nothing was forgotten: {error}") from None
+
+
 def _setting(text: str) -> tuple[str, Any]:
     """Return name and value from ``norm=batch``, the value as JSON writes it or as text."""
     name, _, value = text.partition("=")

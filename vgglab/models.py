@@ -123,7 +123,7 @@ def vgg(
         model = VGG(
             features, HEADS[head](channels, _scaled(HIDDEN_FEATURES, width), num_classes, dropout)
         )
-        if state_dict is None:
+        if not next(model.parameters()).is_meta:
             _initialise(model)
     if state_dict is not None:
         reshaped = {

@@ -1,14 +1,13 @@
 """Exercises of chapter 05: bins of adaptive pooling, what they keep, and where the pool may go."""
 
 from collections.abc import Callable
-from math import ceil, floor
+from math import ceil, floor, prod
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vgglab.configs import FC_SIDE
-from vgglab.convert import fc_to_conv, fold_adaptive_pool
+from vgglab.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES
 from vgglab.exercises.engine import (
     Exercise,
     Mistake,
@@ -23,6 +22,7 @@ from vgglab.models import VGG, vgg
 from vgglab.pooling import adaptive_bins, adaptive_matrix, published_spp_window
 from vgglab.shapes import Window, feature_map_sizes
 
+CHANNELS = CONFIGS["D"].convs()[-1].out_channels
 POOLS = [Window(kernel_size=2, stride=2)] * 5
 
 # 05-1: cells that two bins share, in a row of the map of a 480 px image.
@@ -117,8 +117,19 @@ def _torchvisions() -> VGG:
     return vgg("D", device="meta")
 
 
-def _fold_at(height: int, width: int) -> nn.Module:
-    return fold_adaptive_pool(_torchvisions(), (1, 3, height, width))
+def _kernel(height: int, width: int) -> VGG:
+    """Return VGG-16 with fc6 as a convolution, as large as the map of an image of that size."""
+    model = vgg("D", head="conv", device="meta")
+    rows, columns = (feature_map_sizes(side, POOLS)[-1] for side in (height, width))
+    model.classifier[0] = nn.Conv2d(CHANNELS, HIDDEN_FEATURES, (rows, columns), device="meta")
+    return model
+
+
+def _larger_fc6() -> VGG:
+    model = vgg("D", head="fc-fixed", device="meta")
+    in_features = CHANNELS * prod(feature_map_sizes(side, POOLS)[-1] for side in PHOTO[2:])
+    model.classifier[0] = nn.Linear(in_features, HIDDEN_FEATURES, device="meta")
+    return model
 
 
 EXERCISES: tuple[Exercise, ...] = (
@@ -350,24 +361,24 @@ EXERCISES: tuple[Exercise, ...] = (
         id="05-8",
         question="For photographs 400 px high and 640 px wide: VGG-16 without adaptive pooling to "
         "7×7, with the same logits.",
-        solution=lambda: _fold_at(*PHOTO[2:]),
+        solution=lambda: _kernel(*PHOTO[2:]),
         mistakes=(
             Mistake(
                 answer=_torchvisions,
                 hint="That is the network with its pooling to 7×7 still in it.",
             ),
             Mistake(
-                answer=lambda: _fold_at(PHOTO[3], PHOTO[2]),
+                answer=lambda: _kernel(PHOTO[3], PHOTO[2]),
                 hint="You gave width and height in the other order: the kernel is higher than the "
                 "map of such a photograph.",
             ),
             Mistake(
-                answer=lambda: _fold_at(PHOTO[2], PHOTO[2]),
+                answer=lambda: _kernel(PHOTO[2], PHOTO[2]),
                 hint="You folded for a square. On the wider map its kernel has several places, and "
                 "their scores are averaged: another function.",
             ),
             Mistake(
-                answer=lambda: fc_to_conv(_torchvisions(), (1, 3, 224, 224)),
+                answer=lambda: _kernel(224, 224),
                 hint="You kept the 7×7 weights as they are and let them slide. That gives a map of "
                 "scores, and another function.",
             ),
@@ -378,6 +389,7 @@ EXERCISES: tuple[Exercise, ...] = (
             "fold_adaptive_pool(model, (1, 3, height, width))",
         ),
         observe=network(PHOTO),
+        others=(_larger_fc6,),
     ),
 )
 
@@ -412,4 +424,37 @@ def _predict() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {"05-predict": _predict}
+def _review() -> Quiz:
+    side = feature_map_sizes(400, POOLS)[-1]
+    weights = CHANNELS * side**2 * HIDDEN_FEATURES
+    return Quiz(
+        id="05-review",
+        question="A trained VGG-16 pools its last map to 7×7. Now all images have 400×400 px, and "
+        "somebody says that images of one size need no adaptive pooling. May it go?",
+        options=(
+            Option(
+                "Yes: it is there for images of any size, and these have one",
+                "It is one size, but not that of the training: without the pooling fc6 gets "
+                f"{CHANNELS * side**2:,} features and was made for {CHANNELS * FC_SIDE**2:,}.",
+            ),
+            Option(
+                "Yes, if fc6 becomes larger and is initialised anew",
+                "Then the network runs, and the trained weights of its largest layer are lost. "
+                "They need not be.",
+            ),
+            Option(
+                f"Yes, if it is folded into fc6: one kernel of {side}×{side}, and the same scores",
+                f"Pooling is linear. Its matrices and fc6's trained weights make the {weights:,} "
+                "weights of that kernel.",
+                right=True,
+            ),
+            Option(
+                "No: a network without the pooling gives other scores",
+                "At other sizes it does. At this one size the pooling and fc6 together are one "
+                "linear layer, which can be written without it.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {"05-predict": _predict, "05-review": _review}

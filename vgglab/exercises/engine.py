@@ -8,8 +8,18 @@ and mistakes are computed, so that no exercise can contradict the package.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from html import escape
-from typing import Any
+from typing import Any, TypeAlias
+
+import torch
+
+# torch imports its compiler at one of the first operations without data, and that takes longer
+# than any check: so it is done here.
+import torch._dynamo
+from torch import nn
+
+from vgglab.summary import Summary, summary
 
 NOT_ATTEMPTED = "not attempted yet"
 RIGHT = "right"
@@ -49,8 +59,10 @@ class Exercise:
     hints
         Help for everybody else, one at a time, from gentle to clear.
     observe
-        Turns an answer into what is compared: `value`, or what `calls`, `network` or `outputs`
-        returns.
+        Turns an answer into what is compared: `value`, or what `calls`, `network`, `network_that`
+        or `outputs` returns.
+    others
+        Other right answers, found in another way; an open task has at least one.
     """
 
     id: str
@@ -58,7 +70,8 @@ class Exercise:
     solution: Callable[[], Any]
     mistakes: tuple[Mistake, ...]
     hints: tuple[str, ...]
-    observe: Callable[[Any], Any]
+    observe: Callable[[Any], "Observed"]
+    others: tuple[Callable[[], Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -160,25 +173,13 @@ def network(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observed]:
     """
 
     def observe(answer: Any) -> Observed:
-        from torch import nn
-
-        from vgglab.summary import summary
-
-        if callable(answer) and not isinstance(answer, nn.Module):
-            try:
-                answer = answer()
-            except NotImplementedError:
-                raise NotAttemptedError from None
-            except Exception as error:
-                return Observed(None, f"building it raises {type(error).__name__}: {error}")
-            if answer is None or answer is ...:
-                raise NotAttemptedError
-        if not isinstance(answer, nn.Module):
-            return Observed(None, f"a {type(answer).__name__}, where a network is asked for")
+        model = _built(answer)
+        if isinstance(model, Observed):
+            return model
         seen: list[Any] = []
         words = []
         for size in input_sizes:
-            table = summary(answer, size)
+            table = summary(model, size)
             failure = table.trace.failure
             if failure is None:
                 seen.append((table.trace.output_shapes, table.total_params, table.mult_adds))
@@ -193,13 +194,84 @@ def network(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observed]:
     return observe
 
 
+@dataclass(frozen=True)
+class Condition:
+    """One thing that an open task asks of a network.
+
+    Attributes
+    ----------
+    text
+        What is asked for, such as ``"fewer than 15 million parameters"``.
+    holds
+        Whether a network has it; a network for which this raises an error has not. It gets the
+        network, and a function from an input size to its `vgglab.summary` there.
+    """
+
+    text: str
+    holds: Callable[[nn.Module, "Tables"], bool]
+
+
+Tables: TypeAlias = Callable[[tuple[int, ...]], Summary]
+
+
+def network_that(*conditions: Condition) -> Callable[[Any], Observed]:
+    """Return an observer of networks that may be built in many ways: which conditions hold.
+
+    A network may also come as a function without arguments that builds it.
+    """
+
+    def observe(answer: Any) -> Observed:
+        model = _built(answer)
+        if isinstance(model, Observed):
+            return model
+        tables = cache(partial(summary, model))
+        met = [_holds(condition, model, tables) for condition in conditions]
+        words = [
+            f"{condition.text}: {'yes' if yes else 'no'}"
+            for condition, yes in zip(conditions, met, strict=True)
+        ]
+        return Observed(tuple(met), "; ".join(words))
+
+    return observe
+
+
+def gives(input_size: tuple[int, ...], output_shape: tuple[int, ...]) -> Condition:
+    """Return the condition that an input of one size gives an output of one shape."""
+
+    def holds(model: nn.Module, tables: Tables) -> bool:
+        trace = tables(input_size).trace
+        return trace.failure is None and trace.output_shapes == (output_shape,)
+
+    return Condition(f"{input_size} → {output_shape}", holds)
+
+
+def _built(answer: Any) -> nn.Module | Observed:
+    """Return the network that an answer is or builds, or what was seen in its place."""
+    if callable(answer) and not isinstance(answer, nn.Module):
+        try:
+            answer = answer()
+        except NotImplementedError:
+            raise NotAttemptedError from None
+        except Exception as error:
+            return Observed(None, f"building it raises {type(error).__name__}: {error}")
+        if answer is None or answer is ...:
+            raise NotAttemptedError
+    if not isinstance(answer, nn.Module):
+        return Observed(None, f"a {type(answer).__name__}, where a network is asked for")
+    return answer
+
+
+def _holds(condition: Condition, model: nn.Module, tables: Tables) -> bool:
+    try:
+        return bool(condition.holds(model, tables))
+    except Exception:
+        return False
+
+
 def outputs(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observed]:
     """Return an observer of layers: what they give for an input of each size, always the same."""
 
     def observe(answer: Any) -> Observed:
-        import torch
-        from torch import nn
-
         if not isinstance(answer, nn.Module):
             return Observed(None, f"a {type(answer).__name__}, where a layer is asked for")
         seen, words = [], []
@@ -229,13 +301,19 @@ def check_answer(exercise: Exercise, answer: Any) -> Feedback:
         return Feedback(exercise.id, NOT_ATTEMPTED)
     except Exception as error:
         return Feedback(exercise.id, WRONG, f"Your answer raises {type(error).__name__}: {error}")
-    if observed.agrees_with(exercise.observe(exercise.solution())):
+    if observed.agrees_with(_expected(exercise.observe, exercise.solution)):
         return Feedback(exercise.id, RIGHT, f"You have {observed.words}.")
     for mistake in exercise.mistakes:
-        if observed.agrees_with(exercise.observe(mistake.answer())):
+        if observed.agrees_with(_expected(exercise.observe, mistake.answer)):
             return Feedback(exercise.id, WRONG, f"You have {observed.words}. {mistake.hint}")
     help_ = f'For a hint: vgglab.hint("{exercise.id}").'
     return Feedback(exercise.id, WRONG, f"You have {observed.words}. {help_}")
+
+
+@cache
+def _expected(observe: Callable[[Any], Observed], answer: Callable[[], Any]) -> Observed:
+    """Observe a solution or a typical mistake, once in a session."""
+    return observe(answer())
 
 
 def _plain(answer: Any) -> Any:

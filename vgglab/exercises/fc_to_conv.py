@@ -6,7 +6,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from vgglab.configs import CONFIGS, FC_SIDE
+from vgglab.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES, Conv
 from vgglab.exercises.engine import Exercise, Mistake, Option, Quiz, calls, network, value
 from vgglab.models import VGG, vgg
 from vgglab.shapes import Window, conv_output_size, feature_map_sizes, input_sizes
@@ -88,6 +88,23 @@ def _dense() -> VGG:
     model = vgg("D", head="conv", device="meta")
     model.classifier = model.classifier[:-2]  # the map of scores, not its mean
     return model
+
+
+def _unpadded_by_layers() -> nn.Sequential:
+    """Return the network written layer by layer."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for layer in CONFIGS["D"].layers():
+        if isinstance(layer, Conv):
+            layers += [nn.Conv2d(channels, layer.out_channels, 3, device="meta"), nn.ReLU()]
+            channels = layer.out_channels
+        else:
+            layers.append(nn.MaxPool2d(2))
+    head = ((FC_SIDE, HIDDEN_FEATURES), (1, HIDDEN_FEATURES), (1, NUM_CLASSES))
+    for kernel_size, out_channels in head:
+        layers += [nn.Conv2d(channels, out_channels, kernel_size, device="meta"), nn.ReLU()]
+        channels = out_channels
+    return nn.Sequential(*layers[:-1])
 
 
 def _averaged() -> VGG:
@@ -396,6 +413,7 @@ EXERCISES: tuple[Exercise, ...] = (
             "padding is an attribute of nn.Conv2d that can be set afterwards.",
             "for module in model.features: if isinstance(module, nn.Conv2d): module.padding = ...",
         ),
+        others=(_unpadded_by_layers,),
         observe=network(
             (1, 3, UNPADDED_CROP, UNPADDED_CROP),
             (1, 3, UNPADDED_CROP + STRIDE, UNPADDED_CROP + STRIDE),
@@ -438,4 +456,38 @@ def _predict() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {"06-predict": _predict}
+def _review() -> Quiz:
+    side, places = _side(400), _places(400)
+    assert side == ASKERS_SIDE
+    weights = CHANNELS * FC_SIDE**2
+    return Quiz(
+        id="06-review",
+        question="VGG-16's FC layers become convolutions and keep their trained weights, so the "
+        "first kernel is 7×7. A 400×400 image goes in. What does an average pooling at the end do?",
+        options=(
+            Option(
+                "Nothing: the map of scores has one cell",
+                f"So it was for the asker, whose kernel was {side}×{side}, as large as the map "
+                "that it reads. A 7×7 kernel has several places on that map.",
+            ),
+            Option(
+                f"It takes the mean over {side}×{side} cells",
+                f"That many has the map that the 7×7 kernel reads. It gives {places} along a side.",
+            ),
+            Option(
+                f"It takes the mean over {places}×{places} cells",
+                f"Along a side {side} - {FC_SIDE} + 1 = {places}. So here the average makes one "
+                "score of many, for each class.",
+                right=True,
+            ),
+            Option(
+                "Nothing useful: as convolutions the layers have other numbers of parameters, so "
+                "they start from random weights",
+                f"The 7×7 kernel has {weights:,} weights for each of its channels, as many as fc6 "
+                "for each of its features. They only get another shape.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {"06-predict": _predict, "06-review": _review}

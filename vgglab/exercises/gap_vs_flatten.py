@@ -6,13 +6,17 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from vgglab.configs import CONFIGS
 from vgglab.exercises.engine import (
+    Condition,
     Exercise,
     Mistake,
     Option,
     Quiz,
+    Tables,
     calls,
-    network,
+    gives,
+    network_that,
     outputs,
     value,
 )
@@ -29,8 +33,12 @@ Matrix = list[list[float]]
 # 07-2: parameters of one linear layer after each, as a pair (flatten, gap).
 def _parameters(channels: int, height: int, width: int, num_classes: int) -> tuple[int, int]:
     features = channels * height * width, channels
-    flatten, gap = (sum(p.numel() for p in _linear(f, num_classes).parameters()) for f in features)
+    flatten, gap = (_count(_linear(f, num_classes)) for f in features)
     return flatten, gap
+
+
+def _count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _linear(in_features: int, out_features: int) -> nn.Linear:
@@ -112,6 +120,26 @@ def _flatten_head() -> nn.Module:
     return model
 
 
+def _largest_of_each() -> nn.Module:
+    return nn.Sequential(
+        vgg("D", head="gap", num_classes=5, device="meta").features,
+        nn.AdaptiveMaxPool2d(1),
+        nn.Flatten(),
+        _linear(512, 5),
+    )
+
+
+def _is_small(model: nn.Module, tables: Tables) -> bool:
+    return _count(model) < 15_000_000
+
+
+def _has_vgg16s_convs(model: nn.Module, tables: Tables) -> bool:
+    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+    return [conv.out_channels for conv in convs] == [
+        conv.out_channels for conv in CONFIGS["D"].convs()
+    ]
+
+
 EXERCISES: tuple[Exercise, ...] = (
     Exercise(
         id="07-1",
@@ -135,6 +163,7 @@ EXERCISES: tuple[Exercise, ...] = (
         ),
         hints=(
             "Look at the shape of the last map.",
+            "ResNet-50 halves the image five times, and ends with 2048 channels.",
             "Flatten keeps every number of it, GAP one number a channel.",
         ),
         observe=value,
@@ -161,6 +190,7 @@ EXERCISES: tuple[Exercise, ...] = (
         hints=(
             "in_features * out_features weights, and out_features biases.",
             "in_features is c * h * w after Flatten.",
+            "After GAP the height and the width are gone from it.",
         ),
         observe=calls((512, 7, 7, 1000), (2048, 7, 7, 5), (64, 8, 4, 10)),
     ),
@@ -190,6 +220,7 @@ EXERCISES: tuple[Exercise, ...] = (
         ),
         hints=(
             "An adaptive pooling to one cell averages over the whole map.",
+            "Its result still has a height and a width, both 1. Something must take them away.",
             "nn.Sequential of two modules of torch.",
         ),
         observe=outputs((2, 3, 4, 4), (1, 2, 5, 7), (1, 2, 1, 1)),
@@ -246,6 +277,7 @@ EXERCISES: tuple[Exercise, ...] = (
         ),
         hints=(
             "Which sides of the image give a map of 7×7?",
+            "A pooling of an odd side drops the last row, so several sides end in the same map.",
             "The side of the map is the side of the image // 32.",
         ),
         observe=value,
@@ -278,6 +310,7 @@ EXERCISES: tuple[Exercise, ...] = (
         hints=(
             "At each cell, do what the linear layer does with the means.",
             "A weighted sum over the channels.",
+            "The sum of maps[c][i][j] * weight[c] over the channels c, for each cell (i, j).",
         ),
         observe=calls((MAPS, ROW, 3.0), ([[[2.0]], [[7.0]]], [1.0, 1.0], 0.0)),
     ),
@@ -304,14 +337,15 @@ EXERCISES: tuple[Exercise, ...] = (
         ),
         hints=(
             "Is it the order of cells that changes, or the order of channels?",
+            "A mean does not change with the order of its numbers. Which numbers are in one mean?",
             "Try all four on a small random map.",
         ),
         observe=value,
     ),
     Exercise(
         id="07-8",
-        question="Build a VGG-16 for five classes with fewer than 15 million parameters that takes "
-        "224 px and 400 px.",
+        question="Build a VGG-16 for five classes, with its thirteen convolutions and fewer than "
+        "15 million parameters, that takes 224 px and 400 px.",
         solution=lambda: vgg("D", head="gap", num_classes=5, device="meta"),
         mistakes=(
             Mistake(
@@ -327,12 +361,23 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=lambda: vgg("D", head="gap", device="meta"),
                 hint="How many classes has it?",
             ),
+            Mistake(
+                answer=lambda: vgg("A", head="gap", num_classes=5, device="meta"),
+                hint="The head is right. VGG-16 has more convolutions than this network.",
+            ),
         ),
         hints=(
+            "Where are the parameters of VGG-16? Its convolutions have fewer than 15 million.",
             "Which head has few parameters and takes any size?",
             'vgg(..., head="gap"), or vgglab.with_gap_head.',
         ),
-        observe=network((1, 3, 224, 224), (2, 3, 400, 400)),
+        observe=network_that(
+            gives((1, 3, 224, 224), (1, 5)),
+            gives((1, 3, 400, 400), (1, 5)),
+            Condition("fewer than 15 million parameters", _is_small),
+            Condition("the convolutions of VGG-16", _has_vgg16s_convs),
+        ),
+        others=(_largest_of_each,),
     ),
 )
 
@@ -370,4 +415,35 @@ def _predict() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {"07-predict": _predict}
+def _review() -> Quiz:
+    cells = SIDE**2
+    return Quiz(
+        id="07-review",
+        question="ResNet-50 ends in GAP, and somebody fears that so little is left of the image "
+        "that it cannot work. What is given up between the last map and the linear layer?",
+        options=(
+            Option(
+                "All but one number",
+                f"A mean is taken in each channel, and there are {CHANNELS:,} of them.",
+            ),
+            Option(
+                "Half of each side, as in a pooling with f = 2 and s = 2",
+                f"That pooling leaves a smaller map. This one leaves no map: {SIDE}×{SIDE} cells "
+                "become one.",
+            ),
+            Option(
+                "In each channel, which cell had which value",
+                f"Of {cells} numbers their mean is left. Order, place and layout are gone, unless "
+                "the convolutions have written them into the channels.",
+                right=True,
+            ),
+            Option(
+                "Nothing: the layer only changes the shape, so that Flatten fits",
+                f"Flatten alone changes the shape, and keeps {CHANNELS * cells:,} numbers. GAP "
+                f"computes {CHANNELS:,} from them.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {"07-predict": _predict, "07-review": _review}

@@ -235,6 +235,22 @@ def _without_biases(norm: Norm | None) -> nn.Sequential:
     return block
 
 
+class _Functional(nn.Module):
+    """The block as a module of its own, with functions in the place of layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = (
+            nn.Conv2d(channels, 64, 3, padding="same", bias=False) for channels in (3, 64)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(64) for _ in range(2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for conv, norm in zip((self.first, self.second), self.norms, strict=True):
+            x = F.relu(norm(conv(x)))
+        return F.max_pool2d(x, 2)
+
+
 def _norm_first() -> nn.Sequential:
     layers: list[nn.Module] = []
     for layer in _without_biases(None):
@@ -534,7 +550,7 @@ EXERCISES: tuple[Exercise, ...] = (
                 "convolutions its BatchNorm?",
             ),
             Mistake(
-                answer=lambda: _without_biases("lrn"),
+                answer=lambda: _without_biases(None),
                 hint="The kernels alone have parameters here. LRN learns nothing; BatchNorm has "
                 "two learnt numbers for each channel.",
             ),
@@ -560,6 +576,7 @@ EXERCISES: tuple[Exercise, ...] = (
             "same from 64 channels, and nn.MaxPool2d(2).",
         ),
         observe=network(IMAGE),
+        others=(_Functional,),
     ),
 )
 
@@ -597,4 +614,35 @@ def _predict() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {"03-predict": _predict}
+def _review() -> Quiz:
+    return Quiz(
+        id="03-review",
+        question="One reads that nobody uses LRN any more, since BatchNorm has taken its place. "
+        "What does the BatchNorm of a trained network do to its input in eval mode?",
+        options=(
+            Option(
+                "What LRN does: it damps a value whose neighbouring channels are large",
+                "BatchNorm looks at no other channel. It has taken LRN's place in the networks, "
+                "not its work.",
+            ),
+            Option(
+                "It normalises each channel by the mean and the variance of the batch",
+                "That is train mode. In eval mode the batch is not asked, so that an image gets "
+                "the same scores in any company.",
+            ),
+            Option(
+                "It multiplies each channel by a number and adds another one",
+                "Both are known before an image comes, from what the layer remembers and what it "
+                "has learnt. That is why it can be folded into the convolution before it.",
+                right=True,
+            ),
+            Option(
+                "Nothing, if the call is under torch.no_grad()",
+                "no_grad keeps autograd from writing down what happens. What the layer does "
+                "depends on train() and eval() alone.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {"03-predict": _predict, "03-review": _review}

@@ -3,10 +3,23 @@
 from collections.abc import Callable
 from math import isqrt, lcm
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from vgglab.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES
-from vgglab.exercises.engine import Exercise, Mistake, Option, Quiz, calls, network, value
+from vgglab.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES
+from vgglab.exercises.engine import (
+    Condition,
+    Exercise,
+    Mistake,
+    Option,
+    Quiz,
+    Tables,
+    calls,
+    gives,
+    network,
+    network_that,
+    value,
+)
 from vgglab.models import VGG, vgg
 from vgglab.shapes import Window, feature_map_sizes, input_sizes
 
@@ -58,6 +71,26 @@ def _in_a_row(*between: str) -> nn.Sequential:
     }
     model = _fixed()
     return nn.Sequential(model.features, *(layers[name] for name in between), model.classifier)
+
+
+# 04-8: every size, and the weights that there are.
+SIZES = ((400, 400), (300, 500))
+
+
+class _Resizing(nn.Module):
+    """The fixed network behind a resize of the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = _fixed()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(F.interpolate(x, size=(224, 224), mode="bilinear"))  # type: ignore[no-any-return]
+
+
+def _has_old_shapes(model: nn.Module, tables: Tables) -> bool:
+    new, old = (sorted(p.shape for p in m.parameters()) for m in (model, _fixed()))
+    return new == old
 
 
 EXERCISES: tuple[Exercise, ...] = (
@@ -294,6 +327,43 @@ EXERCISES: tuple[Exercise, ...] = (
         ),
         observe=calls((100, 0), (0, 100), (318_787_587, 14_714_688)),
     ),
+    Exercise(
+        id="04-8",
+        question="Change the fixed VGG-16 so that it gives its 1000 scores for images of 400×400 "
+        "and of 300×500 px, and no weight gets another shape.",
+        solution=_pooled,
+        mistakes=(
+            Mistake(
+                answer=_fixed,
+                hint="Nothing has changed yet: it takes the one size.",
+            ),
+            Mistake(
+                answer=lambda: _with_fc6(CHANNELS * _side(400) ** 2),
+                hint="A larger fc6 moves the problem to another size, and the weights that it had "
+                "do not fit into it.",
+            ),
+            Mistake(
+                answer=lambda: vgg("D", head="gap", device="meta"),
+                hint="It takes every size, with another head: the weights of fc6 have no place in "
+                "it.",
+            ),
+            Mistake(
+                answer=lambda: _fixed().features,
+                hint="These are the feature layers, which take every size. The scores are missing.",
+            ),
+        ),
+        hints=(
+            "fc6 wants 7×7 cells. Where between the image and fc6 could you see to that?",
+            "The image can be made smaller, cut, or the map pooled. None of the three has weights.",
+            "nn.AdaptiveAvgPool2d(7) after the features; or F.interpolate(x, size=(224, 224)) "
+            "before them, in the forward of a module of your own.",
+        ),
+        observe=network_that(
+            *(gives((1, 3, *size), (1, NUM_CLASSES)) for size in SIZES),
+            Condition("every weight has its old shape", _has_old_shapes),
+        ),
+        others=(_Resizing,),
+    ),
 )
 
 
@@ -331,4 +401,41 @@ def _predict() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {"04-predict": _predict}
+def _review() -> Quiz:
+    first, last = _ends(input_sizes(FC_SIDE, POOLS))
+    up_first, up_last = _ends(input_sizes(FC_SIDE, POOLS_ROUNDING_UP))
+    smallest = input_sizes(1, POOLS)[0]
+    return Quiz(
+        id="04-review",
+        question="Which square images does the paper's VGG-16 take as it is?",
+        options=(
+            Option(
+                f"{first} px and no other: its input is always {first}×{first}",
+                "So an answer to the question says. It was trained at that size; nothing in its "
+                "layers asks for it.",
+            ),
+            Option(
+                "Every multiple of 32 px, for then no pooling drops anything",
+                f"That makes whole cells, and any number of them. fc6 wants {FC_SIDE} along each "
+                "side.",
+            ),
+            Option(
+                f"{first} to {last} px",
+                f"Five halvings, each rounded down, make {FC_SIDE} cells of every one of them.",
+                right=True,
+            ),
+            Option(
+                f"{up_first} to {up_last} px",
+                "That would be right if the poolings rounded up. They drop the window that does "
+                "not fit.",
+            ),
+            Option(
+                f"Every size from {smallest} px on: a convolution takes what comes",
+                "The convolutions do, and so does torchvision's network, which pools the map. The "
+                "paper's fc6 has a weight for each cell.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {"04-predict": _predict, "04-review": _review}

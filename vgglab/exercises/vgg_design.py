@@ -1,6 +1,7 @@
 """Exercises of chapter 01."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import pairwise
 from math import prod, sqrt
 from typing import Any, TypeAlias
@@ -8,7 +9,19 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from vgglab.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES, Config, Conv
-from vgglab.exercises.engine import Exercise, Mistake, Option, Quiz, calls, network, value
+from vgglab.exercises.engine import (
+    Condition,
+    Exercise,
+    Mistake,
+    Option,
+    Quiz,
+    Tables,
+    calls,
+    gives,
+    network,
+    network_that,
+    value,
+)
 from vgglab.models import vgg
 from vgglab.shapes import Window, feature_map_sizes
 from vgglab.summary import Summary, summary
@@ -31,6 +44,7 @@ def as_list(config: Config) -> list[int | str | tuple[int, int]]:
     return entries
 
 
+@cache
 def _table(config: str, batch: int = 1, **options: Any) -> Summary:
     return summary(vgg(config, device="meta", **options), (batch, 3, IMAGE, IMAGE))
 
@@ -102,11 +116,12 @@ def _shallow(padding: int, *, convs_per_stage: int = 1) -> nn.Sequential:
     channels = 3
     for first, _ in zip(*[iter(CONFIGS["B"].convs())] * 2, strict=True):
         for _ in range(convs_per_stage):
-            layers.append(nn.Conv2d(channels, first.out_channels, 5, padding=padding))
+            conv = nn.Conv2d(channels, first.out_channels, 5, padding=padding, device="meta")
+            layers.append(conv)
             channels = first.out_channels
             layers.append(nn.ReLU(inplace=True))
         layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers).to("meta")
+    return nn.Sequential(*layers)
 
 
 # 01-6: the standard deviation that keeps the forward signal
@@ -126,6 +141,44 @@ def _fits(number: int = 4) -> list[bool]:
         return [(*pair, 3) for pair in pairwise(channels)]
 
     return [a == e for a, e in zip(shapes("A")[:number], shapes("E")[:number], strict=True)]
+
+
+# 01-8: deeper than A, and cheaper
+
+DEPTH = CONFIGS["D"].weight_layers
+
+
+def _vgg(config: str, **options: Any) -> nn.Module:
+    return vgg(config, device="meta", **options)
+
+
+def _is_deep(network: nn.Module, tables: Tables) -> bool:
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    return len(layers) >= DEPTH
+
+
+def _has_small_kernels(network: nn.Module, tables: Tables) -> bool:
+    convs = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    return bool(convs) and all(max(conv.kernel_size) <= 3 for conv in convs)
+
+
+def _works_less_than_a(network: nn.Module, tables: Tables) -> bool:
+    return 0 < tables((1, 3, IMAGE, IMAGE)).mult_adds < _table("A").mult_adds
+
+
+def _convs_and_a_mean() -> nn.Module:
+    """Return thirteen convolutions written out, a mean and three linear layers."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for stage in ((32, 32), (64, 64), (128,) * 3, (256,) * 3, (256,) * 3):
+        for out_channels in stage:
+            layers += [nn.Conv2d(channels, out_channels, 3, padding=1, device="meta"), nn.ReLU()]
+            channels = out_channels
+        layers.append(nn.MaxPool2d(2))
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    for in_features, out_features in ((channels, 512), (512, 512), (512, NUM_CLASSES)):
+        layers.append(nn.Linear(in_features, out_features, device="meta"))
+    return nn.Sequential(*layers)
 
 
 EXERCISES: tuple[Exercise, ...] = (
@@ -333,6 +386,50 @@ EXERCISES: tuple[Exercise, ...] = (
         ),
         observe=value,
     ),
+    Exercise(
+        id="01-8",
+        question=(
+            f"Build a network deeper and cheaper than A: {DEPTH} layers with weights or more, "
+            f"convolutions of 3×3 at most, {NUM_CLASSES} scores for a 224×224 image, and fewer "
+            "mult-adds than A."
+        ),
+        solution=lambda: _vgg("D", width=1 / 2),
+        mistakes=(
+            Mistake(
+                lambda: _vgg("A"),
+                "That is A itself: it is neither deeper nor cheaper.",
+            ),
+            Mistake(
+                lambda: _vgg("D"),
+                "Deep enough, and dearer than A. What does a convolution's work depend on besides "
+                "the size of its map?",
+            ),
+            Mistake(
+                lambda: _vgg("A", width=1 / 2),
+                "Cheap enough. Count the layers that have weights.",
+            ),
+            Mistake(
+                lambda: vgg("D", width=1 / 2, device="meta").features,
+                "These are its convolutions alone. The scores are missing.",
+            ),
+            Mistake(
+                lambda: vgg("D", width=1 / 2, head="conv", device="meta"),
+                "One of its convolutions is larger than 3×3: look at the head.",
+            ),
+        ),
+        hints=(
+            "A convolution's work grows with its channels in and with its channels out.",
+            "Half the channels everywhere: what becomes of the mult-adds of every convolution?",
+            'vgg("D", ...) takes a width; or write the layers out, with fewer channels.',
+        ),
+        observe=network_that(
+            gives((1, 3, IMAGE, IMAGE), (1, NUM_CLASSES)),
+            Condition(f"{DEPTH} layers with weights or more", _is_deep),
+            Condition("no convolution larger than 3×3", _has_small_kernels),
+            Condition("fewer mult-adds than A", _works_less_than_a),
+        ),
+        others=(_convs_and_a_mean,),
+    ),
 )
 
 
@@ -379,4 +476,43 @@ def _predict() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {"01-predict": _predict}
+def _review() -> Quiz:
+    plain, batch = _table("D").total_params, _table("D", norm="batch").total_params
+    channels = sum(conv.out_channels for conv in CONFIGS["D"].convs())
+    assert batch - plain == 2 * channels
+    return Quiz(
+        id="01-review",
+        question=(
+            f"The review counts {batch:,} parameters for configuration D, the paper's network has "
+            f"{plain:,}. What are the other {batch - plain:,}?"
+        ),
+        options=(
+            Option(
+                "The biases of the convolutions",
+                f"The paper's network has them too, one for each of {channels:,} output channels. "
+                "Both numbers count them.",
+            ),
+            Option(
+                "The running means and variances of BatchNorm",
+                "There are as many of them. But they are buffers: they are kept, not trained, and "
+                "no count of parameters has them.",
+            ),
+            Option(
+                "The ReLU that stands twice in the review's code",
+                "A ReLU has no parameters, however often it stands there.",
+            ),
+            Option(
+                "The scales and shifts of BatchNorm",
+                "Two for each channel of a convolution. The review builds every network with "
+                "BatchNorm and prints it under the paper's letter.",
+                right=True,
+            ),
+            Option(
+                "The adaptive pooling, which the paper did not have",
+                "The review's code has one. A pooling has no parameters.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {"01-predict": _predict, "01-review": _review}

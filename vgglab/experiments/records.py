@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vgglab.training.checkpoints import write_whole
+from vgglab.files import write_whole
 
 FORMAT = 1
 

@@ -1,0 +1,54 @@
+"""Time of every check of the exercises, in one run.
+
+    python tests/benchmarks/checks.py
+
+An exercise is checked with its solution, its other right answers, each typical mistake, and an
+answer that nobody expected. Each check is timed as the first one in a session, when solution and
+mistakes have yet to be built, and once more. Listed are the slowest of each exercise, by the first;
+what an answer takes to be built is not counted. Importing the checker comes first and is timed too.
+"""
+
+import platform
+import time
+
+start = time.perf_counter()
+
+import torch  # noqa: E402
+from tabulate import tabulate  # noqa: E402
+from torch import nn  # noqa: E402
+
+from vgglab import check  # noqa: E402
+from vgglab.exercises import EXERCISES, engine  # noqa: E402
+
+IMPORT = time.perf_counter() - start
+LIMIT = 200  # ms
+
+
+def milliseconds(id: str, answer: object) -> float:
+    start = time.perf_counter()
+    check(id, answer)
+    return 1000 * (time.perf_counter() - start)
+
+
+def main() -> None:
+    print(f"{platform.platform()}, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    print(f"import: {IMPORT:.1f} s")
+    rows = []
+    for id, exercise in EXERCISES.items():
+        answers = {"solution": exercise.solution(), "unexpected": nn.Identity()}
+        answers |= {f"other {k}": make() for k, make in enumerate(exercise.others, 1)}
+        answers |= {f"mistake {k}": m.answer() for k, m in enumerate(exercise.mistakes, 1)}
+        times = {}
+        for name, answer in answers.items():
+            engine._expected.cache_clear()
+            times[name] = milliseconds(id, answer), milliseconds(id, answer)
+        slowest = max(times, key=lambda name: times[name][0])
+        rows.append([id, len(answers), slowest, *times[slowest]])
+    rows.sort(key=lambda row: -row[3])
+    headers = ["exercise", "answers", "slowest", "first (ms)", "again (ms)"]
+    print(tabulate(rows, headers, floatfmt=".1f"))
+    print(f"{sum(row[3] > LIMIT for row in rows)} of {len(rows)} above {LIMIT} ms")
+
+
+if __name__ == "__main__":
+    main()
