@@ -9,8 +9,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 EVERYTHING := -c constraints.txt -e '.[book,test]'
 PORT ?= 8000
 SHELL := /bin/bash
-# Settings of the machine that would change what is tested.
-unexport PYTHONPATH PYTHONWARNINGS MPLBACKEND
+# Settings of the machine that would change what is tested, and one with which each of the many
+# processes here would compile torch again.
+unexport PYTHONPATH PYTHONWARNINGS MPLBACKEND PYTHONDONTWRITEBYTECODE
 
 .PHONY: help book test check notebooks student lock serve clean install $(addprefix do-,book test)
 
@@ -48,11 +49,11 @@ do-book: $(STAMP)
 	@echo
 	@echo "The book is built. Open _build/html/index.html, or run: make serve"
 
+# mypy and Sphinx use one processor each; the pages need no more than the stored notebooks.
 do-test: $(STAMP)
-	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory -j2 check do-book
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not browser'
 	$(BIN)/python book/make_notebooks.py nbval
-	@$(MAKE) --no-print-directory do-book
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -rs tests/browser
 
 check: $(STAMP)

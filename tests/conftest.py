@@ -1,3 +1,4 @@
+import gc
 import os
 
 from hypothesis import settings
@@ -12,3 +13,8 @@ settings.load_profile("vgglab")
 
 def pytest_addoption(parser):
     parser.addoption("--overwrite", action="store_true", help="write the golden files anew")
+
+
+def pytest_collection_finish():
+    # What has been imported by now stays to the end: half a second for each full collection.
+    gc.freeze()

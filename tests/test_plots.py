@@ -1,11 +1,14 @@
 import matplotlib as mpl
 import numpy as np
 import pytest
+import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 
 from vgglab.activations import Activation
-from vgglab.plots import COLORS, HATCHES, draw_activations, draw_bins, use_style
+from vgglab.plots import COLORS, HATCHES, draw_activations, draw_bins, draw_effective, use_style
+from vgglab.receptive_field import Box
+from vgglab.receptive_field.effective import EffectiveField
 
 
 def test_style_is_opaque_and_uses_the_colours():
@@ -126,3 +129,37 @@ def test_no_figure_is_left_open_by_bad_statistics(rows, message):
     with pytest.raises(ValueError, match=message):
         draw_activations(rows)
     assert plt.get_fignums() == before
+
+
+def effective(layer, box):
+    magnitude = torch.zeros(20, 30, dtype=torch.float64)
+    magnitude[box.top : box.bottom, box.left : box.right] = 1
+    return EffectiveField(layer, (0, 0), magnitude, box)
+
+
+def test_effective_fields_are_framed_and_named():
+    boxes = [Box(5, 5, 8, 8), Box(2, 3, 12, 20)]
+    drawn = [effective(f"layer{k}", box) for k, box in enumerate(boxes)]
+    _, axes = plt.subplots(1, 2)
+    draw_effective(drawn, axes)
+    for ax, field, box in zip(axes, drawn, boxes, strict=True):
+        assert ax.get_title() == field.path
+        assert ax.get_xlabel() == "100% counts"
+        (frame,) = ax.patches
+        assert frame.get_xy() == (box.left - 0.5, box.top - 0.5)
+        assert (frame.get_width(), frame.get_height()) == (
+            box.right - box.left,
+            box.bottom - box.top,
+        )
+        (image,) = ax.images
+        assert image.get_array()[box.top, box.left] == 1
+    plt.close("all")
+
+
+def test_effective_fields_need_as_many_axes():
+    with pytest.raises(ValueError, match="fields must be at least one"):
+        draw_effective([])
+    _, ax = plt.subplots()
+    with pytest.raises(ValueError, match="axes must be as many as fields, 2; got 1"):
+        draw_effective([effective("a", Box(0, 0, 1, 1))] * 2, [ax])
+    plt.close("all")

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import torchinfo
 import torchsummary
-from networks import asker_network, torchvision_network
+from networks import asker_network, filled, torchvision_network
 from torch import nn
 from torchvision.models import get_model_weights
 
 from vgglab.models import vgg
+from vgglab.receptive_field import receptive_field
 from vgglab.summary import summary
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -96,7 +97,7 @@ OTHERS = ["vgg16", "vgg19_bn", "alexnet", "resnet18", "squeezenet1_0", "googlene
 
 @pytest.mark.parametrize("name", [*OTHERS, "densenet121", "mobilenet_v3_small"])
 def test_torchinfos_table_to_the_digit(name):
-    model = torchvision_network(name).eval()
+    model = filled(torchvision_network(name, "meta")).eval()
     theirs = str(torchinfo.summary(model, (2, 3, 96, 96), verbose=0, device="cpu"))
     # Since Python 3.11 torchinfo 1.8.0 prints the name of an enum member for the unit.
     for unit, letter in (("MEGABYTES", "M"), ("GIGABYTES", "G")):
@@ -106,7 +107,7 @@ def test_torchinfos_table_to_the_digit(name):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_torchsummarys_table_to_the_digit(name):
-    model = torchvision_network(name).eval()
+    model = filled(torchvision_network(name, "meta")).eval()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         torchsummary.summary(model, (3, 96, 96), device="cpu")
@@ -161,8 +162,10 @@ def test_frozen_shared_and_repeated_layers():
 
 def test_notes_say_what_is_left_out():
     assert summary(torchvision_network("vgg11", "meta"), (1, 3, 64, 64)).notes == []
-    (attention,) = summary(torchvision_network("vit_b_16", "meta"), (1, 3, 224, 224)).notes
+    vit = summary(torchvision_network("vit_b_16", "meta"), (1, 3, 224, 224))
+    attention, fields = vit.notes
     assert attention.startswith("Not in the total: ")
+    assert fields.startswith("Receptive fields are bounds where ")
     googlenet = torchvision_network("googlenet", "meta").eval()
     (unused,) = summary(googlenet, (1, 3, 224, 224)).notes
     assert unused.startswith("This forward does not use ")
@@ -238,14 +241,45 @@ def test_only_the_row_that_failed_says_stopped_here(size, stopped):
     table = summary(Stubborn(size), (2, 3))
     assert [row.type for row in table.rows] == ["ReturnsNothing", "Linear", "view"]
     lines = [line.split() for line in str(table).splitlines()]
-    assert [line[1] for line in lines if line[-5:-3] == ["stopped", "here"]] == stopped
+    assert [line[1] for line in lines if line[-6:-4] == ["stopped", "here"]] == stopped
+
+
+def test_receptive_fields_are_those_of_the_layers():
+    model = vgg("D", device="meta").eval()
+    rows = {row.path: row for row in summary(model, (1, 3, 400, 400)).rows}
+    printed = {
+        line.split()[0]: line for line in str(summary(model, (1, 3, 400, 400))).splitlines() if line
+    }
+    for layer in ("features.0", "features.28", "features.30", "avgpool", "classifier.0"):
+        field = receptive_field(model, (1, 3, 400, 400), layer)
+        assert rows[layer].receptive_field.to_dict() == field.to_dict()
+    for layer, text in {
+        "features.30": " 212x212 ",
+        "avgpool": " up to 276x276 ",
+        "classifier.0": " 400x400 ",
+        "classifier.2": " - ",
+    }.items():
+        assert text in printed[layer]
+    rolled = summary(Rolled(), (1, 3, 8, 8))
+    assert "at most 8x8" in str(rolled)
+    assert rolled.notes == [
+        "Receptive fields are bounds where roll at '' is not followed: "
+        "its output may see all that it reads."
+    ]
+
+
+class Rolled(nn.Module):
+    def forward(self, x):
+        return x.roll(1, -1)
 
 
 def test_dict_is_plain_json():
-    table = summary(vgg("A", device="meta"), [(1, 3, 64, 64)])
+    table = summary(vgg("A", device="meta").eval(), [(1, 3, 64, 64)])
     as_dict = json.loads(json.dumps(table.to_dict()))
     assert as_dict["total_params"] == table.total_params
     assert as_dict["rows"][0]["output_shapes"] == [[1, 64, 64, 64]]
+    assert as_dict["rows"][0]["receptive_field"]["size"] == [3, 3]
+    assert as_dict["rows"][-2]["receptive_field"] is None  # dropout in eval mode runs nothing
     assert len(as_dict["rows"]) == len(table.rows)
 
 

@@ -69,7 +69,7 @@ def assert_unchanged(before, model):
     ],
 )
 def test_the_model_is_untouched(name, size, fails, training):
-    model = torchvision_network(name).train(training)
+    model = filled(torchvision_network(name, "meta")).train(training)
     model.register_forward_hook(lambda module, args, output: None)
     before = everything(model)
     assert (trace(model, size).failure is not None) == fails
@@ -191,7 +191,7 @@ def real_shapes(model, *inputs):
     ],
 )
 def test_shapes_are_those_of_a_real_forward(name, size):
-    model = torchvision_network(name).eval()
+    model = filled(torchvision_network(name, "meta")).eval()
     result = trace(model, size)
     ended = sorted(result.calls, key=lambda call: call.finished)
     assert result.failure is result.fallback is None
@@ -225,7 +225,7 @@ def saved(result):
     "name", ["alexnet", "vgg11", "resnet18", "squeezenet1_0", "googlenet", "densenet121"]
 )
 def test_saved_bytes_are_those_of_a_real_forward(name, training):
-    model = torchvision_network(name).train(training)
+    model = filled(torchvision_network(name, "meta")).train(training)
     size = (2, 3, 96, 96)
     expected = really_saved(copy.deepcopy(model), torch.zeros(size))
     ours = saved(trace(model, size))

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vgglab.explain import Cause as Cause
     from vgglab.explain import explain_error as explain_error
     from vgglab.explorer import explorer as explorer
+    from vgglab.field_explorer import field_explorer as field_explorer
     from vgglab.models import vgg as vgg
     from vgglab.notebook import glue as glue
     from vgglab.onnx_export import onnx_round_trip as onnx_round_trip
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from vgglab.pooling import SpatialPyramidPool as SpatialPyramidPool
     from vgglab.pooling import adaptive_bins as adaptive_bins
     from vgglab.pooling import adaptive_matrix as adaptive_matrix
+    from vgglab.receptive_field import receptive_field as receptive_field
+    from vgglab.receptive_field import receptive_fields as receptive_fields
     from vgglab.shapes import Window as Window
     from vgglab.shapes import conv_output_size as conv_output_size
     from vgglab.shapes import feature_map_sizes as feature_map_sizes
@@ -65,6 +68,7 @@ _HOME = {
     "explorer": "explorer",
     "fc_to_conv": "convert",
     "feature_map_sizes": "shapes",
+    "field_explorer": "field_explorer",
     "fold_adaptive_pool": "convert",
     "fold_batchnorm": "convert",
     "glue": "notebook",
@@ -73,6 +77,8 @@ _HOME = {
     "onnx_round_trip": "onnx_export",
     "progress": "exercises",
     "quiz": "exercises",
+    "receptive_field": "receptive_field",
+    "receptive_fields": "receptive_field",
     "summary": "summary",
     "trace": "tracing",
     "vgg": "models",
@@ -93,7 +99,7 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """Keeps `summary` and `explorer` the functions when the modules of those names are imported."""
+    """Keeps functions such as `summary` when the modules of the same names are imported."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _HOME and isinstance(value, ModuleType):

@@ -30,6 +30,14 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[-1])
 
 
+def parse_cell(text: str) -> tuple[int, int]:
+    """Return row and column from ``3,4``."""
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise click.BadParameter(f"cell must be ROW,COLUMN, counted from 0; got {text!r}")
+    return int(parts[0]), int(parts[1])
+
+
 def model_and_input(command: Callable[..., None]) -> Callable[..., None]:
     """Add the argument MODEL and the options that describe an input."""
     for option in (
@@ -91,6 +99,67 @@ def summary(model: str, size: tuple[int, int], batch: int, channels: int, style:
         raise BadInput(str(error)) from None
     click.echo(json.dumps(table.to_dict(), indent=2) if style == "json" else table.format(style))
     if table.trace.failure is not None:
+        raise SystemExit(1)
+
+
+@main.command()
+@model_and_input
+@click.option("--layer", help="Only the output of this module.")
+@click.option(
+    "--cell",
+    type=parse_cell,
+    metavar="ROW,COLUMN",
+    help="Of the layer: the pixels that this cell sees.",
+)
+@click.option("--all", "whole", is_flag=True, help="Also operations that change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def rf(
+    model: str,
+    size: tuple[int, int],
+    batch: int,
+    channels: int,
+    layer: str | None,
+    cell: tuple[int, int] | None,
+    whole: bool,
+    as_json: bool,
+) -> None:
+    """Print what the cells of MODEL's maps see of the image: the receptive fields.
+
+    Size, stride, padding and centre are in pixels, as if the image had no border; "In image" is the
+    largest field within it. If the forward stops, the table ends there and the command exits
+    with 1.
+    """
+    from vgglab.receptive_field import fields_of, fields_table, receptive_field
+    from vgglab.sources import load_model
+    from vgglab.tracing import trace
+
+    try:
+        network, input_size = load_model(model), (batch, channels, *size)
+        if layer is not None:
+            field = receptive_field(network, input_size, layer)
+            box = cell and field.box(*cell)
+            if as_json:
+                click.echo(json.dumps(field.to_dict() | {"box": box and box._asdict()}, indent=2))
+            else:
+                click.echo(field)
+                if box:
+                    click.echo(
+                        f"cell {cell} sees rows {box.top} to {box.bottom - 1}, "
+                        f"columns {box.left} to {box.right - 1}"
+                    )
+            return
+        if cell is not None:
+            raise BadInput("--cell needs --layer")
+        traced = trace(network, input_size, training=False)
+    except (TypeError, ValueError) as error:
+        raise BadInput(str(error)) from None
+    fields = fields_of(traced)
+    if as_json:
+        click.echo(json.dumps([field.to_dict() for field in fields], indent=2))
+    else:
+        click.echo(fields_table(fields, whole=whole))
+    if traced.failure is not None:
+        click.echo(f"Stopped in {traced.failure.path!r}: {traced.failure.message}", err=True)
         raise SystemExit(1)
 
 

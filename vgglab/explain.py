@@ -23,6 +23,7 @@ from importlib.resources import files
 from math import isqrt
 from typing import Any, TypeAlias
 
+from vgglab.figure import figure_html
 from vgglab.shapes import Window, input_sizes
 
 Value: TypeAlias = int | bool | str | list[int] | None
@@ -104,20 +105,10 @@ def error_form() -> str:
     table of the kinds of causes.
     """
     rules = json.loads(_resource("explain.json"))
-    # Within a script only "<" could end it.
-    data = json.dumps(rules, separators=(",", ":")).replace("<", r"\u003c")
-    # Scripts of another type than JavaScript are plain text to a browser.
     return f"""\
 <div class="vgglab-figure">
-<vgglab-explain data-lm-suppress-shortcuts="true">
-{_table(rules["kinds"])}
-<script type="application/json">{data}</script>
-<script type="text/html">
-{_resource("explain.html")}</script>
-</vgglab-explain>
+{figure_html("explain", rules, _table(rules["kinds"]))}\
 </div>
-<script>
-{_resource("explain.js")}</script>
 """
 
 

@@ -5,12 +5,11 @@ handed over as JSON. ``explorer.html`` holds the figure's markup and style, ``ex
 behaviour: it looks numbers up and draws them. Readers without scripts see a table.
 """
 
-import json
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 from vgglab.configs import CONFIGS, FC_SIDE, FULLY_CONNECTED, Config, Conv, get_config
+from vgglab.figure import config_title, figure_html
 from vgglab.shapes import Window, feature_map_sizes, input_sizes
 
 INPUT_SIZES = range(32, 513)
@@ -57,7 +56,7 @@ class Explorer:
             "start": START,
             "examples": list(EXAMPLES),
             "configs": {
-                name: {"title": _title(config), "stages": _stages(config)}
+                name: {"title": config_title(config), "stages": _stages(config)}
                 for name, config in CONFIGS.items()
             },
             "sides": {str(size): row for size, row in sides.items()},
@@ -78,22 +77,13 @@ class Explorer:
 
     def _repr_html_(self) -> str:
         data = self.data()
-        # Scripts of another type than JavaScript are plain text to a browser, and are dropped
-        # together with the script by whoever shows the output without trusting it.
         return f"""\
 <figure class="vgglab-figure">
-<vgglab-explorer data-lm-suppress-shortcuts="true">
-{_table(data)}
-<script type="application/json">{json.dumps(data, separators=(",", ":"))}</script>
-<script type="text/html">
-{_resource("explorer.html")}</script>
-</vgglab-explorer>
+{figure_html("explorer", data, _table(data))}\
 <figcaption>Each pooling halves the map and drops what is left over.
 The first fully connected layer, fc6, has one weight for each of the features of a
 {FC_SIDE} × {FC_SIDE} map, so only some inputs fit.</figcaption>
 </figure>
-<script>
-{_resource("explorer.js")}</script>
 """
 
 
@@ -114,10 +104,6 @@ def explorer(config: str = "D") -> Explorer:
         If the paper has no such configuration.
     """
     return Explorer(get_config(config).name)
-
-
-def _title(config: Config) -> str:
-    return f"{config.name} ({config.nickname})" if config.nickname else config.name
 
 
 def _stages(config: Config) -> list[list[list[str | int]]]:
@@ -192,7 +178,3 @@ vgglab-explorer :is(th, td) {{ padding: .2em .4em; text-align: end; white-space:
 </tbody>
 </table>
 </div>"""
-
-
-def _resource(name: str) -> str:
-    return (files("vgglab") / name).read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from vgglab.activations import Activation
 from vgglab.pooling import adaptive_bins, adaptive_matrix
+from vgglab.receptive_field.effective import EffectiveField
 
 # Okabe and Ito's colours, told apart by colour-blind readers too
 # (https://jfly.uni-koeln.de/color/); the light yellow is left out.
@@ -110,6 +111,45 @@ def draw_bins(input_size: int, output_size: int, ax: Axes | None = None) -> Axes
         frameon=False,
     )
     return ax
+
+
+def draw_effective(fields: Sequence[EffectiveField], axes: Sequence[Axes] | None = None) -> None:
+    """Draw how much each pixel counts, a picture for each field, all of the same image.
+
+    A frame shows the pixels that the cell can depend on at all. Under each picture stands the share
+    of its side that counts.
+
+    Parameters
+    ----------
+    fields
+        From `vgglab.receptive_field.effective.effective_receptive_field`.
+    axes
+        Where to draw, one each; by default a new figure with a row for each three.
+
+    Raises
+    ------
+    ValueError
+        If there are no fields, or not as many axes.
+    """
+    if not fields:
+        raise ValueError("fields must be at least one; got none")
+    if axes is None:
+        columns = min(len(fields), 3)
+        rows = -(-len(fields) // columns)
+        _, grid = plt.subplots(rows, columns, figsize=(2.15 * columns, 2.5 * rows), squeeze=False)
+        for spare in grid.flat[len(fields) :]:
+            spare.set_axis_off()
+        axes = list(grid.flat[: len(fields)])
+    if len(axes) != len(fields):
+        raise ValueError(f"axes must be as many as fields, {len(fields)}; got {len(axes)}")
+    for field, ax in zip(fields, axes, strict=True):
+        ax.imshow(field.magnitude.sqrt().numpy(), cmap="magma", vmin=0, vmax=1, interpolation="nearest")
+        box = field.box
+        size = box.right - box.left, box.bottom - box.top
+        corner = box.left - 0.5, box.top - 0.5
+        ax.add_patch(Rectangle(corner, *size, fill=False, edgecolor="white", linestyle="--"))
+        ax.set(title=field.path, xlabel=f"{field.share:.0%} counts", xticks=[], yticks=[])
+        ax.grid(False)
 
 
 def draw_activations(statistics: Sequence[Activation], ax: Axes | None = None) -> Axes:

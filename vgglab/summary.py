@@ -1,7 +1,7 @@
 """What a model consists of and what it costs: one table from one trace."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from tabulate import tabulate
 from torch import nn
 
 from vgglab.formats import torchinfo_table, torchsummary_table
+from vgglab.receptive_field import ReceptiveField, fields_of
 from vgglab.report import Report
 from vgglab.tracing import Call, InputSize, Op, Shape, Trace, trace
 
@@ -27,6 +28,9 @@ class Row:
         Class of the module, or torch's name of the operation.
     output_shapes
         Shapes of the tensors that it returned; empty if there were none, or if it failed.
+    receptive_field
+        What a cell of its output sees of the image; ``None`` if it ran no operation, or if the
+        first input is no image (N, C, H, W).
     params
         Parameters that no row above has counted.
     mult_adds
@@ -39,6 +43,7 @@ class Row:
     path: str
     type: str
     output_shapes: tuple[Shape, ...]
+    receptive_field: ReceptiveField | None
     params: int
     mult_adds: int | None
     saved_bytes: int | None
@@ -116,6 +121,10 @@ class Summary(Report):
                 "The model needs the values of its tensors, so a copy was run for real, in eval "
                 f"mode; what autograd would keep is not known. ({self.trace.fallback})"
             )
+        fields = [row.receptive_field for row in self.rows if row.receptive_field is not None]
+        not_exact = next((field for field in fields if field.exactness == "bound"), None)
+        if not_exact is not None:
+            notes.append(f"Receptive fields are bounds where {not_exact.why}.")
         return notes
 
     def format(self, style: str = "vgglab") -> str:
@@ -151,7 +160,11 @@ class Summary(Report):
             "mult_adds": self.mult_adds,
             "saved_bytes": self.saved_bytes,
             "rows": [
-                asdict(row) | {"output_shapes": [list(shape) for shape in row.output_shapes]}
+                asdict(replace(row, receptive_field=None))
+                | {
+                    "output_shapes": [list(shape) for shape in row.output_shapes],
+                    "receptive_field": row.receptive_field and row.receptive_field.to_dict(),
+                }
                 for row in self.rows
             ],
             "failure": None if self.trace.failure is None else self.trace.failure.message,
@@ -171,6 +184,7 @@ class Summary(Report):
                 "stopped here"
                 if row is stopped
                 else ", ".join(_shape(shape) for shape in row.output_shapes) or "-",
+                _seen(row.receptive_field),
                 f"{row.params:,}" if row.params else "-",
                 "unknown" if row.mult_adds is None else _count(row.mult_adds),
                 "unknown" if row.saved_bytes is None else _mib(row.saved_bytes),
@@ -226,12 +240,28 @@ def summary(
     return Summary(trace(model, input_size, dtypes=dtypes))
 
 
-_HEADERS = ("Layer", "Type", "Output shape", "Parameters", "Mult-adds", "Kept (MiB)")
-_ALIGN = ("left", "left", "left", "right", "right", "right")
+_HEADERS = (
+    *("Layer", "Type", "Output shape", "Receptive field"),
+    *("Parameters", "Mult-adds", "Kept (MiB)"),
+)
+_ALIGN = ("left", "left", "left", "right", "right", "right", "right")
 
 
 def _shape(shape: Shape) -> str:
     return f"({', '.join(map(str, shape))})"
+
+
+def _seen(field: ReceptiveField | None) -> str:
+    """Return height and width in pixels of what a cell sees."""
+    if field is None:
+        return "-"
+    if field.largest is None:
+        return "unknown"
+    # One cell that is left sees what is in the image; a map is described as if it had no border.
+    height, width = field.largest if field.size is None else field.size
+    varies = field.size is None and field.map_size != (1, 1)
+    prefix = "at most " if field.exactness == "bound" else "up to " if varies else ""
+    return f"{prefix}{height}x{width}"
 
 
 def _count(number: int) -> str:
@@ -245,6 +275,9 @@ def _mib(number: int) -> str:
 def _rows(trace: Trace) -> list[Row]:
     callers = {call.parent for call in trace.calls}
     leaves = {call.index: call for call in trace.calls if call.index not in callers}
+    fields: Sequence[ReceptiveField | None] = fields_of(trace, as_in_eval=True)
+    if len(trace.input_sizes[0]) != 4:
+        fields = [None] * len(fields)
     ops_in: dict[int, list[Op]] = {index: [] for index in leaves}
     alone: list[Op] = []
     for op in trace.ops:
@@ -261,6 +294,7 @@ def _rows(trace: Trace) -> list[Row]:
             path,
             kind,
             shapes,
+            receptive_field=fields[ops[-1].index] if ops else None,
             params=sum(trace.parameters[name].count for name in new),
             mult_adds=None if None in products else sum(n or 0 for n in products),
             saved_bytes=None

@@ -6,11 +6,13 @@ from vgglab.experiments import Budget, Experiment
 from vgglab.experiments.trials import (
     compare_heads,
     compare_norms,
+    compare_stacks,
     move_objects,
     point_at_objects,
     read_features,
     resize_images,
     training_cost,
+    widen_field,
 )
 
 _NORMS = (None, "lrn", "batch")
@@ -72,11 +74,54 @@ _PLAIN_CIFAR = {
     "width": 1 / 8,
     "warmup": 0,
 }
+# Name of the stack and channels. 24 channels with 7x7 and 32 with three 3x3 cost the same.
+_STACKS = ("7x7/24", "3x3-linear/24", "3x3/24", "3x3-linear/32", "3x3/32")
 # Heads learn best at different rates: each is judged at its own, chosen by validation images.
 _HEADS_BY_RATE = {"head": _HEADS, "lr": (0.02, 0.1)}
 _TINY_HEADS = {"head": _HEADS, "lr": (0.05,)}
 
 _ALL = (
+    Experiment(
+        name="stacking",
+        question="What do the ReLUs between three 3x3 convolutions add to one 7x7 convolution?",
+        trial=compare_stacks,
+        budgets={
+            "tiny": Budget(
+                vary={"network": ("7x7/12", "3x3-linear/16", "3x3/16")},
+                held={**_TINY_SHAPES, "lr": 0.1},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"network": _STACKS, "lr": (0.1, 0.4)},
+                held={**_CPU_CIFAR, "train_images": 5000, "epochs": 6},
+                seeds=5,
+            ),
+            "gpu": Budget(
+                vary={
+                    "network": ("7x7/96", "3x3-linear/96", "3x3/96", "3x3-linear/128", "3x3/128"),
+                    "lr": (0.1, 0.4),
+                },
+                held=_GPU_CIFAR,
+                seeds=5,
+            ),
+        },
+        tolerance=0.05,
+    ),
+    Experiment(
+        name="effective-field",
+        question="How much of a cell's receptive field counts, before and after training?",
+        trial=widen_field,
+        budgets={
+            "tiny": Budget(vary={"lr": (0.1,)}, held={**_TINY_SHAPES, "seen_images": 32}, seeds=2),
+            "cpu": Budget(
+                vary={"lr": (0.1,)},
+                held={**_CPU_CIFAR, "train_images": 5000, "seen_images": 200},
+                seeds=5,
+            ),
+            "gpu": Budget(vary={"lr": (0.1,)}, held={**_GPU_CIFAR, "seen_images": 200}, seeds=5),
+        },
+        tolerance=0.05,
+    ),
     Experiment(
         name="normalization",
         question="How do no normalisation, LRN and BatchNorm learn, by learning rate and depth?",

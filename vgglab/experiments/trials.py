@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, pad
 from torchvision.transforms.v2.functional import resize
 
 from vgglab.cam import class_activation_map, upsample
@@ -21,7 +21,8 @@ from vgglab.diagnose import diagnose
 from vgglab.experiments import Settings
 from vgglab.models import VGG, vgg
 from vgglab.probes import readout
-from vgglab.slim import slim_vgg
+from vgglab.receptive_field.effective import effective_receptive_field
+from vgglab.slim import slim_vgg, stacked_network
 from vgglab.summary import summary
 from vgglab.tracing import random_state_kept
 from vgglab.training import DivergenceError, Epoch, Recipe, evaluate, fit, normalise
@@ -53,6 +54,45 @@ def compare_norms(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
             dropout=0.0,
         )
     return _train(network, settings, seed, checkpoint, images)
+
+
+def compare_stacks(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Train a network whose stacks are of some kind, and say what it is made of."""
+    images = _images(settings, seed)
+    stack, channels = settings["network"].split("/")
+    with random_state_kept():
+        torch.manual_seed(seed)
+        network = stacked_network(
+            stack,
+            channels=int(channels),
+            num_classes=len(images.train.classes),
+            in_channels=images.train.images.shape[1],
+        )
+    size = summary(network, (1, *images.train.images.shape[1:]))
+    result = _train(network, settings, seed, checkpoint, images)
+    return {**result, "parameters": size.total_params, "mult_adds": size.mult_adds}
+
+
+def widen_field(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Measure how much of the last map's field counts, before and after training.
+
+    Both figures are shares of the field's side: that of a square as large as what counts, and the
+    standard deviation. The images are mirrored beyond their border, so that the field of the middle
+    cell fits in.
+    """
+    images = _images(settings, seed)
+    network = _slim({**settings, "head": "gap"}, seed, images.train)
+    half = settings["side"] // 2
+    seen = pad(normalise(images.test.images[: settings["seen_images"]]), [half] * 4, "reflect")
+
+    def measured() -> dict[str, Any]:
+        field = effective_receptive_field(network, seen, "features")
+        extent = field.box.bottom - field.box.top
+        return {"share": field.share, "spread": sum(field.spread) / 2 / extent}
+
+    before = measured()
+    result = _train(network, settings, seed, checkpoint, images)
+    return {**result, "before": before, "after": measured()}
 
 
 def compare_heads(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
@@ -242,7 +282,7 @@ def _slim(settings: Settings, seed: int, images: ImageSet) -> VGG:
 
 
 def _train(
-    network: VGG, settings: Settings, seed: int, checkpoint: Path, images: _Images
+    network: nn.Module, settings: Settings, seed: int, checkpoint: Path, images: _Images
 ) -> dict[str, Any]:
     """Train, and say how it went; that the loss became infinite is a result too."""
     recipe = Recipe(
