@@ -131,6 +131,17 @@ def test_a_function_that_raises_is_quoted():
     assert not feedback.ok
 
 
+def test_what_has_several_lines_is_quoted_in_one():
+    tall = Exercise("00-6", "?", lambda: torch.numel, (), ("Look.",), calls((torch.ones(2, 3),)))
+    message = check_answer(tall, torch.numel).message
+    assert message == "You have f(tensor([[1., 1., 1.], [1., 1., 1.]])) = 6."
+
+    def broken(x):
+        raise ValueError("one\ntwo")
+
+    assert "raises ValueError: one two." in check_answer(tall, broken).message
+
+
 NETWORK = Exercise(
     id="00-4",
     question="Any network from 400x400 to 3 logits.",

@@ -160,22 +160,19 @@ def calls(*inputs: Sequence[Any]) -> Callable[[Any], Observed]:
     def observe(answer: Any) -> Observed:
         if not callable(answer):
             return Observed(None, f"a {type(answer).__name__}, where a function is asked for")
-        results = []
+        results, quoted = [], []
         for arguments in inputs:
-            call = f"f({', '.join(map(repr, arguments))})"
+            call = f"f({', '.join(map(_short, arguments))})"
             try:
                 result = _plain(answer(*arguments))
             except NotImplementedError:
                 raise NotAttemptedError from None
             except Exception as error:
-                return Observed(None, f"{call} raises {type(error).__name__}: {error}")
+                return Observed(None, f"{call} raises {_named(error)}")
             if result is None or result is ...:
                 raise NotAttemptedError
             results.append(result)
-        quoted = [
-            f"f({', '.join(map(repr, arguments))}) = {result!r}"
-            for arguments, result in zip(inputs, results, strict=True)
-        ]
+            quoted.append(f"{call} = {result!r}")
         return Observed(tuple(results), "; ".join(quoted[:3]))
 
     return observe
@@ -201,7 +198,7 @@ def network(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observed]:
                 outcome = ", ".join(map(str, table.trace.output_shapes))
             else:
                 seen.append((failure.path, failure.input_shapes))
-                reason = failure.message.removesuffix(".")
+                reason = _one_line(failure.message).removesuffix(".")
                 outcome = f"stops in {failure.path or 'the model'} ({reason})"
             words.append(f"{size} → {outcome}")
         words.append(f"{table.total_params:,} parameters")
@@ -269,7 +266,7 @@ def _built(answer: Any) -> nn.Module | Observed:
         except NotImplementedError:
             raise NotAttemptedError from None
         except Exception as error:
-            return Observed(None, f"building it raises {type(error).__name__}: {error}")
+            return Observed(None, f"building it raises {_named(error)}")
         if answer is None or answer is ...:
             raise NotAttemptedError
     if not isinstance(answer, nn.Module):
@@ -298,7 +295,7 @@ def outputs(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observed]:
                 with torch.no_grad():
                     y = answer(x)
             except Exception as error:
-                return Observed(None, f"{size} raises {type(error).__name__}: {error}")
+                return Observed(None, f"{size} raises {_named(error)}")
             shape = _plain(getattr(y, "shape", y))
             seen.append((shape, _plain(y)))
             words.append(f"{size} → {shape}")
@@ -316,7 +313,7 @@ def check_answer(exercise: Exercise, answer: Any) -> Feedback:
     except NotAttemptedError:
         return Feedback(exercise.id, NOT_ATTEMPTED)
     except Exception as error:
-        return Feedback(exercise.id, WRONG, f"Your answer raises {type(error).__name__}: {error}")
+        return Feedback(exercise.id, WRONG, f"Your answer raises {_named(error)}")
     if observed.agrees_with(_expected(exercise.observe, exercise.solution)):
         return Feedback(exercise.id, RIGHT, observed.quote())
     for mistake in exercise.mistakes:
@@ -330,6 +327,19 @@ def check_answer(exercise: Exercise, answer: Any) -> Feedback:
 def _expected(observe: Callable[[Any], Observed], answer: Callable[[], Any]) -> Observed:
     """Observe a solution or a typical mistake, once in a session."""
     return observe(answer())
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _short(argument: Any) -> str:
+    """Return an argument as it is quoted, a tensor too in one line."""
+    return _one_line(repr(argument))
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {_one_line(str(error))}"
 
 
 def _plain(answer: Any) -> Any:
