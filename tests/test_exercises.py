@@ -68,7 +68,7 @@ def test_true_is_not_one():
 
 
 def test_a_typical_mistake_gets_its_hint():
-    assert check_answer(NUMBER, 12.5).message == "You have 12.5. A size is rounded down."
+    assert check_answer(NUMBER, 12.5).message == "You have 12.5.\nA size is rounded down."
 
 
 class Hostile:
@@ -112,7 +112,7 @@ FUNCTION = Exercise(
 def test_functions_are_called():
     assert check_answer(FUNCTION, lambda size: int(size / 2)).ok
     feedback = check_answer(FUNCTION, lambda size: (size + 1) // 2)
-    assert feedback.message == "You have f(8) = 4; f(25) = 13. You round up."
+    assert feedback.message == "You have f(8) = 4; f(25) = 13.\nYou round up."
     assert "where a function is asked for" in check_answer(FUNCTION, 4).message
 
 
@@ -129,6 +129,17 @@ def test_a_function_that_raises_is_quoted():
     feedback = check_answer(FUNCTION, lambda size: size.shape)
     assert "f(8) raises AttributeError: 'int' object has no attribute 'shape'" in feedback.message
     assert not feedback.ok
+
+
+def test_what_has_several_lines_is_quoted_in_one():
+    tall = Exercise("00-6", "?", lambda: torch.numel, (), ("Look.",), calls((torch.ones(2, 3),)))
+    message = check_answer(tall, torch.numel).message
+    assert message == "You have f(tensor([[1., 1., 1.], [1., 1., 1.]])) = 6."
+
+    def broken(x):
+        raise ValueError("one\ntwo")
+
+    assert "raises ValueError: one two." in check_answer(tall, broken).message
 
 
 NETWORK = Exercise(
@@ -187,7 +198,8 @@ def test_an_open_task_asks_for_conditions():
     assert check_answer(SMALL, lambda: largest).ok
     feedback = check_answer(SMALL, nn.Sequential(nn.Flatten(), nn.Linear(243, 3)))
     assert feedback.message == (
-        "You have (1, 3, 9, 9) → (1, 3): yes; at most 20: no; a linear layer: yes. Pool first."
+        "You have\n- (1, 3, 9, 9) → (1, 3): yes\n- at most 20: no\n- a linear layer: yes\n"
+        "Pool first."
     )
     assert not check_answer(SMALL, nn.Sequential(nn.Identity())).ok
     assert check_answer(SMALL, lambda: unfinished(1)).status == "not attempted yet"
@@ -195,9 +207,12 @@ def test_an_open_task_asks_for_conditions():
 
 
 def test_feedback_shows_itself_as_text_and_html():
-    feedback = Feedback("00-1", "not yet right", "You have <b>.")
-    assert str(feedback) == "✗ 00-1: not yet right. You have <b>."
-    assert "<strong>✗ 00-1: not yet right.</strong> You have &lt;b&gt;." in feedback._repr_html_()
+    feedback = Feedback("00-1", "not yet right", "You have\n- <b>\n- 2\nLook.")
+    assert str(feedback) == "✗ 00-1: not yet right. You have\n- <b>\n- 2\nLook."
+    assert feedback._repr_html_() == (
+        '<div class="vgglab-feedback"><p><strong>✗ 00-1: not yet right.</strong> You have</p>'
+        "<ul><li>&lt;b&gt;</li><li>2</li></ul><p>Look.</p></div>"
+    )
 
 
 def test_strict_raises_and_the_rest_never_does():
@@ -339,4 +354,5 @@ def test_a_quiz_has_one_right_answer_and_a_reason_for_each(id):
     assert all(option.why for option in quiz.options)
     html = quiz._repr_html_()
     assert html.count('type="radio"') == len(quiz.options)
+    assert html.count("data-lm-suppress-shortcuts='true'") == len(quiz.options)
     assert not any(option.why in str(quiz) for option in quiz.options)

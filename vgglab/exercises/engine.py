@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from html import escape
+from itertools import groupby
 from typing import Any, TypeAlias
 
 import torch
@@ -85,7 +86,8 @@ class Feedback:
     status
         ``"right"``, ``"not yet right"``, ``"not attempted yet"`` or ``"hint 1 of 3"``.
     message
-        What to look at; may be empty.
+        What to look at; may be empty, or have several lines. Those that begin with a dash are a
+        list.
     """
 
     id: str
@@ -103,10 +105,14 @@ class Feedback:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return (
-            f'<p class="vgglab-feedback"><strong>{escape(self._title())}</strong> '
-            f"{escape(self.message)}</p>"
-        )
+        first, *others = self.message.split("\n")
+        html = f"<p><strong>{escape(self._title())}</strong> {escape(first)}</p>"
+        for is_list, lines in groupby(others, lambda line: line.startswith("- ")):
+            if is_list:
+                html += f"<ul>{''.join(f'<li>{escape(line[2:])}</li>' for line in lines)}</ul>"
+            else:
+                html += "".join(f"<p>{escape(line)}</p>" for line in lines)
+        return f'<div class="vgglab-feedback">{html}</div>'
 
     def _title(self) -> str:
         mark = {RIGHT: "✓", WRONG: "✗"}.get(self.status, "·")
@@ -115,7 +121,10 @@ class Feedback:
 
 @dataclass(frozen=True)
 class Observed:
-    """What was seen of an answer: plain values to compare, and words to quote it back."""
+    """What was seen of an answer: plain values to compare, and words to quote it back.
+
+    Several lines of words are quoted as a list.
+    """
 
     seen: Any
     words: str
@@ -123,6 +132,12 @@ class Observed:
     def agrees_with(self, other: "Observed") -> bool:
         """Tell whether two answers are the same; ``True`` and ``1`` are not."""
         return self.seen is not None and repr(self.seen) == repr(other.seen)
+
+    def quote(self) -> str:
+        """Return the sentence that quotes the answer back."""
+        if "\n" not in self.words:
+            return f"You have {self.words}."
+        return "\n- ".join(("You have", *self.words.split("\n")))
 
 
 class NotAttemptedError(Exception):
@@ -145,22 +160,19 @@ def calls(*inputs: Sequence[Any]) -> Callable[[Any], Observed]:
     def observe(answer: Any) -> Observed:
         if not callable(answer):
             return Observed(None, f"a {type(answer).__name__}, where a function is asked for")
-        results = []
+        results, quoted = [], []
         for arguments in inputs:
-            call = f"f({', '.join(map(repr, arguments))})"
+            call = f"f({', '.join(map(_short, arguments))})"
             try:
                 result = _plain(answer(*arguments))
             except NotImplementedError:
                 raise NotAttemptedError from None
             except Exception as error:
-                return Observed(None, f"{call} raises {type(error).__name__}: {error}")
+                return Observed(None, f"{call} raises {_named(error)}")
             if result is None or result is ...:
                 raise NotAttemptedError
             results.append(result)
-        quoted = [
-            f"f({', '.join(map(repr, arguments))}) = {result!r}"
-            for arguments, result in zip(inputs, results, strict=True)
-        ]
+            quoted.append(f"{call} = {result!r}")
         return Observed(tuple(results), "; ".join(quoted[:3]))
 
     return observe
@@ -186,10 +198,11 @@ def network(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observed]:
                 outcome = ", ".join(map(str, table.trace.output_shapes))
             else:
                 seen.append((failure.path, failure.input_shapes))
-                outcome = f"stops in {failure.path or 'the model'} ({failure.message})"
+                reason = _one_line(failure.message).removesuffix(".")
+                outcome = f"stops in {failure.path or 'the model'} ({reason})"
             words.append(f"{size} → {outcome}")
         words.append(f"{table.total_params:,} parameters")
-        return Observed(tuple(seen), "; ".join(words))
+        return Observed(tuple(seen), "\n".join(words))
 
     return observe
 
@@ -230,7 +243,7 @@ def network_that(*conditions: Condition) -> Callable[[Any], Observed]:
             f"{condition.text}: {'yes' if yes else 'no'}"
             for condition, yes in zip(conditions, met, strict=True)
         ]
-        return Observed(tuple(met), "; ".join(words))
+        return Observed(tuple(met), "\n".join(words))
 
     return observe
 
@@ -253,7 +266,7 @@ def _built(answer: Any) -> nn.Module | Observed:
         except NotImplementedError:
             raise NotAttemptedError from None
         except Exception as error:
-            return Observed(None, f"building it raises {type(error).__name__}: {error}")
+            return Observed(None, f"building it raises {_named(error)}")
         if answer is None or answer is ...:
             raise NotAttemptedError
     if not isinstance(answer, nn.Module):
@@ -282,7 +295,7 @@ def outputs(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observed]:
                 with torch.no_grad():
                     y = answer(x)
             except Exception as error:
-                return Observed(None, f"{size} raises {type(error).__name__}: {error}")
+                return Observed(None, f"{size} raises {_named(error)}")
             shape = _plain(getattr(y, "shape", y))
             seen.append((shape, _plain(y)))
             words.append(f"{size} → {shape}")
@@ -300,20 +313,33 @@ def check_answer(exercise: Exercise, answer: Any) -> Feedback:
     except NotAttemptedError:
         return Feedback(exercise.id, NOT_ATTEMPTED)
     except Exception as error:
-        return Feedback(exercise.id, WRONG, f"Your answer raises {type(error).__name__}: {error}")
+        return Feedback(exercise.id, WRONG, f"Your answer raises {_named(error)}")
     if observed.agrees_with(_expected(exercise.observe, exercise.solution)):
-        return Feedback(exercise.id, RIGHT, f"You have {observed.words}.")
+        return Feedback(exercise.id, RIGHT, observed.quote())
     for mistake in exercise.mistakes:
         if observed.agrees_with(_expected(exercise.observe, mistake.answer)):
-            return Feedback(exercise.id, WRONG, f"You have {observed.words}. {mistake.hint}")
+            return Feedback(exercise.id, WRONG, f"{observed.quote()}\n{mistake.hint}")
     help_ = f'For a hint: vgglab.hint("{exercise.id}").'
-    return Feedback(exercise.id, WRONG, f"You have {observed.words}. {help_}")
+    return Feedback(exercise.id, WRONG, f"{observed.quote()}\n{help_}")
 
 
 @cache
 def _expected(observe: Callable[[Any], Observed], answer: Callable[[], Any]) -> Observed:
     """Observe a solution or a typical mistake, once in a session."""
     return observe(answer())
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _short(argument: Any) -> str:
+    """Return an argument as it is quoted, a tensor too in one line."""
+    return _one_line(repr(argument))
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {_one_line(str(error))}"
 
 
 def _plain(answer: Any) -> Any:
@@ -361,7 +387,8 @@ class Quiz:
     def _repr_html_(self) -> str:
         rows = "".join(
             '<div class="vgglab-option"><label>'
-            f'<input type="radio" name="vgglab-quiz-{escape(self.id)}"> {escape(option.text)}'
+            f'<input type="radio" name="vgglab-quiz-{escape(self.id)}" {_OWN_KEYS}> '
+            f"{escape(option.text)}"
             f"</label><p><strong>{'Yes.' if option.right else 'No.'}</strong> "
             f"{escape(option.why)}</p></div>"
             for option in self.options
@@ -371,6 +398,9 @@ class Quiz:
             f"<legend>{escape(self.question)}</legend>{rows}</fieldset>"
         )
 
+
+# Or JupyterLab takes the arrow keys, which choose an option, to go from cell to cell.
+_OWN_KEYS = "data-lm-suppress-shortcuts='true'"
 
 # A reason is shown once its option is chosen: no script, so it works wherever HTML does.
 _QUIZ_STYLE = """<style>
