@@ -62,6 +62,7 @@ check: $(STAMP)
 
 notebooks: $(STAMP)
 	$(BIN)/python book/make_notebooks.py build $(CHAPTER)
+	$(BIN)/python book/make_notebooks.py assignments
 
 lock: $(STAMP)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \
