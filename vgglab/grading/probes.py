@@ -13,8 +13,8 @@ class Ref:
     name
         The `name` of that call.
     *path
-        Attributes (strings) and indices (integers) that lead to the part: ``Ref("net",
-        "features", 0)`` is ``net.features[0]``.
+        Attributes or keys of a dict (strings) and indices (integers) that lead to the part:
+        ``Ref("net", "features", 0)`` is ``net.features[0]``.
     """
 
     def __init__(self, name: str, *path: str | int) -> None:

@@ -78,6 +78,7 @@ def grade(
         raise ValueError(f"workers must be at least 1; got {workers}")
     found = [s for s in find_submissions(submissions) if _hash(s.name) % parts == part - 1]
     sandbox = Sandbox(assignment.packages, assignment.memory_mb)
+    sandbox.check()
     judge = Judge(assignment, sandbox)
     results.mkdir(parents=True, exist_ok=True)
     _remove_stale(results)

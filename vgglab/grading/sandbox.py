@@ -95,9 +95,11 @@ class Sandbox:
             self._groups: Groups | None = Groups()
         except OSError:
             self._groups = None
-        # As root without control groups nothing would limit the number of processes.
-        self._as_nobody = self._groups is None and os.geteuid() == 0
-        self._try_out()
+        self._become: list[str] = []
+        if os.geteuid() == 0:
+            self._leave_root()
+        else:
+            self._try_out([])
 
     @property
     def limits(self) -> str:
@@ -106,10 +108,34 @@ class Sandbox:
             return f"control groups, version {self._groups.version}"
         return "resource limits of each process (no control group can be made here)"
 
-    def _try_out(self) -> None:
-        outcome = self.run([], [], seconds=START_SECONDS)
-        if outcome.ended != "done":
-            raise SandboxError(f"the sandbox does not run a worker: it {outcome.ended}")
+    def _leave_root(self) -> None:
+        """Start bubblewrap as nobody, if nobody can read this Python."""
+        setpriv = shutil.which("setpriv")
+        nobody = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
+        self._become = [setpriv, *nobody] if setpriv else []
+        try:
+            self._try_out([])
+        except SandboxError:
+            if self._groups is None:  # nothing would limit the number of root's processes
+                raise SandboxError(
+                    "as root, student work is graded only where control groups can be made or "
+                    "where nobody can read Python; run the grader as an ordinary user"
+                ) from None
+            self._become = []
+            self._try_out([])
+
+    def check(self) -> None:
+        """Run a worker that imports the packages and nothing else.
+
+        Raises
+        ------
+        SandboxError
+            If it cannot.
+        """
+        self._try_out(self.imports)
+
+    def _try_out(self, imports: Sequence[str]) -> None:
+        self._run_limited([{"cells": []}], [], START_SECONDS, 1, imports)
 
     def run(
         self,
@@ -131,11 +157,12 @@ class Sandbox:
         phases
             See `seconds`.
         """
-        return self._run_limited([{"cells": cells}], probes, seconds, phases)
+        return self._run_limited([{"cells": cells}], probes, seconds, phases, self.imports)
 
     def run_trusted(self, jobs: list[dict[str, Any]], *, seconds: float) -> Outcome:
         """Run one worker on several jobs that trust each other: a torch import for all of them."""
-        return self._run_limited([*jobs, {"cells": [], "probes": []}], None, seconds, len(jobs))
+        jobs = [*jobs, {"cells": [], "probes": []}]  # at least two, so that each has its process
+        return self._run_limited(jobs, None, seconds, len(jobs), self.imports)
 
     def _run_limited(
         self,
@@ -143,51 +170,48 @@ class Sandbox:
         probes: list[dict[str, Any]] | None,
         seconds: float,
         phases: int,
+        imports: Sequence[str],
     ) -> Outcome:
         group = self._groups.create(self.memory_bytes, PROCESSES) if self._groups else None
+        limits = {"RLIMIT_FSIZE": FILE_BYTES, "RLIMIT_NOFILE": 256}
+        # A core limit of 1, not 0, also stops dumps that the kernel pipes to a program.
+        limits["RLIMIT_CORE"] = 1
+        if group is None:
+            limits |= {"RLIMIT_DATA": self.memory_bytes, "RLIMIT_NPROC": PROCESSES}
+        task = {"imports": list(imports), "limits": limits, "jobs": jobs}
         try:
-            return self._run(jobs, probes, seconds, phases, group)
+            process = self._start(group)
+            try:
+                return _follow(process, task, probes, seconds, phases, group)
+            finally:
+                process.kill()  # bubblewrap dies with all that is inside
+                process.wait()
+                for pipe in (process.stdin, process.stdout, process.stderr):
+                    if pipe is not None:
+                        pipe.close()
         finally:
             if group is not None:
                 group.remove()
 
-    def _run(
-        self,
-        jobs: list[dict[str, Any]],
-        probes: list[dict[str, Any]] | None,
-        seconds: float,
-        phases: int,
-        group: Group | None,
-    ) -> Outcome:
-        limits = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": FILE_BYTES, "RLIMIT_NOFILE": 256}
-        if group is None:
-            limits |= {"RLIMIT_DATA": self.memory_bytes, "RLIMIT_NPROC": PROCESSES}
-        task = {"imports": self.imports, "limits": limits, "jobs": jobs}
+    def _start(self, group: Group | None) -> "subprocess.Popen[bytes]":
         entrances = [str(path) for path in group.entrances] if group else []
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", _ENTER, "sh", str(len(entrances)), *entrances, *self._command],
+        return subprocess.Popen(
+            [*_ENTER, str(len(entrances)), *entrances, *self._become, *self._command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=_ENVIRONMENT,  # /proc/1/environ shows it inside
             start_new_session=True,
-            user=NOBODY if self._as_nobody else None,
-            group=NOBODY if self._as_nobody else None,
-            extra_groups=[] if self._as_nobody else None,
         )
-        try:
-            return _follow(process, task, probes, seconds, phases, group)
-        finally:
-            process.kill()  # bubblewrap dies with all that is inside
-            process.wait()
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                if pipe is not None:
-                    pipe.close()
 
 
 _PYTHON = [os.path.realpath(sys.executable), "-I", "-S", "-B", "-X", "utf8"]
 # Enter the control groups before there is anything to limit.
-_ENTER = 'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 > "$1"; shift; n=$((n-1)); done; exec "$@"'
+_ENTER = [
+    *["/bin/sh", "-c"],
+    'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 > "$1"; shift; n=$((n-1)); done; exec "$@"',
+    "sh",
+]
 
 
 def _follow(
@@ -303,7 +327,9 @@ def _mounts(packages: Sequence[str]) -> list[str]:
     scratch = ["--size", str(SCRATCH_BYTES), "--tmpfs"]
     return [
         *arguments,
-        *["--proc", "/proc", "--dev", "/dev", *scratch, "/dev/shm", "--remount-ro", "/dev"],
+        # Of a grader who is root, student code has the user id outside, and could write /proc/sys.
+        *["--proc", "/proc", "--remount-ro", "/proc"],
+        *["--dev", "/dev", *scratch, "/dev/shm", "--remount-ro", "/dev"],
         *[*scratch, "/tmp", "--chdir", "/tmp", "--remount-ro", "/"],
     ]
 

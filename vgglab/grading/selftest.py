@@ -65,17 +65,38 @@ def selftest(
         If the assignment contradicts itself.
     """
     report = Report(folder.resolve().name)
-    sandbox: Sandbox | None = None
-    for seed in seeds:
-        assignment = Assignment(folder, seed=seed, judge=judge)
-        first = sandbox is None
-        sandbox = sandbox or Sandbox(assignment.packages, assignment.memory_mb)
-        _Trial(assignment, Judge(assignment, sandbox), report).run(alone=first)
+    assignments = [Assignment(folder, seed=seed, judge=judge) for seed in seeds]
+    sandbox = Sandbox(assignments[0].packages, assignments[0].memory_mb)
+    trials = [_Trial(one, Judge(one, sandbox), report) for one in assignments]
+    jobs = [job for trial in trials for job in trial.jobs()]
+    # One worker for all of them: they trust each other, and importing torch takes longest.
+    seen = _run(sandbox, jobs, assignments[0].seconds, report)
+    for trial in trials:
+        trial.compare(seen)
+    trials[0].grade_solution_as_students_are()
     if site is not None:
         pages = list(site_texts(site))
-        report.faults += leaks(Assignment(folder, judge=judge), pages)
+        report.faults += leaks(assignments[0], pages)
         report.checked.append(f"{len(pages)} files of {site} show no solution and no probe")
     return report
+
+
+def _run(
+    sandbox: Sandbox, jobs: list[dict[str, Any]], seconds: float, report: Report
+) -> Iterator[Observed]:
+    """Run jobs, and yield what was seen of each."""
+    outcome = sandbox.run_trusted(jobs, seconds=seconds)
+    if outcome.ended != "done":
+        report.faults.append(f"a solution or mutant is {outcome.ended}")
+    messages: dict[int, list[dict[str, Any]]] = {}
+    number = 0
+    for message in outcome.messages:
+        number = message.get("job", number)
+        messages.setdefault(number, []).append(message)
+    for number in range(len(jobs)):
+        observed = Observed()
+        observed.add(messages.get(number, []))
+        yield observed
 
 
 class _Trial:
@@ -84,100 +105,86 @@ class _Trial:
     def __init__(self, assignment: Assignment, judge: Judge, report: Report) -> None:
         self.assignment, self.judge, self.report = assignment, judge, report
         self.seed = f"seed {assignment.seed!r}"
+        self.points = {question.id: question.points for question in assignment.coded}
         self.solution = self._answers(source_notebook(assignment))
         # release_notebook looks for leaks itself
         self.blank = self._answers(release_notebook(assignment))
-        self.mutants = list(assignment.mutants())
+        mutants = list(assignment.mutants())
+        self.mutants = {
+            f"mutant {mutant.name}": replace(
+                self.solution, cells={**self.solution.cells, **mutant.cells}
+            )
+            for mutant in mutants
+        }
+        self.loses = {f"mutant {mutant.name}": set(mutant.loses) for mutant in mutants}
 
     def _answers(self, notebook: Any) -> Answers:
         return read_answers(json.dumps(notebook).encode(), self.assignment)
 
-    def run(self, alone: bool) -> None:
-        """Try everything in one worker and, if `alone`, solution and blank as students' work."""
-        report, coded = self.report, {q.id: q.points for q in self.assignment.coded}
+    @property
+    def _tried(self) -> dict[str, Answers]:
+        return {"the solution": self.solution, "the blank release": self.blank, **self.mutants}
+
+    @property
+    def _checks(self) -> list[dict[str, str]]:
+        checks = self.assignment.cells("check").items()
+        return [{"id": f"check {name}", "source": source} for name, source in checks]
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return a job for each answer that is tried, and two for the public checks."""
+        marked = [
+            {"cells": self.judge.cells(answers.cells), "probes": self.judge.asked}
+            for answers in self._tried.values()
+        ]
+        checked = [
+            {"cells": [*self.judge.cells(answers.cells), *self._checks], "probes": []}
+            for answers in (self.solution, self.blank)
+        ]
+        return [*marked, *checked]
+
+    def compare(self, seen: Iterator[Observed]) -> None:
+        """Compare what was seen of the jobs with what must be."""
         if len(self.mutants) < MIN_MUTANTS:
-            report.faults.append(f"{len(self.mutants)} mutants; at least {MIN_MUTANTS} are needed")
-        tried = {"the solution": self.solution, "the blank release": self.blank}
-        tried |= {
-            f"mutant {m.name}": replace(self.solution, cells={**self.solution.cells, **m.cells})
-            for m in self.mutants
-        }
-        lost: dict[str, set[str]] = {"the solution": set(), "the blank release": set(coded)}
-        lost |= {f"mutant {mutant.name}": set(mutant.loses) for mutant in self.mutants}
-        for name, observed in zip(tried, self._observe_all(list(tried.values())), strict=True):
-            self._compare(name, tried[name], observed, lost[name], coded)
-        if alone:
-            for name in list(tried)[:2]:
-                observed = self.judge.observe(tried[name])
-                self._compare(f"{name}, alone", tried[name], observed, lost[name], coded)
-        self._public_checks()
-        report.checked.append(
-            f"{self.seed}: the solution earns all {sum(coded.values()):g} points, the blank none, "
-            f"each of {len(self.mutants)} mutants loses what it should"
+            self._fault(f"{len(self.mutants)} mutants; at least {MIN_MUTANTS} are needed")
+        for name, answers in self._tried.items():
+            self._compare(name, answers, next(seen))
+        self._compare_checks(next(seen), next(seen))
+        self.report.checked.append(
+            f"{self.seed}: the solution earns all {sum(self.points.values()):g} points, the blank "
+            f"none, each of {len(self.mutants)} mutants loses what it should"
         )
 
-    def _observe_all(self, answers: list[Answers]) -> list[Observed]:
-        jobs = [{"cells": self.judge.cells(a.cells), "probes": self.judge.asked} for a in answers]
-        return self._run(jobs)
+    def grade_solution_as_students_are(self) -> None:
+        """Grade the solution in a sandbox of its own."""
+        self._compare("the solution", self.solution, self.judge.observe(self.solution))
 
-    def _run(self, jobs: list[dict[str, Any]]) -> list[Observed]:
-        outcome = self.judge.sandbox.run_trusted(jobs, seconds=self.assignment.seconds)
-        if outcome.ended != "done":
-            self.report.faults.append(f"{self.seed}: a solution or mutant is {outcome.ended}")
-        seen: list[list[dict[str, Any]]] = [[] for _ in [*jobs, None]]
-        number = 0
-        for message in outcome.messages:
-            number = message.get("job", number)
-            seen[number].append(message)
-        observed = [Observed() for _ in jobs]
-        for one, messages in zip(observed, seen, strict=False):
-            one.add(messages)
-        return observed
-
-    def _compare(
-        self,
-        name: str,
-        answers: Answers,
-        observed: Observed,
-        lost: set[str],
-        coded: dict[str, float],
-    ) -> None:
+    def _compare(self, name: str, answers: Answers, observed: Observed) -> None:
+        loses = self.loses.get(name, set())
         for question in self.judge.marks(answers, observed)["questions"]:
-            ident, score = question["id"], question["score"]
-            allowed = (
-                score == 0
-                if name.startswith("the blank")
-                else score < coded[ident]
-                if ident in lost
-                else score == coded[ident]
-            )
-            if not allowed:
-                why = [
-                    f"{probe['says']}: {probe['why']}"
-                    for probe in question["probes"]
-                    if not probe["passed"]
-                ]
+            ident, score, points = question["id"], question["score"], question["points"]
+            if name == "the blank release":
+                right = score == 0
+            else:
+                right = (score < points) == (ident in loses)
+            if not right:
+                lost = [probe for probe in question["probes"] if not probe["passed"]]
+                why = [f"{probe['says']}: {probe['why']}" for probe in lost]
                 words = "; ".join([*question["notes"], *why]) or "every probe is passed"
-                self.report.faults.append(
-                    f"{self.seed}: {name} earns {score:g} of {coded[ident]:g} for {ident} ({words})"
-                )
+                self._fault(f"{name} earns {score:g} of {points:g} for {ident} ({words})")
 
-    def _public_checks(self) -> None:
-        """Run the public checks: the solution passes them all, the blank none."""
-        checks = self.assignment.cells("check")
-        cells = [{"id": f"check {name}", "source": source} for name, source in checks.items()]
-        tried = (self.solution, self.blank)
-        jobs = [{"cells": [*self.judge.cells(a.cells), *cells], "probes": []} for a in tried]
-        solved, blank = self._run(jobs)
-        for cell in cells:
+    def _compare_checks(self, solved: Observed, blank: Observed) -> None:
+        for cell in self._checks:
             problem = solved.problems.get(cell["id"])
             if problem is not None:
-                self.report.faults.append(
-                    f"{self.seed}: the solution fails the public {cell['id']}: "
+                self._fault(
+                    f"the solution fails the public {cell['id']}: "
                     f"{problem.get('error')}: {problem.get('message')}"
                 )
             if cell["id"] not in blank.problems:
-                self.report.faults.append(f"{self.seed}: the blank passes the public {cell['id']}")
+                self._fault(f"the blank passes the public {cell['id']}")
+
+    def _fault(self, words: str) -> None:
+        self.report.faults.append(f"{self.seed}: {words}")
 
 
 _TAG = re.compile(r"<[^>]*>")

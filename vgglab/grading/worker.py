@@ -17,9 +17,8 @@ from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
 
-MAX_ITEMS = 200_000  # numbers, strings, ... in one answer
+MAX_ITEMS = 200_000  # numbers, characters, ... in one answer
 MAX_DEPTH = 20
-MAX_TEXT = 10_000  # characters of a string
 
 # Settings by which a layer is described; of any other class only the name is.
 _WINDOW = ("kernel_size", "stride", "padding", "dilation")
@@ -61,7 +60,8 @@ def _encode(value: Any, left: list[int], depth: int) -> Any:
     if value is None or kind in (bool, int, float):
         return value
     if kind is str:
-        if len(value) > MAX_TEXT:
+        left[0] -= len(value)
+        if left[0] < 0:
             raise TooLargeError
         return value
     if kind in (list, tuple) or kind.__name__ == "Size":  # torch.Size
@@ -115,7 +115,8 @@ def decode(value: Any, kept: Mapping[str, Any], device: str | None = None) -> An
             raise UndefinedError(body[0])
         found = kept[body[0]]
         for step in body[1:]:
-            found = getattr(found, step) if isinstance(step, str) else found[step]
+            by_name = isinstance(step, str) and not isinstance(found, dict)
+            found = getattr(found, step) if by_name else found[step]
         return found
     import torch
 
