@@ -18,7 +18,7 @@ title = "Small"
 minutes = 5
 goals = ["Add."]
 packages = []
-seconds = 1.5
+seconds = 2
 memory_mb = 150
 
 [[questions]]

@@ -625,16 +625,18 @@ def test_a_person_adds_points_and_comments(assignment, tmp_path):
     (folder / "anna.ipynb").write_bytes(answered())
     list(grade(assignment, folder, results))
     by_hand = tmp_path / "points.csv"
-    by_hand.write_text("submission,question,points,comment\nanna.ipynb,q3,3.5,Well said.\n")
+    lines = ["submission,question,points,comment", "anna.ipynb,q3,3.5,Well said."]
+    by_hand.write_text("\n".join([*lines, "anna.ipynb,q2,1.5,Too loud."]))
     collect(results, tmp_path / "out", by_hand)
     row = scores(tmp_path / "out")["anna.ipynb"]
-    assert (row["q3"], row["score"], row["out_of"]) == ("3.5", "8.5", "9")
+    assert (row["q3"], row["score"], row["out_of"]) == ("3.5", "8", "9")
     (grades,) = (tmp_path / "out" / "gradescope").rglob("results.json")
     grades = json.loads(grades.read_text())
-    assert grades["score"] == 8.5
+    assert grades["score"] == 8
     assert [test["max_score"] for test in grades["tests"]] == [3, 2, 4]
     (text,) = (tmp_path / "out" / "feedback").iterdir()
     assert "## q3: Why (3.5 of 4)\n\nWell said." in text.read_text()
+    assert "(1.5 of 2)\n\nMarked by a person. Too loud." in text.read_text()
     for bad in ("anna.ipynb,q3,9,", "anna.ipynb,q9,1,", "ben.ipynb,q3,1,", "anna.ipynb,q3,many,"):
         by_hand.write_text(f"submission,question,points,comment\n{bad}\n")
         with pytest.raises(ValueError, match=r"points\.csv, line 2, must"):

@@ -402,22 +402,21 @@ def test_the_next_submission_is_graded_right(graded, name):
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("loop", "stopped after 1.5 seconds"),
-        ("memory", "needs more than 150 MB"),
+        ("loop", "stopped after 2 seconds"),
+        ("memory", ("needs more than 150 MB", "raises MemoryError")),  # group, or process limit
         ("exits", "the process ended before it answered"),
         ("crash", "the process ended before it answered"),
         ("huge_answer", "an answer of another type"),
         ("imports_torch", "raises ModuleNotFoundError"),
         ("imports_the_answer", "raises ModuleNotFoundError"),
         ("reads_the_judge", "raises FileNotFoundError"),
-        ("looks_for_the_judge", "raises LookupError"),
         ("network", "raises ConnectionRefusedError"),
         ("evil_exception", "raises Exception"),
     ],
 )
 def test_the_feedback_says_what_happened_and_the_other_question_counts(graded, name, why):
     q1, q2 = graded["results"][name]["questions"]
-    assert q1["probes"][0]["why"] == why
+    assert q1["probes"][0]["why"] in (why if isinstance(why, tuple) else (why,))
     assert q2["score"] == 2
 
 
@@ -468,20 +467,22 @@ def test_the_sandbox_sees_only_what_it_needs():
     outcome = sandbox.run([{"id": "q1", "source": source}], [probe], seconds=5)
     (answers,) = [m["answers"] for m in outcome.messages if "answers" in m]
     top, environ, user, scratch = answers[0]["value"]
-    assert not {"work", "home", "sys", "run", "var", "bin", "sbin", "opt"} & set(top)
+    python = Path(sys.base_prefix).parts  # may lie anywhere
+    system = {"dev", "etc", "lib", "lib32", "lib64", "proc", "tmp", "usr", "worker.py"}
+    assert set(top) <= system | {python[1]}
     assert {name for name, _ in environ["$dict"]} <= {
         *("HOME", "USER", "LANG", "PATH", "PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"),
         *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONHASHSEED"),
     }
     assert user == 65534
-    assert scratch == []
+    assert set(scratch) <= set(python[2:3])
 
 
 def test_killing_the_grader_ends_its_sandboxes(tmp_path):
     require_sandbox()
     course = write_course(tmp_path)
     (course / "assignment.toml").write_text(
-        (course / "assignment.toml").read_text().replace("seconds = 1.5", "seconds = 60")
+        (course / "assignment.toml").read_text().replace("seconds = 2", "seconds = 60")
     )
     submissions = tmp_path / "submissions"
     submissions.mkdir()

@@ -26,7 +26,7 @@ def collect(results: Path, out: Path, by_hand: Path | None = None) -> tuple[int,
         Folder to write to.
     by_hand
         CSV file with the columns ``submission``, ``question``, ``points``, and perhaps
-        ``comment``: marks of the questions that a person grades.
+        ``comment``: marks by a person, which also replace those of the machine.
 
     Returns
     -------
@@ -47,8 +47,7 @@ def collect(results: Path, out: Path, by_hand: Path | None = None) -> tuple[int,
         if count > 1:
             result["notes"].append(f"{count} submissions have this student's name.")
             problems.append(f"{result['submission']}: {count} submissions have this name.")
-        for entry in result["by_hand"]:
-            entry |= marks.get((result["submission"], entry["id"]), {"score": None})
+        _mark_by_hand(result, marks)
     _write_scores(made, out / "scores.csv")
     for result in made:
         name = result["file"]
@@ -76,7 +75,11 @@ def _read(folder: Path) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def _read_by_hand(path: Path, made: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
-    limits = {(r["submission"], e["id"]): e["points"] for r in made for e in r["by_hand"]}
+    limits = {
+        (result["submission"], entry["id"]): entry["points"]
+        for result in made
+        for entry in (*result["questions"], *result["by_hand"])
+    }
     marks = {}
     with path.open(encoding="utf-8-sig", newline="") as file:
         for number, row in enumerate(csv.DictReader(file), start=2):
@@ -89,11 +92,22 @@ def _read_by_hand(path: Path, made: list[dict[str, Any]]) -> dict[tuple[str, str
                 ) from None
             if place not in limits or not 0 <= points <= limits[place]:
                 raise ValueError(
-                    f"{path}, line {number}, must name a submission and a question that a person "
-                    f"grades, and points from 0 to its most; got {', '.join(place)}, {points:g}"
+                    f"{path}, line {number}, must name a submission, a question, and points from "
+                    f"0 to its most; got {', '.join(place)}, {points:g}"
                 )
             marks[place] = {"score": points, "comment": row.get("comment") or ""}
     return marks
+
+
+def _mark_by_hand(result: dict[str, Any], marks: dict[tuple[str, str], dict[str, Any]]) -> None:
+    for entry in result["by_hand"]:
+        entry |= marks.get((result["submission"], entry["id"]), {"score": None})
+    for question in result["questions"]:
+        mark = marks.get((result["submission"], question["id"]))
+        if mark is not None:
+            question["score"] = mark["score"]
+            question["notes"].append(f"Marked by a person. {mark['comment']}".strip())
+            result["score"] = round(sum(q["score"] for q in result["questions"]), 2)
 
 
 def total(result: dict[str, Any]) -> tuple[float, float]:

@@ -186,6 +186,7 @@ class Sandbox:
             finally:
                 process.kill()  # bubblewrap dies with all that is inside
                 process.wait()
+                _wait_for_all(process)
                 for pipe in (process.stdin, process.stdout, process.stderr):
                     if pipe is not None:
                         pipe.close()
@@ -247,6 +248,15 @@ def _follow(
         if outcome.ended != "done" and group.ran_out_of_memory():
             outcome.ended = "out of memory"
     return outcome
+
+
+def _wait_for_all(process: "subprocess.Popen[bytes]", seconds: float = 5) -> None:
+    """Wait until the last process of the sandbox has let go of the pipe."""
+    assert process.stdout is not None
+    descriptor, deadline = process.stdout.fileno(), time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        if select.select([descriptor], [], [], left)[0] and not os.read(descriptor, 1 << 16):
+            return
 
 
 def _send(process: "subprocess.Popen[bytes]", message: Any, deadline: float) -> None:
@@ -313,7 +323,8 @@ def _start_error(process: "subprocess.Popen[bytes]", first: dict[str, Any] | str
 
 
 def _mounts(packages: Sequence[str]) -> list[str]:
-    arguments = []
+    scratch = ["--size", str(SCRATCH_BYTES), "--tmpfs"]
+    arguments = [*scratch, "/tmp"]  # first: Python itself may lie below /tmp
     for path in _system_paths():
         arguments += ["--ro-bind", path, path]
     for folder in ("/lib", "/lib32", "/lib64"):
@@ -324,13 +335,12 @@ def _mounts(packages: Sequence[str]) -> list[str]:
     for source, name in _package_paths(packages):
         arguments += ["--ro-bind", str(source), f"/site/{name}"]
     arguments += ["--ro-bind", str(Path(__file__).with_name("worker.py")), "/worker.py"]
-    scratch = ["--size", str(SCRATCH_BYTES), "--tmpfs"]
     return [
         *arguments,
         # Of a grader who is root, student code has the user id outside, and could write /proc/sys.
         *["--proc", "/proc", "--remount-ro", "/proc"],
         *["--dev", "/dev", *scratch, "/dev/shm", "--remount-ro", "/dev"],
-        *[*scratch, "/tmp", "--chdir", "/tmp", "--remount-ro", "/"],
+        *["--chdir", "/tmp", "--remount-ro", "/"],
     ]
 
 
