@@ -64,6 +64,7 @@ check: $(STAMP)
 
 notebooks: $(STAMP)
 	$(BIN)/python book/make_notebooks.py build $(CHAPTER)
+	$(BIN)/python book/make_notebooks.py assignments
 
 student: $(STAMP)
 	$(BIN)/vgglab exercises $(or $(DIR),student)

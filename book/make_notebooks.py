@@ -7,6 +7,7 @@ generated from it and committed with its outputs. Commands, from the root of the
     python book/make_notebooks.py check                  # compare text and notebooks, run nothing
     python book/make_notebooks.py nbval [PATH ...]       # run again, compare every stored output
     python book/make_notebooks.py student                # run what students get, from top to bottom
+    python book/make_notebooks.py assignments [NN_name ...]   # write assignments, run nothing
 
 A chapter is a MyST Markdown notebook. It begins with ::
 
@@ -39,6 +40,10 @@ Notes are colon fences (``:::{note}``), which also read well in Jupyter. A trail
 silence a cell under nbval: write ``_ = plt.plot(...)`` or end the cell with ``plt.show()``.
 
 A hidden cell, ``SETUP``, is put before the first code cell of each chapter.
+An assignment, ``book/assignments/NN_name/NN_name.md``, is written in the same way and becomes
+``NN_name.ipynb`` beside it, a source notebook for nbgrader. Tags say what its cells are for:
+``given``, ``answer-q1``, ``check-q1``, ``text-q5``; points come from ``assignment.toml``.
+
 Building twice gives identical bytes: cells are named after their source, nothing records the time,
 and the kernel's metadata is fixed.
 """
@@ -61,9 +66,12 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
+from vgglab.grading.assignment import BEGIN_HIDDEN, Assignment, render, role_of
+
 ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "book" / "chapters"
 NOTEBOOKS = ROOT / "book" / "notebooks"
+ASSIGNMENTS = ROOT / "book" / "assignments"
 CELL_TIMEOUT = 300  # seconds
 WORKERS = 2
 
@@ -127,6 +135,12 @@ def from_text(text: str) -> NotebookNode:
     if first is not None:
         setup = nbformat.v4.new_code_cell(SETUP, metadata={"tags": ["remove-cell"]})
         notebook.cells.insert(first, setup)
+    _name_cells(notebook)
+    return notebook
+
+
+def _name_cells(notebook: NotebookNode) -> None:
+    """Give a notebook the fixed metadata, and each cell an id."""
     extra = {k: v for k, v in notebook.metadata.items() if k not in {"jupytext", *METADATA}}
     notebook.metadata = nbformat.from_dict({**extra, **METADATA})
     notebook.nbformat, notebook.nbformat_minor = 4, 5
@@ -137,7 +151,78 @@ def from_text(text: str) -> NotebookNode:
             repeat += 1
             cell.id = cell_id(cell, repeat)
         seen.add(cell.id)
+
+
+def from_assignment(folder: Path) -> NotebookNode:
+    """Return the source notebook of an assignment for the default course seed.
+
+    A cell with placeholders keeps its template in its metadata, for other course seeds.
+
+    Parameters
+    ----------
+    folder : Path
+        The assignment.
+
+    Returns
+    -------
+    NotebookNode
+        With nbgrader's metadata, made from tags and points.
+
+    Raises
+    ------
+    ChapterError
+        If a placeholder stands where it would show a solution.
+    """
+    assignment = Assignment(folder)
+    points = {question.id: question.points for question in assignment.questions}
+    notebook = jupytext.reads((folder / f"{folder.name}.md").read_text("utf-8"), fmt="md:myst")
+    given = 0
+    for cell in notebook.cells:
+        kind, question = role_of(cell)
+        if kind:
+            given += kind == "given"
+            name = f"given-{given}" if kind == "given" else f"{kind}-{question}"
+            cell.metadata["nbgrader"] = {
+                "grade": kind in ("check", "text"),
+                "grade_id": name,
+                "locked": kind in ("given", "check"),
+                "schema_version": 3,
+                "solution": kind in ("answer", "text"),
+                "task": False,
+                **({"points": points[question]} if kind in ("check", "text") else {}),
+            }
+        rendered = render(cell.source, assignment.variant, cell.cell_type)
+        if rendered != cell.source:
+            if kind in ("answer", "text") or BEGIN_HIDDEN in cell.source:
+                raise ChapterError(f"{folder.name}: {kind}-{question} must have no placeholder")
+            cell.metadata["vgglab"] = {"template": cell.source}
+            cell.source = rendered
+    _name_cells(notebook)
     return notebook
+
+
+def assignment_folders() -> list[Path]:
+    """Return the folders of the assignments."""
+    return sorted(path.parent for path in ASSIGNMENTS.glob("*/assignment.toml"))
+
+
+def build_assignment(folder: Path) -> bool:
+    """Write the source notebook of an assignment; return whether the file changed."""
+    target, new = folder / f"{folder.name}.ipynb", to_json(from_assignment(folder))
+    if target.exists() and target.read_text(encoding="utf-8") == new:
+        return False
+    target.write_text(new, encoding="utf-8", newline="\n")
+    return True
+
+
+def faults_of_assignments() -> list[str]:
+    """Say which assignments' notebooks are not what their text makes."""
+    return [
+        f"{folder.name}: text and notebook differ; run `make notebooks`"
+        for folder in assignment_folders()
+        if not (folder / f"{folder.name}.ipynb").exists()
+        or (folder / f"{folder.name}.ipynb").read_text("utf-8") != to_json(from_assignment(folder))
+    ]
 
 
 def cell_id(cell: NotebookNode, repeat: int) -> str:
@@ -369,6 +454,7 @@ def main() -> int:
     commands.add_parser("build").add_argument("chapters", nargs="*", metavar="NN_topic")
     commands.add_parser("check")
     commands.add_parser("student")
+    commands.add_parser("assignments").add_argument("names", nargs="*", metavar="NN_name")
     commands.add_parser("nbval").add_argument("paths", nargs="*", default=["book/notebooks"])
     arguments = parser.parse_args()
     if arguments.command == "nbval":
@@ -376,9 +462,13 @@ def main() -> int:
     if arguments.command == "student":
         return run_student_notebooks()
     if arguments.command == "check":
-        faults = faults_of()
+        faults = [*faults_of(), *faults_of_assignments()]
         print("\n".join(faults) or "Texts and notebooks agree.")
         return bool(faults)
+    if arguments.command == "assignments":
+        for folder in [ASSIGNMENTS / name for name in arguments.names] or assignment_folders():
+            print(f"{folder.name}: {'changed' if build_assignment(folder) else 'unchanged'}")
+        return 0
     chapters = [CHAPTERS / f"{Path(name).stem}.md" for name in arguments.chapters]
     chapters = chapters or sorted(CHAPTERS.glob("*.md"))
     for chapter in chapters:

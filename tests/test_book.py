@@ -91,6 +91,63 @@ def test_texts_and_notebooks_agree() -> None:
     assert make_notebooks.faults_of() == []
 
 
+def test_texts_and_notebooks_of_assignments_agree() -> None:
+    assert len(make_notebooks.assignment_folders()) > 0
+    assert make_notebooks.faults_of_assignments() == []
+
+
+@pytest.fixture
+def assignment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of a small assignment that is built."""
+    folder = tmp_path / "00_tiny"
+    folder.mkdir()
+    (folder / "assignment.toml").write_text(
+        'title = "Tiny"\nminutes = 1\ngoals = []\npackages = []\n[[questions]]\nid = "q1"\n'
+        'title = "One"\npoints = 7\nfunctions = ["one"]\n'
+    )
+    (folder / "judge.py").write_text(
+        'def variant(random):\n    return {"number": random.randrange(10**9)}\n'
+    )
+    cells = (
+        "```{code-cell} ipython3\n:tags: [given]\n\nNUMBER = {{ number }}\n```\n\n"
+        "```{code-cell} ipython3\n:tags: [answer-q1]\n\ndef one():\n    ### BEGIN SOLUTION\n"
+        "    return NUMBER\n    ### END SOLUTION\n```\n\n"
+        "```{code-cell} ipython3\n:tags: [check-q1]\n\nassert one() == {{ number }}\n```\n"
+    )
+    (folder / "00_tiny.md").write_text(CHAPTER.split("```", 1)[0] + cells)
+    monkeypatch.setattr(make_notebooks, "ASSIGNMENTS", tmp_path)
+    assert make_notebooks.build_assignment(folder)
+    assert not make_notebooks.build_assignment(folder)
+    return folder
+
+
+def test_tags_of_an_assignment_become_nbgraders_metadata(assignment: Path) -> None:
+    notebook = nbformat.read(assignment / "00_tiny.ipynb", as_version=4)
+    given, answer, check = (c.metadata for c in notebook.cells if c.cell_type == "code")
+    names = [metadata.nbgrader.grade_id for metadata in (given, answer, check)]
+    assert names == ["given-1", "answer-q1", "check-q1"]
+    assert [m.nbgrader.locked for m in (given, answer, check)] == [True, False, True]
+    assert (check.nbgrader.grade, check.nbgrader.points) == (True, 7)
+    assert answer.nbgrader.solution
+    assert given.vgglab.template == "NUMBER = {{ number }}"
+    assert "vgglab" not in answer
+
+
+def test_an_assignment_whose_text_changed_is_found(assignment: Path) -> None:
+    assert make_notebooks.faults_of_assignments() == []
+    text = assignment / "00_tiny.md"
+    text.write_text(text.read_text().replace("# Tiny", "# Small"))
+    (fault,) = make_notebooks.faults_of_assignments()
+    assert fault == "00_tiny: text and notebook differ; run `make notebooks`"
+
+
+def test_a_placeholder_may_not_show_a_solution(assignment: Path) -> None:
+    text = assignment / "00_tiny.md"
+    text.write_text(text.read_text().replace("return NUMBER", "return {{ number }}"))
+    with pytest.raises(make_notebooks.ChapterError, match="answer-q1 must have no placeholder"):
+        make_notebooks.from_assignment(assignment)
+
+
 def test_every_chapter_is_in_the_table_of_contents() -> None:
     toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text(encoding="utf-8"))
     listed = [Path(entry["file"]).name for part in toc["parts"] for entry in part["chapters"]]

@@ -7,11 +7,13 @@ import sys
 import pytest
 import torch
 from click.testing import CliRunner
+from torchvision.models import resnet50
 
 from vgglab import diagnose, explain_error
 from vgglab.cli import main
 from vgglab.explain import format_causes
 from vgglab.models import vgg
+from vgglab.receptive_field import fields_table, receptive_fields
 from vgglab.summary import summary
 
 
@@ -80,7 +82,7 @@ def test_every_public_name_can_be_imported():
     assert python("-c", code).strip() == "True"
 
 
-@pytest.mark.parametrize("name", ["summary", "explorer"])
+@pytest.mark.parametrize("name", ["summary", "explorer", "receptive_field"])
 def test_a_function_is_not_hidden_by_the_module_of_its_name(name):
     code = f"""
 import vgglab
@@ -120,6 +122,52 @@ def test_diagnose_as_json():
     assert found["ok"]
     assert found["valid_sizes"]["height"] == [[63, None]]
     assert found["warnings"]
+
+
+def test_rf_prints_the_fields_of_a_model():
+    result = run("rf", "torchvision:resnet50", "--size", "224")
+    assert result.exit_code == 0
+    model = resnet50().eval()
+    assert result.output == fields_table(receptive_fields(model, (1, 3, 224, 224))) + "\n"
+    assert "427x427" in result.output
+    everything = run("rf", "torchvision:resnet50", "--size", "224", "--all").output
+    assert len(everything.splitlines()) > len(result.output.splitlines())
+    rows = json.loads(run("rf", "torchvision:resnet50", "--json").output)
+    assert rows[0]["size"] == [7, 7]
+    assert rows[-1]["exactness"] == "exact"
+
+
+def test_rf_of_one_layer_and_one_cell():
+    arguments = ["rf", "torchvision:vgg16", "--size", "400", "--layer", "features.30"]
+    assert "size 212x212, stride 32x32, padding 90x90, exact" in run(*arguments).output
+    result = run(*arguments, "--cell", "3,4")
+    assert "cell (3, 4) sees rows 6 to 217, columns 38 to 249" in result.output
+    box = json.loads(run(*arguments, "--cell", "0,0", "--json").output)["box"]
+    assert box == {"top": 0, "left": 0, "bottom": 122, "right": 122}
+
+
+def test_rf_ends_where_the_forward_stops():
+    result = run("rf", "vgglab:D,head=fc-fixed", "--size", "400")
+    assert result.exit_code == 1
+    assert "212x212" in result.output
+    assert "Stopped in 'classifier.0'" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--layer", "feature.30"], "such as ['features.30'"),
+        (["--layer", "features.30", "--cell", "7,0"], "i must be below 7, the map's size; got 7"),
+        (["--layer", "features.30", "--cell", "7"], "cell must be ROW,COLUMN"),
+        (["--cell", "1,1"], "--cell needs --layer"),
+        (["--size", "0"], "got '0'"),
+    ],
+)
+def test_bad_input_to_rf(arguments, words):
+    result = run("rf", "torchvision:vgg16", *arguments)
+    assert result.exit_code == 2
+    assert words in result.output
+    assert "Traceback" not in result.output
 
 
 MESSAGE = "mat1 and mat2 shapes cannot be multiplied (1x73728 and 25088x4096)"

@@ -17,7 +17,11 @@ from vgglab.experiments.records import plain, read_results
 
 BOOK = Path(__file__).parents[1] / "book"
 RESULTS = BOOK / "results"
-CHAPTERS = {"03_normalization": ("normalization", "a-lrn"), "07_gap_vs_flatten": ("gap-",)}
+CHAPTERS = {
+    "02_receptive_field": ("stacking", "effective-field"),
+    "03_normalization": ("normalization", "a-lrn"),
+    "07_gap_vs_flatten": ("gap-",),
+}
 
 
 @pytest.mark.parametrize("budget", ["tiny", "cpu"])

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -343,6 +344,140 @@ def progress(reset: bool) -> None:
         logbook.forget()
     except OSError as error:
         raise BadInput(f"nothing was forgotten: {error}") from None
+
+
+@main.group()
+def grade() -> None:
+    """Release assignments and grade what comes back, in a sandbox."""
+
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
+SEED = click.option(
+    "--seed", default="0", show_default=True, help="Course seed: chooses numbers and probes."
+)
+JUDGE = click.option(
+    "--judge",
+    type=click.Path(exists=True, path_type=Path),
+    help="Another judge.py, kept outside the repository.",
+)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return i and n from ``i/n``."""
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise click.BadParameter(f"shard must be i/n with 1 <= i <= n; got {text!r}")
+    return int(part), int(parts)
+
+
+@grade.command("release")
+@click.argument("assignment", type=EXISTING)
+@click.argument("out", type=FOLDER)
+@SEED
+@JUDGE
+@click.option("--source", is_flag=True, help="Write the notebook for nbgrader's source folder.")
+def grade_release(assignment: Path, out: Path, seed: str, judge: Path | None, source: bool) -> None:
+    """Write the students' notebook of ASSIGNMENT below the folder OUT."""
+    from vgglab.grading.assignment import Assignment
+    from vgglab.grading.release import write_release
+
+    with _graders_errors():
+        click.echo(
+            write_release(Assignment(assignment, seed=seed, judge=judge), out, source=source)
+        )
+
+
+@grade.command("run")
+@click.argument("assignment", type=EXISTING)
+@click.argument("submissions", type=EXISTING)
+@click.argument("results", type=FOLDER)
+@SEED
+@JUDGE
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--shard", type=parse_shard, default="1/1", metavar="I/N", help="Grade one part.")
+def grade_run(
+    assignment: Path,
+    submissions: Path,
+    results: Path,
+    seed: str,
+    judge: Path | None,
+    workers: int,
+    shard: tuple[int, int],
+) -> None:
+    """Grade each notebook or subfolder of SUBMISSIONS; write one file each to RESULTS.
+
+    What has a result is kept, so the same command goes on after it was stopped. It exits with 1
+    if a submission could not be graded for a reason that is not in the submission.
+    """
+    from vgglab.grading.assignment import Assignment
+    from vgglab.grading.runner import FAILED, grade
+
+    failed = False
+    with _graders_errors():
+        chosen = Assignment(assignment, seed=seed, judge=judge)
+        for name, status, words in grade(
+            chosen, submissions, results, workers=workers, shard=shard
+        ):
+            failed |= status == FAILED
+            click.echo(f"{name}: {status}{f', {words}' if words else ''}")
+    if failed:
+        raise SystemExit(1)
+
+
+@grade.command("collect")
+@click.argument("results", type=EXISTING)
+@click.argument("out", type=FOLDER)
+@click.option(
+    "--by-hand",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV of points by a person: submission,question,points,comment.",
+)
+def grade_collect(results: Path, out: Path, by_hand: Path | None) -> None:
+    """Write scores.csv, feedback and Gradescope's files from RESULTS to the folder OUT."""
+    from vgglab.grading.collect import collect
+
+    with _graders_errors():
+        count, problems = collect(results, out, by_hand)
+    for problem in problems:
+        click.echo(problem, err=True)
+    click.echo(f"{count} submissions: {out / 'scores.csv'}")
+
+
+@grade.command("selftest")
+@click.argument("assignments", type=EXISTING, nargs=-1, required=True)
+@click.option("--seed", "seeds", multiple=True, help="Course seeds to try, instead of two.")
+@JUDGE
+@click.option("--html", "site", type=EXISTING, help="Built book that must show no secret.")
+def grade_selftest(
+    assignments: tuple[Path, ...], seeds: tuple[str, ...], judge: Path | None, site: Path | None
+) -> None:
+    """Grade the solution, the blank release and every mutant of each of ASSIGNMENTS."""
+    from vgglab.grading import selftest
+
+    faults = 0
+    with _graders_errors():
+        for folder in assignments:
+            chosen = {"seeds": seeds} if seeds else {}
+            report = selftest.selftest(folder, judge=judge, site=site, **chosen)
+            faults += len(report.faults)
+            for line in report.faults or report.checked:
+                click.echo(f"{report.assignment}: {line}")
+    if faults:
+        raise SystemExit(1)
+
+
+@contextmanager
+def _graders_errors() -> Iterator[None]:
+    from vgglab.grading.sandbox import SandboxError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("Stopped. What is finished is kept; the same command goes on.", err=True)
+        raise SystemExit(130) from None
+    except (ImportError, OSError, SandboxError, ValueError) as error:
+        raise BadInput(str(error)) from None
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -143,7 +143,9 @@ def draw_effective(fields: Sequence[EffectiveField], axes: Sequence[Axes] | None
     if len(axes) != len(fields):
         raise ValueError(f"axes must be as many as fields, {len(fields)}; got {len(axes)}")
     for field, ax in zip(fields, axes, strict=True):
-        ax.imshow(field.magnitude.sqrt().numpy(), cmap="magma", vmin=0, vmax=1, interpolation="nearest")
+        # The root, so that what counts little is seen at all.
+        shown = field.magnitude.sqrt().numpy()
+        ax.imshow(shown, cmap="magma", vmin=0, vmax=1, interpolation="nearest")
         box = field.box
         size = box.right - box.left, box.bottom - box.top
         corner = box.left - 0.5, box.top - 0.5

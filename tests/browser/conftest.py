@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -91,33 +92,39 @@ def contexts(browser: Browser) -> dict[str, BrowserContext]:
     }
 
 
+@pytest.fixture(scope="session")
+def tabs(contexts: dict[str, BrowserContext]) -> dict[str, Page]:
+    """A tab for each mode, in which one page follows another: a new tab takes a second to open."""
+    return {mode: context.new_page() for mode, context in contexts.items()}
+
+
 @pytest.fixture
-def visit(contexts: dict[str, BrowserContext], base_url: str) -> Iterator[Visit]:
+def visit(tabs: dict[str, Page], base_url: str) -> Iterator[Visit]:
     """Return a function that opens a page of the book: ``visit("index.html", "dark")``.
 
     When the test ends, it fails if a page asked for anything that is not its own, was answered
     with an error, or wrote one to the console.
     """
     problems: list[str] = []
-    pages: list[Page] = []
+    own = (base_url, "data:", "blob:")
+    listeners: dict[Any, Callable[[Any], object]] = {
+        "console": lambda m: m.type == "error" and problems.append(f"console: {m.text}"),
+        "pageerror": lambda error: problems.append(f"exception: {error}"),
+        "request": lambda r: (
+            r.url.startswith(own) or problems.append(f"request to another place: {r.url}")
+        ),
+        "response": lambda r: r.status >= 400 and problems.append(f"{r.status}: {r.url}"),
+    }
 
     def open_page(path: str, mode: str = "light") -> Page:
-        page = contexts[mode].new_page()
-        pages.append(page)
-        page.on("console", lambda m: m.type == "error" and problems.append(f"console: {m.text}"))
-        page.on("pageerror", lambda error: problems.append(f"exception: {error}"))
-        page.on(
-            "request",
-            lambda r: (
-                r.url.startswith((base_url, "data:", "blob:"))
-                or problems.append(f"request to another place: {r.url}")
-            ),
-        )
-        page.on("response", lambda r: r.status >= 400 and problems.append(f"{r.status}: {r.url}"))
-        page.goto(base_url + path, wait_until="load")
-        return page
+        tabs[mode].goto(base_url + path, wait_until="load")
+        return tabs[mode]
 
+    for tab in tabs.values():
+        for event, listener in listeners.items():
+            tab.on(event, listener)
     yield open_page
-    for page in pages:
-        page.close()
+    for tab in tabs.values():
+        for event, listener in listeners.items():
+            tab.remove_listener(event, listener)
     assert problems == []

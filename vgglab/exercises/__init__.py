@@ -22,6 +22,7 @@ from vgglab.exercises import (
     gap_vs_flatten,
     logbook,
     normalization,
+    receptive_field,
     shape_mismatch,
     vgg_design,
 )
@@ -32,6 +33,7 @@ __all__ = ["EXERCISES", "QUIZZES", "Progress", "check", "hint", "progress", "qui
 
 _CHAPTERS = (
     vgg_design,
+    receptive_field,
     normalization,
     shape_mismatch,
     adaptive_pooling,

@@ -1,0 +1,15 @@
+"""alpha is divided by the size in AlexNet's convention too.
+
+Loses: q1
+"""
+
+
+# %% q1
+def lrn(x, size, alpha, beta, k, formula):
+    if formula not in ("alexnet", "torch"):
+        raise ValueError(formula)
+    sums = torch.stack([
+        x[:, max(c - size // 2, 0) : c + (size - 1) // 2 + 1].square().sum(dim=1)
+        for c in range(x.shape[1])
+    ], dim=1)  # fmt: skip
+    return x / (k + alpha / size * sums) ** beta

@@ -1,0 +1,21 @@
+"""The biases stay as nn.Conv2d starts them.
+
+Loses: q3 q6
+"""
+
+
+# %% q3
+def as_convolutions(classifier, channels, rows, columns):
+    layers, kernel = [], (rows, columns)
+    for layer in classifier:
+        if isinstance(layer, nn.Linear):
+            weight = layer.weight.detach().unflatten(1, (-1, *kernel))
+            conv = nn.Conv2d(
+                *(weight.shape[1], weight.shape[0], kernel),
+                bias=layer.bias is not None,
+                dtype=weight.dtype,
+            )
+            conv.weight.data.copy_(weight)
+            layer, kernel = conv, (1, 1)
+        layers.append(copy.deepcopy(layer))
+    return nn.Sequential(*layers)

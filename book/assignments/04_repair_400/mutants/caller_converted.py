@@ -1,0 +1,21 @@
+"""double() and eval() are called on the caller's networks.
+
+Loses: q5
+"""
+
+
+# %% q5
+def distance(before, after, images):
+    networks = [network.double().eval() for network in (before, after)]
+    largest = 0.0
+    for image in images:
+        try:
+            with torch.no_grad():
+                a, b = (network(image.double()) for network in networks)
+        except RuntimeError:
+            return math.inf
+        a, b = (y.flatten(1) if y.shape[2:] == (1, 1) else y for y in (a, b))
+        if a.shape != b.shape:
+            return math.inf
+        largest = max(largest, ((b - a).norm() / a.norm()).item())
+    return largest

@@ -1,0 +1,132 @@
+"""Time and memory of grading a whole course, and whether every score is right.
+
+    python tests/benchmarks/grading.py [--submissions 500] [--workers 2] [ASSIGNMENT]
+
+The submissions are the solution, the blank release and every mutant of an assignment, in turn.
+Each is graded in a sandbox of its own, with its own import of torch. Then they are graded once
+more, killed at random moments by SIGKILL and started again, and once in two shards; what is
+collected must be the same three times.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from vgglab.grading.assignment import Assignment, role_of
+from vgglab.grading.collect import collect
+from vgglab.grading.release import release_notebook
+from vgglab.grading.runner import grade
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def notebooks(assignment: Assignment) -> Iterator[tuple[str, str, set[str]]]:
+    """Yield name, text and lost questions of each kind of submission."""
+    released = release_notebook(assignment)
+    everything = {question.id for question in assignment.coded}
+    yield "blank", json.dumps(released), everything
+    kinds: list[tuple[str, dict[str, str], set[str]]] = [("solution", {}, set())]
+    kinds += [(mutant.name, mutant.cells, set(mutant.loses)) for mutant in assignment.mutants()]
+    for name, cells, lost in kinds:
+        answers = {**assignment.cells("answer"), **cells}
+        filled: dict[str, Any] = json.loads(json.dumps(released))
+        for cell in filled["cells"]:
+            kind, question = role_of(cell)
+            if kind == "answer":
+                cell["source"] = answers[question]
+        yield name, json.dumps(filled), lost
+
+
+def wrong_scores(results: Path, lost: dict[str, set[str]]) -> list[str]:
+    """Return the submissions whose marks are not what they must be."""
+    wrong = []
+    for path in results.glob("*.json"):
+        result = json.loads(path.read_text())
+        expected = lost[result["student"].split("_", 1)[1]]
+        found = {q["id"] for q in result["questions"] if q["score"] < q["points"]}
+        if found != expected:
+            wrong.append(result["submission"])
+    return wrong
+
+
+def killed_runs(assignment: Path, submissions: Path, results: Path, workers: int) -> int:
+    """Grade with a process that is killed again and again; return how often."""
+    command = [sys.executable, "-m", "vgglab", "grade", "run", assignment, submissions, results]
+    kills = 0
+    while True:
+        grader = subprocess.Popen([*command, "--workers", str(workers)], stdout=subprocess.DEVNULL)
+        try:
+            grader.wait(random.uniform(20, 60))
+        except subprocess.TimeoutExpired:
+            os.kill(grader.pid, signal.SIGKILL)
+            grader.wait()
+            kills += 1
+            continue
+        if grader.returncode:
+            raise SystemExit("the grader failed")
+        return kills
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    default = ROOT / "book" / "assignments" / "01_vgg_table1"
+    parser.add_argument("assignment", nargs="?", type=Path, default=default)
+    parser.add_argument("--submissions", type=int, default=500)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--once", action="store_true", help="No killed and no sharded run.")
+    options = parser.parse_args()
+    assignment = Assignment(options.assignment)
+    print(f"{platform.platform()}, {os.cpu_count()} processors, {assignment.name}")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        submissions = folder / "submissions"
+        submissions.mkdir()
+        kinds = list(notebooks(assignment))
+        for number in range(options.submissions):
+            kind, text, _ = kinds[number % len(kinds)]
+            (submissions / f"{number:04d}_{kind}.ipynb").write_text(text)
+        start = time.perf_counter()
+        lines = grade(assignment, submissions, folder / "one", workers=options.workers)
+        statuses = {status for _, status, _ in tqdm(lines, total=options.submissions)}
+        seconds = time.perf_counter() - start
+        made = [json.loads(path.read_text()) for path in (folder / "one").glob("*.json")]
+        peak = max(result["peak_memory_mb"] for result in made)
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+        wrong = wrong_scores(folder / "one", {kind: lost for kind, _, lost in kinds})
+        print(f"{len(made)} submissions, {statuses}, {len(wrong)} marked wrong {wrong[:5]}")
+        print(
+            f"{seconds:.0f} s with {options.workers} workers: {seconds / len(made):.2f} s each; "
+            f"peak memory {peak} MB a sandbox, {own:.0f} MB the grader"
+        )
+        collect(folder / "one", folder / "out-one")
+        if options.once:
+            return
+        kills = killed_runs(options.assignment, submissions, folder / "killed", options.workers)
+        for part in (1, 2):
+            list(grade(assignment, submissions, folder / "two", shard=(part, 2), workers=2))
+        for other in ("killed", "two"):
+            collect(folder / other, folder / f"out-{other}")
+            same = contents(folder / "out-one") == contents(folder / f"out-{other}")
+            print(f"{other}: collected {'the same' if same else 'something else'}")
+        print(f"killed {kills} times")
+
+
+if __name__ == "__main__":
+    main()

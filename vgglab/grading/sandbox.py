@@ -1,0 +1,416 @@
+"""The sandbox: bubblewrap around the worker, with limits, and no more than it needs inside."""
+
+import json
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from vgglab.grading.cgroups import Group, Groups
+
+MAX_ANSWER_BYTES = 2_000_000
+START_SECONDS = 120  # for bubblewrap and the imports, on a machine that is busy
+PROCESSES = 64
+FILE_BYTES = 16_000_000
+SCRATCH_BYTES = 64_000_000
+NOBODY = 65534
+
+_ISOLATION = [
+    *["--unshare-all", "--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)],
+    *["--cap-drop", "ALL", "--die-with-parent", "--new-session", "--disable-userns"],
+]
+_ENVIRONMENT = {
+    "HOME": "/tmp",
+    "USER": "student",
+    "LANG": "C.UTF-8",
+    "PATH": "",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+}
+
+
+class SandboxError(Exception):
+    """The sandbox cannot be had; the message says why, and what to do."""
+
+
+@dataclass
+class Outcome:
+    """What came out of a sandbox.
+
+    Attributes
+    ----------
+    messages
+        The worker's JSON lines after it was ready, none of which can be trusted.
+    ended
+        ``"done"``, ``"too slow"``, ``"out of memory"``, ``"too much output"``, or ``"stopped"``
+        for a process that ended before it should.
+    peak_bytes
+        Most memory in use; ``None`` if the kernel does not say.
+    """
+
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    ended: str = "stopped"
+    peak_bytes: int | None = None
+
+
+class Sandbox:
+    """Runs workers that can import some packages, each in a sandbox of its own.
+
+    Parameters
+    ----------
+    packages
+        Distributions that student code may import, such as ``"torch"``; what they require comes
+        with them.
+    memory_mb
+        Limit of memory for each worker.
+
+    Raises
+    ------
+    SandboxError
+        If bubblewrap is missing or cannot work here.
+    """
+
+    def __init__(self, packages: Sequence[str], memory_mb: int) -> None:
+        bwrap = shutil.which("bwrap")
+        if not sys.platform.startswith("linux") or bwrap is None:
+            raise SandboxError(
+                "student work is graded only inside bubblewrap, which is not here; on Debian or "
+                "Ubuntu: sudo apt install bubblewrap"
+            )
+        self.imports = list(packages)
+        self.memory_bytes = memory_mb * 1_000_000
+        self._command = [bwrap, *_ISOLATION, *_mounts(packages)]
+        self._command += ["--", *_PYTHON, "/worker.py"]
+        try:
+            self._groups: Groups | None = Groups()
+        except OSError:
+            self._groups = None
+        self._become: list[str] = []
+        if os.geteuid() == 0:
+            self._leave_root()
+        else:
+            self._try_out([])
+
+    @property
+    def limits(self) -> str:
+        """How memory and processes are limited, in words."""
+        if self._groups is not None:
+            return f"control groups, version {self._groups.version}"
+        return "resource limits of each process (no control group can be made here)"
+
+    def _leave_root(self) -> None:
+        """Start bubblewrap as nobody, if nobody can read this Python."""
+        setpriv = shutil.which("setpriv")
+        nobody = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--"]
+        self._become = [setpriv, *nobody] if setpriv else []
+        try:
+            self._try_out([])
+        except SandboxError:
+            if self._groups is None:  # nothing would limit the number of root's processes
+                raise SandboxError(
+                    "as root, student work is graded only where control groups can be made or "
+                    "where nobody can read Python; run the grader as an ordinary user"
+                ) from None
+            self._become = []
+            self._try_out([])
+
+    def check(self) -> None:
+        """Run a worker that imports the packages and nothing else.
+
+        Raises
+        ------
+        SandboxError
+            If it cannot.
+        """
+        self._try_out(self.imports)
+
+    def _try_out(self, imports: Sequence[str]) -> None:
+        self._run_limited([{"cells": []}], [], START_SECONDS, 1, imports)
+
+    def run(
+        self,
+        cells: list[dict[str, str]],
+        probes: list[dict[str, Any]],
+        *,
+        seconds: float,
+        phases: int = 1,
+    ) -> Outcome:
+        """Run a worker on one submission.
+
+        Parameters
+        ----------
+        cells, probes
+            What `vgglab.grading.worker.run_job` takes. The probes are sent when the cells have
+            run.
+        seconds
+            Time between two steps of the worker, and `phases` times that for all of them.
+        phases
+            See `seconds`.
+        """
+        return self._run_limited([{"cells": cells}], probes, seconds, phases, self.imports)
+
+    def run_trusted(self, jobs: list[dict[str, Any]], *, seconds: float) -> Outcome:
+        """Run one worker on several jobs that trust each other: a torch import for all of them."""
+        jobs = [*jobs, {"cells": [], "probes": []}]  # at least two, so that each has its process
+        return self._run_limited(jobs, None, seconds, len(jobs), self.imports)
+
+    def _run_limited(
+        self,
+        jobs: list[dict[str, Any]],
+        probes: list[dict[str, Any]] | None,
+        seconds: float,
+        phases: int,
+        imports: Sequence[str],
+    ) -> Outcome:
+        group = self._groups.create(self.memory_bytes, PROCESSES) if self._groups else None
+        limits = {"RLIMIT_FSIZE": FILE_BYTES, "RLIMIT_NOFILE": 256}
+        # A core limit of 1, not 0, also stops dumps that the kernel pipes to a program.
+        limits["RLIMIT_CORE"] = 1
+        if group is None:
+            limits |= {"RLIMIT_DATA": self.memory_bytes, "RLIMIT_NPROC": PROCESSES}
+        task = {"imports": list(imports), "limits": limits, "jobs": jobs}
+        try:
+            process = self._start(group)
+            try:
+                return _follow(process, task, probes, seconds, phases, group)
+            finally:
+                process.kill()  # bubblewrap dies with all that is inside
+                process.wait()
+                _wait_for_all(process)
+                for pipe in (process.stdin, process.stdout, process.stderr):
+                    if pipe is not None:
+                        pipe.close()
+        finally:
+            if group is not None:
+                group.remove()
+
+    def _start(self, group: Group | None) -> "subprocess.Popen[bytes]":
+        entrances = [str(path) for path in group.entrances] if group else []
+        return subprocess.Popen(
+            [*_ENTER, str(len(entrances)), *entrances, *self._become, *self._command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=_ENVIRONMENT,  # /proc/1/environ shows it inside
+            start_new_session=True,
+        )
+
+
+_PYTHON = [os.path.realpath(sys.executable), "-I", "-S", "-B", "-X", "utf8"]
+# Enter the control groups before there is anything to limit.
+_ENTER = [
+    *["/bin/sh", "-c"],
+    'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 > "$1"; shift; n=$((n-1)); done; exec "$@"',
+    "sh",
+]
+
+
+def _follow(
+    process: "subprocess.Popen[bytes]",
+    task: dict[str, Any],
+    probes: list[dict[str, Any]] | None,
+    seconds: float,
+    phases: int,
+    group: Group | None,
+) -> Outcome:
+    assert process.stdout is not None
+    outcome = Outcome()
+    lines = _Lines(process.stdout.fileno(), MAX_ANSWER_BYTES * len(task["jobs"]))
+    _send(process, task, time.monotonic() + START_SECONDS)
+    first = lines.next(time.monotonic() + START_SECONDS)
+    if first != {"ready": True}:
+        raise _start_error(process, first)
+    end = time.monotonic() + seconds * phases
+    while outcome.ended == "stopped":
+        deadline = min(time.monotonic() + seconds, end)
+        message = lines.next(deadline)
+        if isinstance(message, str):
+            outcome.ended = message
+            break
+        outcome.messages.append(message)
+        if probes is not None and message == {"cells": "done"}:
+            _send(process, probes, deadline)
+            probes = None
+        if message == {"end": True}:
+            outcome.ended = "done"
+    if group is not None:
+        outcome.peak_bytes = group.peak_bytes()
+        if outcome.ended != "done" and group.ran_out_of_memory():
+            outcome.ended = "out of memory"
+    return outcome
+
+
+def _wait_for_all(process: "subprocess.Popen[bytes]", seconds: float = 5) -> None:
+    """Wait until the last process of the sandbox has let go of the pipe."""
+    assert process.stdout is not None
+    descriptor, deadline = process.stdout.fileno(), time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        if select.select([descriptor], [], [], left)[0] and not os.read(descriptor, 1 << 16):
+            return
+
+
+def _send(process: "subprocess.Popen[bytes]", message: Any, deadline: float) -> None:
+    """Write a line; give up silently, since reading will tell what happened."""
+    assert process.stdin is not None
+    descriptor = process.stdin.fileno()
+    os.set_blocking(descriptor, False)  # or a worker that does not read would stop the grader
+    data = json.dumps(message).encode() + b"\n"
+    while data and (left := deadline - time.monotonic()) > 0:
+        if select.select([], [descriptor], [], left)[1]:
+            try:
+                data = data[os.write(descriptor, data[: 1 << 16]) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                return
+
+
+class _Lines:
+    """JSON lines from a pipe whose writer is not trusted."""
+
+    def __init__(self, descriptor: int, most: int) -> None:
+        self._descriptor, self._most, self._buffer, self._total = descriptor, most, b"", 0
+
+    def next(self, deadline: float) -> dict[str, Any] | str:
+        """Return the next message, or why there is none, as `Outcome.ended` says it."""
+        while b"\n" not in self._buffer:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([self._descriptor], [], [], left)[0]:
+                return "too slow"
+            data = os.read(self._descriptor, 1 << 16)
+            if not data:
+                return "stopped"
+            self._total += len(data)
+            if self._total > self._most:
+                return "too much output"
+            self._buffer += data
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            return "stopped"
+        return message if isinstance(message, dict) else "stopped"
+
+
+def _start_error(process: "subprocess.Popen[bytes]", first: dict[str, Any] | str) -> SandboxError:
+    """Say why the worker did not start; nothing of the student has run yet."""
+    if isinstance(first, dict):
+        return SandboxError(f"the worker cannot import its packages: {first.get('fatal')}")
+    process.kill()
+    assert process.stderr is not None
+    said = process.stderr.read(4000).decode(errors="replace").strip()
+    if re.search(r"user namespace|uid map|Operation not permitted|Permission denied", said):
+        return SandboxError(
+            f"bubblewrap may not make a sandbox here ({said}); on Ubuntu 24.04 allow it with: "
+            "sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0"
+        )
+    if "Unknown option" in said:
+        return SandboxError(f"bubblewrap is too old; 0.8 or newer is needed ({said})")
+    return SandboxError(f"the sandbox does not start: {said or first}")
+
+
+# What is inside
+
+
+def _mounts(packages: Sequence[str]) -> list[str]:
+    scratch = ["--size", str(SCRATCH_BYTES), "--tmpfs"]
+    arguments = [*scratch, "/tmp"]  # first: Python itself may lie below /tmp
+    for path in _system_paths():
+        arguments += ["--ro-bind", path, path]
+    for folder in ("/lib", "/lib32", "/lib64"):
+        if os.path.islink(folder):
+            arguments += ["--symlink", os.readlink(folder), folder]
+    for folder in _other_packages():
+        arguments += ["--tmpfs", folder, "--remount-ro", folder]
+    for source, name in _package_paths(packages):
+        arguments += ["--ro-bind", str(source), f"/site/{name}"]
+    arguments += ["--ro-bind", str(Path(__file__).with_name("worker.py")), "/worker.py"]
+    return [
+        *arguments,
+        # Of a grader who is root, student code has the user id outside, and could write /proc/sys.
+        *["--proc", "/proc", "--remount-ro", "/proc"],
+        *["--dev", "/dev", *scratch, "/dev/shm", "--remount-ro", "/dev"],
+        *["--chdir", "/tmp", "--remount-ro", "/"],
+    ]
+
+
+def _system_paths() -> list[str]:
+    """Return what Python itself needs: shared libraries, the interpreter, the standard library."""
+    library = os.path.join(
+        sysconfig.get_config_var("LIBDIR") or "", sysconfig.get_config_var("LDLIBRARY") or ""
+    )
+    wanted = [
+        *["/usr/lib", "/usr/lib32", "/usr/lib64"],
+        *[folder for folder in ("/lib", "/lib32", "/lib64") if not os.path.islink(folder)],
+        "/etc/ld.so.cache",
+        _PYTHON[0],
+        sysconfig.get_path("stdlib", vars=_BASE),
+        sysconfig.get_path("platstdlib", vars=_BASE),
+        *([os.path.realpath(library), library] if ".so" in library else []),
+    ]
+    present = [path for path in dict.fromkeys(wanted) if os.path.exists(path)]
+    return [
+        path
+        for path in present
+        if not any(path.startswith(other + "/") for other in present if other != path)
+    ]
+
+
+_BASE = {
+    "base": sys.base_prefix,
+    "platbase": sys.base_exec_prefix,
+    "installed_base": sys.base_prefix,
+    "installed_platbase": sys.base_exec_prefix,
+}
+
+
+def _other_packages() -> Iterator[str]:
+    """Yield folders of packages inside what `_system_paths` shows; they are covered."""
+    library = sysconfig.get_path("stdlib", vars=_BASE)
+    for folder in (f"{library}/site-packages", "/usr/lib/python3/dist-packages"):
+        if os.path.isdir(folder):
+            yield folder
+
+
+def _package_paths(packages: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    """Yield place and name of each file or folder of the packages and of what they require."""
+    seen: set[str] = set()
+    for distribution in _with_requirements(packages):
+        for file in distribution.files or ():
+            name = file.parts[0]
+            if name in seen or name in ("..", "__pycache__") or name.endswith(".pth"):
+                continue
+            seen.add(name)
+            place = Path(str(distribution.locate_file(name)))
+            if place.exists():
+                yield place, name
+
+
+def _with_requirements(packages: Sequence[str]) -> list[metadata.Distribution]:
+    from packaging.requirements import Requirement
+
+    found: dict[str, metadata.Distribution] = {}
+    wanted = list(packages)
+    while wanted:
+        name = re.sub(r"[-_.]+", "-", wanted.pop()).lower()
+        if name in found:
+            continue
+        try:
+            found[name] = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            raise SandboxError(f"packages must be installed here; {name!r} is not") from None
+        for text in found[name].requires or ():
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                wanted.append(requirement.name)
+    return list(found.values())

@@ -1,0 +1,206 @@
+"""Proof that an assignment marks as it should, before students meet it."""
+
+import html
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vgglab.grading.assignment import DEFAULT_SEED, Assignment
+from vgglab.grading.marking import Judge, Observed
+from vgglab.grading.release import leaks, notebook_text, release_notebook, source_notebook
+from vgglab.grading.sandbox import Sandbox
+from vgglab.grading.submissions import Answers, read_answers
+
+OTHER_SEED = "another course"
+MIN_MUTANTS = 6
+
+
+@dataclass
+class Report:
+    """What the selftest found.
+
+    Attributes
+    ----------
+    assignment
+        Its name.
+    checked
+        A sentence for each thing that was tried.
+    faults
+        A sentence for each thing that is wrong.
+    """
+
+    assignment: str
+    checked: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+def selftest(
+    folder: Path,
+    *,
+    seeds: Sequence[str] = (DEFAULT_SEED, OTHER_SEED),
+    judge: Path | None = None,
+    site: Path | None = None,
+) -> Report:
+    """Grade the solution, the blank release and every mutant of an assignment.
+
+    Parameters
+    ----------
+    folder
+        Of the assignment.
+    seeds
+        Course seeds to try.
+    judge
+        As for `Assignment`.
+    site
+        A built book; no page of it, nor what it was built from, may show a secret.
+
+    Raises
+    ------
+    SandboxError
+        If there is no sandbox.
+    ValueError
+        If the assignment contradicts itself.
+    """
+    report = Report(folder.resolve().name)
+    assignments = [Assignment(folder, seed=seed, judge=judge) for seed in seeds]
+    sandbox = Sandbox(assignments[0].packages, assignments[0].memory_mb)
+    trials = [_Trial(one, Judge(one, sandbox), report) for one in assignments]
+    jobs = [job for trial in trials for job in trial.jobs()]
+    # One worker for all of them: they trust each other, and importing torch takes longest.
+    seen = _run(sandbox, jobs, assignments[0].seconds, report)
+    for trial in trials:
+        trial.compare(seen)
+    trials[0].grade_solution_as_students_are()
+    if site is not None:
+        pages = list(site_texts(site))
+        report.faults += leaks(assignments[0], pages)
+        report.checked.append(f"{len(pages)} files of {site} show no solution and no probe")
+    return report
+
+
+def _run(
+    sandbox: Sandbox, jobs: list[dict[str, Any]], seconds: float, report: Report
+) -> Iterator[Observed]:
+    """Run jobs, and yield what was seen of each."""
+    outcome = sandbox.run_trusted(jobs, seconds=seconds)
+    if outcome.ended != "done":
+        report.faults.append(f"a solution or mutant is {outcome.ended}")
+    messages: dict[int, list[dict[str, Any]]] = {}
+    number = 0
+    for message in outcome.messages:
+        number = message.get("job", number)
+        messages.setdefault(number, []).append(message)
+    for number in range(len(jobs)):
+        observed = Observed()
+        observed.add(messages.get(number, []))
+        yield observed
+
+
+class _Trial:
+    """The selftest of one assignment with one course seed."""
+
+    def __init__(self, assignment: Assignment, judge: Judge, report: Report) -> None:
+        self.assignment, self.judge, self.report = assignment, judge, report
+        self.seed = f"seed {assignment.seed!r}"
+        self.points = {question.id: question.points for question in assignment.coded}
+        self.solution = self._answers(source_notebook(assignment))
+        # release_notebook looks for leaks itself
+        self.blank = self._answers(release_notebook(assignment))
+        mutants = list(assignment.mutants())
+        self.mutants = {
+            f"mutant {mutant.name}": replace(
+                self.solution, cells={**self.solution.cells, **mutant.cells}
+            )
+            for mutant in mutants
+        }
+        self.loses = {f"mutant {mutant.name}": set(mutant.loses) for mutant in mutants}
+
+    def _answers(self, notebook: Any) -> Answers:
+        return read_answers(json.dumps(notebook).encode(), self.assignment)
+
+    @property
+    def _tried(self) -> dict[str, Answers]:
+        return {"the solution": self.solution, "the blank release": self.blank, **self.mutants}
+
+    @property
+    def _checks(self) -> list[dict[str, str]]:
+        checks = self.assignment.cells("check").items()
+        return [{"id": f"check {name}", "source": source} for name, source in checks]
+
+    def jobs(self) -> list[dict[str, Any]]:
+        """Return a job for each answer that is tried, and two for the public checks."""
+        marked = [
+            {"cells": self.judge.cells(answers.cells), "probes": self.judge.asked}
+            for answers in self._tried.values()
+        ]
+        checked = [
+            {"cells": [*self.judge.cells(answers.cells), *self._checks], "probes": []}
+            for answers in (self.solution, self.blank)
+        ]
+        return [*marked, *checked]
+
+    def compare(self, seen: Iterator[Observed]) -> None:
+        """Compare what was seen of the jobs with what must be."""
+        if len(self.mutants) < MIN_MUTANTS:
+            self._fault(f"{len(self.mutants)} mutants; at least {MIN_MUTANTS} are needed")
+        for name, answers in self._tried.items():
+            self._compare(name, answers, next(seen))
+        self._compare_checks(next(seen), next(seen))
+        self.report.checked.append(
+            f"{self.seed}: the solution earns all {sum(self.points.values()):g} points, the blank "
+            f"none, each of {len(self.mutants)} mutants loses what it should"
+        )
+
+    def grade_solution_as_students_are(self) -> None:
+        """Grade the solution in a sandbox of its own."""
+        self._compare("the solution", self.solution, self.judge.observe(self.solution))
+
+    def _compare(self, name: str, answers: Answers, observed: Observed) -> None:
+        loses = self.loses.get(name, set())
+        for question in self.judge.marks(answers, observed)["questions"]:
+            ident, score, points = question["id"], question["score"], question["points"]
+            if name == "the blank release":
+                right = score == 0
+            else:
+                right = (score < points) == (ident in loses)
+            if not right:
+                lost = [probe for probe in question["probes"] if not probe["passed"]]
+                why = [f"{probe['says']}: {probe['why']}" for probe in lost]
+                words = "; ".join([*question["notes"], *why]) or "every probe is passed"
+                self._fault(f"{name} earns {score:g} of {points:g} for {ident} ({words})")
+
+    def _compare_checks(self, solved: Observed, blank: Observed) -> None:
+        for cell in self._checks:
+            problem = solved.problems.get(cell["id"])
+            if problem is not None:
+                self._fault(
+                    f"the solution fails the public {cell['id']}: "
+                    f"{problem.get('error')}: {problem.get('message')}"
+                )
+            if cell["id"] not in blank.problems:
+                self._fault(f"the blank passes the public {cell['id']}")
+
+    def _fault(self, words: str) -> None:
+        self.report.faults.append(f"{self.seed}: {words}")
+
+
+_TAG = re.compile(r"<[^>]*>")
+_TEXT = (".md", ".txt", ".rst", ".py", ".js", ".json")
+
+
+def site_texts(site: Path) -> Iterator[tuple[str, str]]:
+    """Yield name and readable text of each file of a built book that has any."""
+    for path in sorted(site.rglob("*")):
+        if not path.is_file() or path.suffix not in (*_TEXT, ".html", ".ipynb"):
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if path.suffix == ".html":
+            text = html.unescape(_TAG.sub("", text))
+        elif path.suffix == ".ipynb":
+            import nbformat
+
+            text = notebook_text(nbformat.reads(text, as_version=4))
+        yield str(path.relative_to(site)), text
