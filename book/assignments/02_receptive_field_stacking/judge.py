@@ -32,14 +32,13 @@ def made_up(random: Random, length: int, dilations: tuple[int, ...] = (1, 2, 3))
     return windows
 
 
-def two_axes(random: Random, length: int) -> list[list[tuple[int, int]]]:
-    """Return layers of which no setting is the same along both axes."""
+def two_axes(random: Random) -> list[list[tuple[int, int]]]:
+    """Return four layers with settings that differ between the axes, all kinds of them."""
+    strides = random.sample([(2, 1), (1, 3), (1, 1), (1, 1)], 4)
+    dilations = random.sample([(1, 2), (2, 1), (1, 1), (1, 1)], 4)
     layers = []
-    for _ in range(length):
-        kernel = random.sample(range(1, 6), 2)
-        stride = random.choice(((1, 1), (2, 1), (1, 3)))
-        padding = random.sample(range(3), 2)
-        dilation = random.choice(((1, 1), (1, 2)))
+    for stride, dilation in zip(strides, dilations, strict=True):
+        kernel, padding = random.sample(range(2, 6), 2), random.sample(range(3), 2)
         layers.append([tuple(pair) for pair in (kernel, stride, padding, dilation)])
     return layers
 
@@ -63,7 +62,7 @@ def probes(variant: dict[str, Any], random: Random) -> list[Probe]:
     """Return the hidden probes."""
     deep = [made_up(random, random.randrange(3, 6)) for _ in range(3)]
     dilated = [[(3, 1, d, d) for d in random.sample(range(1, 9), 3)] for _ in range(2)]
-    layers = two_axes(random, 4)
+    layers = two_axes(random)
     size = (random.randrange(60, 80), random.randrange(90, 120))
     inside = [(random.randrange(2, 9), random.randrange(2, 9)) for _ in range(3)]
     # Convolutions and poolings as torch takes them: no pooling padded by more than half.

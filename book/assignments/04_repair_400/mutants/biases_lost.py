@@ -7,15 +7,15 @@ Loses: q3 q6
 # %% q3
 def as_convolutions(classifier, channels, rows, columns):
     layers, kernel = [], (rows, columns)
-    for layer in classifier:
-        if isinstance(layer, nn.Linear):
-            weight = layer.weight.detach().unflatten(1, (-1, *kernel))
+    for old in classifier:
+        if isinstance(old, nn.Linear):
+            weight = old.weight.detach().unflatten(1, (-1, *kernel))
             conv = nn.Conv2d(
                 *(weight.shape[1], weight.shape[0], kernel),
-                bias=layer.bias is not None,
+                bias=old.bias is not None,
                 dtype=weight.dtype,
             )
             conv.weight.data.copy_(weight)
-            layer, kernel = conv, (1, 1)
-        layers.append(copy.deepcopy(layer))
+            old, kernel = conv, (1, 1)
+        layers.append(copy.deepcopy(old))
     return nn.Sequential(*layers)

@@ -7,15 +7,15 @@ Loses: q3
 # %% q3
 def as_convolutions(classifier, channels, rows, columns):
     layers, kernel = [], (rows, columns)
-    for layer in classifier:
-        if isinstance(layer, nn.Linear):
-            weight = layer.weight.detach().unflatten(1, (-1, *kernel[::-1])).transpose(2, 3)
+    for old in classifier:
+        if isinstance(old, nn.Linear):
+            weight = old.weight.detach().unflatten(1, (-1, *kernel[::-1])).transpose(2, 3)
             conv = nn.Conv2d(
                 *(weight.shape[1], weight.shape[0], kernel),
-                bias=layer.bias is not None,
+                bias=old.bias is not None,
                 dtype=weight.dtype,
             )
-            conv.load_state_dict({**layer.state_dict(), "weight": weight})
-            layer, kernel = conv, (1, 1)
-        layers.append(copy.deepcopy(layer))
+            conv.load_state_dict({**old.state_dict(), "weight": weight})
+            old, kernel = conv, (1, 1)
+        layers.append(copy.deepcopy(old))
     return nn.Sequential(*layers)

@@ -7,14 +7,14 @@ Loses: q3 q4
 # %% q3
 def as_convolutions(classifier, channels, rows, columns):
     layers, kernel = [], (rows, columns)
-    for layer in classifier:
-        if isinstance(layer, nn.Linear):
-            weight = layer.weight.detach().unflatten(1, (-1, *kernel))
-            bias = layer.bias is not None
+    for old in classifier:
+        if isinstance(old, nn.Linear):
+            weight = old.weight.detach().unflatten(1, (-1, *kernel))
+            bias = old.bias is not None
             conv = nn.Conv2d(weight.shape[1], weight.shape[0], kernel, bias=bias)
-            conv.weight, conv.bias = nn.Parameter(weight), layer.bias
-            layer, kernel = conv, (1, 1)
-        layers.append(layer)
+            conv.weight, conv.bias = nn.Parameter(weight), old.bias
+            old, kernel = conv, (1, 1)
+        layers.append(old)
     return nn.Sequential(*layers)
 
 
