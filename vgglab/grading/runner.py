@@ -95,7 +95,7 @@ def grade(
 def _grade_one(
     submission: Submission, judge: Judge, results: Path, basis: str
 ) -> tuple[str, str, str]:
-    target = results / result_name(submission.name)
+    target = results / result_name(judge.assignment.name, submission.name)
     shown = plain(submission.name)
     try:
         try:
@@ -155,10 +155,10 @@ def environment(assignment: Assignment) -> str:
     return f"Python {platform.python_version()}, {', '.join(versions)}, {engine.hexdigest()[:16]}"
 
 
-def result_name(submission: str) -> str:
+def result_name(assignment: str, submission: str) -> str:
     """Return the name of the result file of a submission."""
     readable = re.sub(r"[^A-Za-z0-9._-]", "_", submission.removesuffix(".ipynb"))[:60]
-    return f"{readable.lstrip('.')}-{_hash(submission):016x}.json"
+    return f"{readable.lstrip('.')}-{_hash(f'{assignment}/{submission}'):016x}.json"
 
 
 def _hash(name: str) -> int:
