@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from grading_course import answered, require_sandbox, write_course
 
+from vgglab.grading import sandbox
 from vgglab.grading.assignment import Assignment
 from vgglab.grading.collect import collect
 from vgglab.grading.runner import grade
@@ -261,6 +262,15 @@ def add(a, b):
     "huge_integer": "def add(a, b): return 10 ** 100_000",
     "endless_answer": "def add(a, b):\n    x = []\n    x.append(x)\n    return x",
     "half_a_surrogate": "def add(a, b): return chr(0xD800) + chr(27) + '[2J'",
+    "surrogates_in_the_cell": "raise ValueError(chr(0xD800) + chr(27) + '[2J')",
+    "deep_keys": """
+def add(a, b):
+    import os
+    line = '{"probe": 0, "answers": [{"value": {"$dict": [[' + '[' * 950 + ']' * 950 + ', 1]]}}]}'
+    for descriptor in range(3, 64):
+        try: os.write(descriptor, line.encode() + bytes([10]))
+        except OSError: pass
+    return 0""",
     "marked_json": "def add(a, b): return {'$tensor': {'value': 3}, 'passed': True, 'why': ''}",
     "evil_exception": """
 class Evil(Exception):
@@ -340,12 +350,23 @@ class Outside:
             server.close()
 
 
+MARK = f"student-of-{os.getpid()}"  # other sandboxes of this machine have another user
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _mark():
+    """Mark what is started here by a variable that all processes of a sandbox inherit."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sandbox._ENVIRONMENT, "USER", MARK)
+        yield
+
+
 def sandboxes():
-    """Return the processes of sandboxes on this machine."""
+    """Return the processes of the sandboxes that were started here."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
-            if b"\0/worker.py" in path.read_bytes():
+            if f"USER={MARK}\0".encode() in path.read_bytes():
                 found.append(path.parent.name)
     return found
 
@@ -448,14 +469,21 @@ def test_feedback_shows_no_value_of_a_hidden_probe(graded):
 
 def test_every_process_of_a_sandbox_ends_with_it():
     """The daemon has no time to notice: the kernel ends all that is in its namespace."""
-    sandbox = require_sandbox()
-    source = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(60)"
-    assert sandbox.run([{"id": "q1", "source": source}], [], seconds=5).ended == "done"
+    box = require_sandbox()
+    source = (
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(60)\ntime.sleep(1)"
+    )
+    seen = []
+    spy = threading.Timer(0.5, lambda: seen.extend(sandboxes()))
+    spy.start()
+    assert box.run([{"id": "q1", "source": source}], [], seconds=5).ended == "done"
+    spy.join()
+    assert seen
     assert sandboxes() == []
 
 
 def test_the_sandbox_sees_only_what_it_needs():
-    sandbox = require_sandbox()
+    box = require_sandbox()
     source = (
         "import os\n"
         "def see():\n"
@@ -464,7 +492,7 @@ def test_the_sandbox_sees_only_what_it_needs():
     call = {"function": "see", "args": [], "kwargs": {}, "name": None, "returned": True}
     call |= {"device": None, "raises": False}
     probe = {"index": 0, "question": "q1", "calls": [call]}
-    outcome = sandbox.run([{"id": "q1", "source": source}], [probe], seconds=5)
+    outcome = box.run([{"id": "q1", "source": source}], [probe], seconds=5)
     (answers,) = [m["answers"] for m in outcome.messages if "answers" in m]
     top, environ, user, scratch = answers[0]["value"]
     python = Path(sys.base_prefix).parts  # may lie anywhere
@@ -489,10 +517,11 @@ def test_killing_the_grader_ends_its_sandboxes(tmp_path):
     (submissions / "a.ipynb").write_bytes(answered(q1="import time\ntime.sleep(50)"))
     code = (
         "import sys; from pathlib import Path; from vgglab.grading.assignment import Assignment;"
-        "from vgglab.grading.runner import grade;"
+        "from vgglab.grading import sandbox; from vgglab.grading.runner import grade;"
+        "sandbox._ENVIRONMENT['USER'] = sys.argv[4];"
         "list(grade(Assignment(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])))"
     )
-    command = [sys.executable, "-c", code, course, submissions, tmp_path / "results"]
+    command = [sys.executable, "-c", code, course, submissions, tmp_path / "results", MARK]
     grader = subprocess.Popen(command)
     deadline = time.monotonic() + 20
     while not sandboxes() or not (tmp_path / "results").exists():

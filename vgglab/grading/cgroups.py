@@ -1,5 +1,6 @@
 """Limits of memory and of processes by Linux control groups, where they can be set."""
 
+import itertools
 import os
 import time
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ class Groups:
     """
 
     def __init__(self, root: Path = ROOT, membership: str | None = None) -> None:
-        self._count = 0
+        self._numbers = itertools.count(1)  # threads ask for groups at the same time
         if membership is None:
             membership = _read(Path("/proc/self/cgroup"))
         own = _own_groups(membership)
@@ -91,8 +92,7 @@ class Groups:
 
     def create(self, memory_bytes: int, processes: int) -> Group:
         """Make a group with these limits; swap counts as memory where the kernel counts it."""
-        self._count += 1
-        name = f"{_PREFIX}{os.getpid()}-{self._count}"
+        name = f"{_PREFIX}{os.getpid()}-{next(self._numbers)}"
         group = Group(tuple(parent / name for parent in self._parents))
         limits: dict[str, int] = {"pids.max": processes}
         if self.version == 1:

@@ -156,7 +156,7 @@ class Judge:
         notes = list(answers.notes.get(question.id, []))
         problem = observed.problems.get(question.id)
         if problem is not None:
-            notes.append(self._cell_problem(problem, answers.cells.get(question.id, "")))
+            notes.append(plain(self._cell_problem(problem, answers.cells.get(question.id, ""))))
         probes = []
         for index, probe in enumerate(self.assignment.probes):
             if probe.question == question.id:
@@ -208,7 +208,10 @@ class Judge:
                 continue
             if "value" not in got:
                 return _NOTHING
-            why = difference(want["value"], got["value"], probe.rtol, probe.atol)
+            try:
+                why = difference(want["value"], got["value"], probe.rtol, probe.atol)
+            except (RecursionError, ValueError):  # keys of a dict that JSON cannot write again
+                why = "a wrong answer"
             if why:
                 return why
         return ""

@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import re
-import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -13,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from vgglab.files import write_whole
 from vgglab.grading.assignment import Assignment
 from vgglab.grading.marking import Judge, plain
 from vgglab.grading.sandbox import Sandbox, SandboxError
@@ -95,7 +95,7 @@ def grade(
 def _grade_one(
     submission: Submission, judge: Judge, results: Path, basis: str
 ) -> tuple[str, str, str]:
-    target = results / result_name(submission.name)
+    target = results / result_name(judge.assignment.name, submission.name)
     shown = plain(submission.name)
     try:
         try:
@@ -155,10 +155,10 @@ def environment(assignment: Assignment) -> str:
     return f"Python {platform.python_version()}, {', '.join(versions)}, {engine.hexdigest()[:16]}"
 
 
-def result_name(submission: str) -> str:
+def result_name(assignment: str, submission: str) -> str:
     """Return the name of the result file of a submission."""
     readable = re.sub(r"[^A-Za-z0-9._-]", "_", submission.removesuffix(".ipynb"))[:60]
-    return f"{readable.lstrip('.')}-{_hash(submission):016x}.json"
+    return f"{readable.lstrip('.')}-{_hash(f'{assignment}/{submission}'):016x}.json"
 
 
 def _hash(name: str) -> int:
@@ -174,22 +174,13 @@ def _key_of(result: Path) -> str | None:
 
 
 def _write(target: Path, made: dict[str, Any]) -> None:
-    """Write a file that is there whole or not at all, whenever this process ends."""
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".tmp")
-    try:
-        with open(descriptor, "w", encoding="utf-8") as file:
-            json.dump(made, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    data = json.dumps(made, indent=1).encode()
+    write_whole(target, lambda file: file.write(data))
 
 
 def _remove_stale(results: Path) -> None:
     """Remove what a killed grader began to write; another one may be writing now."""
-    for path in results.glob(".*.tmp"):
+    for path in results.glob(".*.json.*"):
         try:
             if time.time() - path.stat().st_mtime > _STALE_SECONDS:
                 path.unlink()

@@ -345,7 +345,7 @@ def _mounts(packages: Sequence[str]) -> list[str]:
 
 
 def _system_paths() -> list[str]:
-    """Return what Python itself needs: shared libraries, the interpreter, the standard library."""
+    """Return what Python itself needs: the interpreter, its library, shared libraries."""
     library = os.path.join(
         sysconfig.get_config_var("LIBDIR") or "", sysconfig.get_config_var("LDLIBRARY") or ""
     )
@@ -354,8 +354,7 @@ def _system_paths() -> list[str]:
         *[folder for folder in ("/lib", "/lib32", "/lib64") if not os.path.islink(folder)],
         "/etc/ld.so.cache",
         _PYTHON[0],
-        sysconfig.get_path("stdlib", vars=_BASE),
-        sysconfig.get_path("platstdlib", vars=_BASE),
+        os.path.join(sys.base_prefix, "lib"),
         *([os.path.realpath(library), library] if ".so" in library else []),
     ]
     present = [path for path in dict.fromkeys(wanted) if os.path.exists(path)]
@@ -366,18 +365,11 @@ def _system_paths() -> list[str]:
     ]
 
 
-_BASE = {
-    "base": sys.base_prefix,
-    "platbase": sys.base_exec_prefix,
-    "installed_base": sys.base_prefix,
-    "installed_platbase": sys.base_exec_prefix,
-}
-
-
 def _other_packages() -> Iterator[str]:
     """Yield folders of packages inside what `_system_paths` shows; they are covered."""
-    library = sysconfig.get_path("stdlib", vars=_BASE)
-    for folder in (f"{library}/site-packages", "/usr/lib/python3/dist-packages"):
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    own = os.path.join(sys.base_prefix, "lib", version, "site-packages")
+    for folder in (own, "/usr/lib/python3/dist-packages"):
         if os.path.isdir(folder):
             yield folder
 
