@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from grading_course import answered, require_sandbox, write_course
 
 from vgglab.grading import sandbox
@@ -19,7 +20,7 @@ from vgglab.grading.collect import collect
 from vgglab.grading.runner import grade
 
 # Each is the answer cell of q1, worth 3 points, and honestly worth 0; q2 beside it is right and
-# worth 2. JUDGE, CANARY, PORT and SOCKET are places outside the sandbox.
+# worth 2. JUDGE, CANARY, PORT, SOCKET and ABSTRACT are places outside the sandbox.
 HOSTILE = {
     "equal_to_all": """
 class Anything:
@@ -172,7 +173,7 @@ def add(a, b):
     "other_sockets": """
 import socket
 def add(a, b):
-    for address in (SOCKET, chr(0) + 'vgglab-test', '/run/dbus/system_bus_socket'):
+    for address in (SOCKET, chr(0) + ABSTRACT, '/run/dbus/system_bus_socket'):
         s = socket.socket(socket.AF_UNIX)
         try: s.connect(address)
         except OSError: continue
@@ -314,6 +315,9 @@ def add(a, b):
 }
 
 
+ABSTRACT = f"\0vgglab-test-{os.getpid()}"  # a socket without a file
+
+
 class Outside:
     """What a submission would like to reach."""
 
@@ -328,12 +332,14 @@ class Outside:
             "CANARY": str(self.canary),
             "PORT": self.servers[0].getsockname()[1],
             "SOCKET": str(folder / "socket"),
+            "ABSTRACT": ABSTRACT[1:],
         }
-        for server in self.servers:
-            threading.Thread(target=self._accept, args=(server,), daemon=True).start()
+        self.threads = [threading.Thread(target=self._accept, args=(s,)) for s in self.servers]
+        for thread in self.threads:
+            thread.start()
 
     def _unix(self, path):
-        for address in (str(path), "\0vgglab-test"):
+        for address in (str(path), ABSTRACT):
             server = socket.socket(socket.AF_UNIX)
             server.bind(address)
             server.listen()
@@ -342,11 +348,17 @@ class Outside:
     def _accept(self, server):
         with contextlib.suppress(OSError):
             while True:
-                server.accept()[0].close()
+                connection, _ = server.accept()
                 self.connections += 1
+                # Who is hung up on before it has sent raises an error.
+                with connection, contextlib.suppress(OSError):
+                    connection.settimeout(1)
+                    connection.recv(5)
 
     def close(self):
-        for server in self.servers:
+        for server, thread in zip(self.servers, self.threads, strict=True):
+            server.shutdown(socket.SHUT_RDWR)  # or accept would hold on to it
+            thread.join()
             server.close()
 
 
@@ -373,9 +385,19 @@ def sandboxes():
 
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory):
-    """Grade all of them in one run, honest ones between them."""
+    """Grade all of them in one run, honest ones between them; once for all test processes."""
     require_sandbox()
-    folder = tmp_path_factory.mktemp("hostile")
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "hostile"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "seen.json").exists():
+            folder.mkdir()
+            (folder / "seen.json").write_text(json.dumps(grade_all(folder)))
+    return json.loads((folder / "seen.json").read_text()) | {"folder": folder}
+
+
+def grade_all(folder):
+    """Return what was seen of the submissions, and of what is outside."""
     outside = Outside(folder)
     course = write_course(folder)
     places = outside.places | {"JUDGE": str(course / "judge.py")}
@@ -386,28 +408,28 @@ def graded(tmp_path_factory):
         (submissions / f"{name}.ipynb").write_bytes(answered(q1=head + source))
         (submissions / f"{name}_then.ipynb").write_bytes(answered())
     before = {path: path.read_bytes() for path in course.rglob("*") if path.is_file()}
-    os.environ["SECRET_OF_THE_GRADER"] = "1"
-    assignment = Assignment(course)
-    # Half of all submissions wait; three at a time keep two processors busy.
-    lines = list(grade(assignment, submissions, folder / "results", workers=3))
-    del os.environ["SECRET_OF_THE_GRADER"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SECRET_OF_THE_GRADER", "1")
+        # Half of all submissions wait; three at a time keep two processors busy.
+        lines = list(grade(Assignment(course), submissions, folder / "results", workers=3))
+    left = sandboxes()
     collect(folder / "results", folder / "out")
     results = [json.loads(path.read_text()) for path in (folder / "results").glob("*.json")]
     outside.close()
     return {
-        "lines": {name: (status, words) for name, status, words in lines},
+        "status": {name: status for name, status, _ in lines},
         "results": {result["student"]: result for result in results},
-        "outside": outside,
-        "unchanged": before == {p: p.read_bytes() for p in before},
+        "canary": {path.name: path.read_text() for path in outside.canary.iterdir()},
+        "connections": outside.connections,
+        "unchanged": before == {path: path.read_bytes() for path in before},
         "files": sorted(path.name for path in folder.iterdir()),
-        "out": folder / "out",
-        "assignment": assignment,
+        "left": left,
     }
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_no_submission_earns_more_than_it_honestly_would(graded, name):
-    assert graded["lines"][f"{name}.ipynb"][0] == "graded"
+    assert graded["status"][f"{name}.ipynb"] == "graded"
     scores = {q["id"]: q["score"] for q in graded["results"][name]["questions"]}
     assert scores["q1"] == 0
     assert scores["q2"] <= 2
@@ -449,22 +471,30 @@ def test_a_cell_that_stops_the_worker_is_left_out(graded, name):
 
 
 def test_nothing_outside_is_changed_reached_or_left_behind(graded):
-    outside = graded["outside"]
-    assert [path.name for path in outside.canary.iterdir()] == ["bird"]
-    assert (outside.canary / "bird").read_text() == "alive"
-    assert outside.connections == 0
+    assert graded["canary"] == {"bird": "alive"}
+    assert graded["connections"] == 0
     assert graded["unchanged"]
     assert graded["files"] == ["01_small", "canary", "out", "results", "socket", "submissions"]
-    assert sandboxes() == []
+    assert graded["left"] == []
 
 
 def test_feedback_shows_no_value_of_a_hidden_probe(graded):
-    probe = graded["assignment"].probes[1]
+    probe = Assignment(graded["folder"] / "01_small").probes[1]
     values = {str(abs(value)) for call in probe.calls for value in call.args}
     hidden = max(values, key=len)
-    for path in graded["out"].rglob("*.*"):
+    for path in (graded["folder"] / "out").rglob("*.*"):
         assert hidden not in path.read_text(encoding="utf-8"), path
         assert "Seen" not in path.read_text(encoding="utf-8"), path
+
+
+@pytest.mark.parametrize("name", ["reads_the_judge", "network", "other_sockets"])
+def test_outside_the_sandbox_the_same_code_succeeds(tmp_path, name):
+    outside = Outside(tmp_path)
+    places = outside.places | {"JUDGE": str(write_course(tmp_path) / "judge.py")}
+    head = "".join(f"{place} = {value!r}\n" for place, value in places.items())
+    code = f"{head}{HOSTILE[name]}\nprint(add(1, 2))"
+    assert subprocess.run([sys.executable, "-c", code], stdout=-1, text=True).stdout == "3\n"
+    outside.close()
 
 
 def test_every_process_of_a_sandbox_ends_with_it():
