@@ -188,7 +188,7 @@ def test_every_experiment_is_sound():
 
 
 def test_an_unknown_experiment_is_named():
-    with pytest.raises(ValueError, match=r"experiment must be one of normalization, .*; got 'x'"):
+    with pytest.raises(ValueError, match=r"experiment must be one of stacking, .*; got 'x'"):
         find_experiment("x")
 
 
@@ -337,7 +337,7 @@ def test_the_command_runs_resumes_and_reproduces(tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nothing"], "Error: experiment must be one of normalization"),
+        (["nothing"], "Error: experiment must be one of stacking"),
         (["gap-digits", "--only", "head=cone"], "only must give head one of gap, flatten"),
         (["gap-digits", "--reproduce", "--results", "/nowhere"], "No such file"),
     ],

@@ -15,7 +15,7 @@ from vgglab.configs import CONFIGS
 from vgglab.field_explorer import SIDE, START, field_explorer
 from vgglab.receptive_field import Box
 
-from .conftest import MODES
+from .conftest import MODES, Visit
 
 pytestmark = pytest.mark.browser
 
@@ -252,6 +252,14 @@ def test_every_layer_by_keyboard(open_figures: Open) -> None:
     page = open_figures("D")
     assert read(page) == started("D")
     press(page, "Tab", 5)
+    walk_over_all_layers(page, "D")
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_layer_in_the_built_book(visit: Visit, mode: str) -> None:
+    page = visit("notebooks/02_receptive_field.html", mode)
+    assert read(page) == started("D")
+    page.locator("vgglab-field-explorer #depth").focus()
     walk_over_all_layers(page, "D")
 
 
