@@ -408,7 +408,7 @@ def faults_of_student_notebook(path: Path) -> list[str]:
 
 def run_student_notebooks() -> int:
     """Write the notebooks for students into an empty folder and run them; return 1 on faults."""
-    from vgglab.course import write_student_notebooks
+    from vgglab.course.notebooks import write_student_notebooks
 
     faults = []
     with tempfile.TemporaryDirectory() as folder, ProcessPoolExecutor(WORKERS) as pool:

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models import get_model
 
-from vgglab.activations import activation_statistics
+from vgglab.lab.activations import activation_statistics
 
 
 def images(*shape, seed=0):

@@ -271,7 +271,7 @@ def test_the_code_of_the_readme_runs(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_the_commands_of_the_readme_exist() -> None:
-    from vgglab.cli import main
+    from vgglab.__main__ import main
 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^vgglab (\w+) ", readme, re.MULTILINE))

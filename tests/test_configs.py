@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from vgglab.configs import CONFIGS, PAPER_ERRORS, PAPER_PARAMETERS, Conv, get_config
+from vgglab.models.configs import CONFIGS, PAPER_ERRORS, PAPER_PARAMETERS, Conv, get_config
 
 
 def test_columns_of_table_1():
@@ -51,6 +51,6 @@ def test_unknown_config_is_a_sentence(name):
 
 
 def test_configs_and_shapes_need_no_torch():
-    code = "import sys, vgglab.configs, vgglab.shapes; print('torch' in sys.modules)"
+    code = "import sys, vgglab.models.configs, vgglab.shapes; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchvision.transforms.v2.functional import resize, to_pil_image
 
-from vgglab.data import (
+from vgglab.lab.data import (
     DATASETS,
     ImageSet,
     augmentation,
@@ -22,7 +22,7 @@ from vgglab.data import (
     read_images,
     shapes,
 )
-from vgglab.data.files import ARCHIVES
+from vgglab.lab.data.folders import ARCHIVES
 
 # --- shapes -------------------------------------------------------------------------------------
 

@@ -12,9 +12,8 @@ import torch
 from torch import nn
 
 import vgglab
-from vgglab import exercises
-from vgglab.exercises import EXERCISES, QUIZZES, engine
-from vgglab.exercises.engine import (
+from vgglab.course import checking, exercises
+from vgglab.course.checking import (
     Condition,
     Exercise,
     Feedback,
@@ -26,7 +25,10 @@ from vgglab.exercises.engine import (
     network_that,
     value,
 )
+from vgglab.course.exercises import load_exercises, load_quizzes
 
+EXERCISES = load_exercises()
+QUIZZES = load_quizzes()
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "book" / "notebooks").glob("*.ipynb"))
 CHAPTERS = sorted({path.name[:2] for path in NOTEBOOKS})
 SECONDS = 0.2  # for a check
@@ -309,7 +311,7 @@ def test_the_solution_is_right_and_each_mistake_gets_its_own_hint(id):
 
 def seconds(id, answer):
     """Time one check, with nothing left over from checks before it."""
-    engine._expected.cache_clear()
+    checking._expected.cache_clear()
     gc.disable()  # a collection takes as long as everything that was ever imported makes it
     try:
         start = time.process_time()

@@ -22,14 +22,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vgglab import experiments
-from vgglab.cli import main
-from vgglab.experiments import BUDGETS, Budget, Experiment, find_experiment, reproduce, run
-from vgglab.experiments.catalogue import EXPERIMENTS
-from vgglab.experiments.reading import recorded as read_recorded
-from vgglab.experiments.records import FORMAT, read_results
-from vgglab.experiments.verdicts import Difference, difference, interval
-from vgglab.provenance import provenance, today
+from vgglab.__main__ import main
+from vgglab.lab import experiments
+from vgglab.lab.experiments import BUDGETS, Budget, Experiment, find_experiment, reproduce, run
+from vgglab.lab.experiments.catalogue import EXPERIMENTS
+from vgglab.lab.experiments.reading import recorded as read_recorded
+from vgglab.lab.experiments.results import FORMAT, read_results
+from vgglab.lab.experiments.verdicts import Difference, difference, interval
+from vgglab.lab.provenance import provenance, today
 
 CALLS: list[tuple[dict, int]] = []
 

@@ -17,11 +17,12 @@ from torch import nn
 from torchvision import models
 
 from vgglab import explain
-from vgglab.explain import Cause, error_form, explain_error, format_causes
+from vgglab.explain import Cause, explain_error, format_causes
+from vgglab.figures.error_form import error_form
 from vgglab.models import vgg
 from vgglab.shapes import Window, feature_map_sizes
 
-RULES = json.loads((files("vgglab") / "explain.json").read_text(encoding="utf-8"))
+RULES = json.loads((files("vgglab.explain") / "rules.json").read_text(encoding="utf-8"))
 VGG_400 = "mat1 and mat2 shapes cannot be multiplied (1x73728 and 25088x4096)"
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from vgglab.configs import CONFIGS, FC_SIDE
-from vgglab.explorer import EXAMPLES, INPUT_SIZES, explorer
+from vgglab.figures.explorer import EXAMPLES, INPUT_SIZES, explorer
 from vgglab.models import vgg
+from vgglab.models.configs import CONFIGS, FC_SIDE
 
 # Each side at which a map of the chain changes, and its neighbours, lies beside a multiple of 32.
 SAMPLE = sorted({size for size in INPUT_SIZES if size % 32 in (0, 1, 15, 31)} | set(EXAMPLES))
@@ -170,7 +170,7 @@ def test_unknown_config(config):
 
 def test_needs_no_torch():
     code = (
-        "import sys; from vgglab.explorer import explorer; explorer()._repr_html_(); "
+        "import sys; from vgglab.figures.explorer import explorer; explorer()._repr_html_(); "
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,11 +7,11 @@ import pytest
 from test_explorer import Page
 from torch import nn
 
-from vgglab.configs import CONFIGS
 from vgglab.convert import fc_to_conv
-from vgglab.explorer import explorer
-from vgglab.field_explorer import SIDE, field_explorer
+from vgglab.figures.explorer import explorer
+from vgglab.figures.field_explorer import SIDE, field_explorer
 from vgglab.models import vgg
+from vgglab.models.configs import CONFIGS
 from vgglab.receptive_field import ReceptiveField, receptive_fields
 
 

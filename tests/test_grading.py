@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 from grading_course import NAME, answered, cell, notebook, require_sandbox, write_course
 
-from vgglab.cli import main
+from vgglab.__main__ import main
 from vgglab.grading import Call, Probe, Randn, Ref, Tensor, cgroups, sandbox
 from vgglab.grading.assignment import Assignment, render, role_of
 from vgglab.grading.collect import collect, feedback

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from vgglab.heads import HEADS
+from vgglab.models.heads import HEADS
 
 CHANNELS = 8
 

@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 import vgglab
-from vgglab.cli import main
-from vgglab.exercises import EXERCISES, logbook
+from vgglab.__main__ import main
+from vgglab.course import logbook
+from vgglab.course.exercises import load_exercises
 
 
 @pytest.fixture
@@ -25,6 +26,7 @@ def entry(id):
     return vgglab.progress().chapters["04_shape_mismatch"][id]
 
 
+EXERCISES = load_exercises()
 RIGHT = EXERCISES["04-4"].solution()
 
 

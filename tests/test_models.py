@@ -5,9 +5,9 @@ import torch
 import torchvision
 from torch import nn
 
-from vgglab.configs import CONFIGS, PAPER_PARAMETERS
-from vgglab.heads import HEADS
 from vgglab.models import NORMS, vgg
+from vgglab.models.configs import CONFIGS, PAPER_PARAMETERS
+from vgglab.models.heads import HEADS
 
 TORCHVISION = {"A": "vgg11", "B": "vgg13", "D": "vgg16", "E": "vgg19"}
 

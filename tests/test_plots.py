@@ -5,8 +5,15 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 
-from vgglab.activations import Activation
-from vgglab.plots import COLORS, HATCHES, draw_activations, draw_bins, draw_effective, use_style
+from vgglab.figures.plots import (
+    COLORS,
+    HATCHES,
+    draw_activations,
+    draw_bins,
+    draw_effective,
+    use_style,
+)
+from vgglab.lab.activations import Activation
 from vgglab.receptive_field import Box
 from vgglab.receptive_field.effective import EffectiveField
 

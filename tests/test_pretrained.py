@@ -13,13 +13,13 @@ import torch
 from click.testing import CliRunner
 from torchvision.transforms.v2.functional import to_pil_image
 
-from vgglab.data import cifar10, shapes
-from vgglab.pretrained import NAME, train, trained_slim_vgg, trained_slim_vgg_card
-from vgglab.pretrained.train import RECIPE, main, model_card
-from vgglab.slim import slim_vgg
-from vgglab.training import evaluate, normalise
+from vgglab.lab.data import cifar10, shapes
+from vgglab.lab.pretrained import NAME, train, trained_slim_vgg, trained_slim_vgg_card
+from vgglab.lab.pretrained.train import RECIPE, main, model_card
+from vgglab.lab.small_networks import slim_vgg
+from vgglab.lab.training import evaluate, normalise
 
-FOLDER = files("vgglab.pretrained")
+FOLDER = files("vgglab.lab.pretrained")
 
 
 def test_the_weights_are_those_of_the_card():

@@ -16,7 +16,7 @@ from tests.test_tracing import assert_unchanged, everything
 from vgglab import fc_to_conv, vgg
 from vgglab.pooling import adaptive_bins
 from vgglab.receptive_field import Box, fields_table, receptive_field, receptive_fields
-from vgglab.receptive_field.witnesses import (
+from vgglab.receptive_field.oracles import (
     answers,
     box_of,
     gradient_support,

@@ -10,10 +10,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vgglab.experiments import find_experiment, reproduce
-from vgglab.experiments.catalogue import EXPERIMENTS
-from vgglab.experiments.reading import recorded
-from vgglab.experiments.records import plain, read_results
+from vgglab.lab.experiments import find_experiment, reproduce
+from vgglab.lab.experiments.catalogue import EXPERIMENTS
+from vgglab.lab.experiments.reading import recorded
+from vgglab.lab.experiments.results import plain, read_results
 
 BOOK = Path(__file__).parents[1] / "book"
 RESULTS = BOOK / "results"

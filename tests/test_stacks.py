@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import conv2d
 
+from vgglab.lab.stacked_networks import STACKS, stacked_network
 from vgglab.receptive_field.stacks import (
     compose_kernels,
     fit_stack,
     reachable_dimension,
     stack_shapes,
 )
-from vgglab.slim import STACKS, stacked_network
 from vgglab.summary import summary
 
 

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from vgglab.data import ImageSet, shapes
-from vgglab.training import (
+from vgglab.lab.data import ImageSet, shapes
+from vgglab.lab.training import (
     DivergenceError,
     Epoch,
     Recipe,
@@ -24,7 +24,7 @@ from vgglab.training import (
     fit,
     normalise,
 )
-from vgglab.training.checkpoints import load_checkpoint, save_checkpoint
+from vgglab.lab.training.checkpoints import load_checkpoint, save_checkpoint
 
 IMAGES = shapes(40, 16, kinds=("disk", "cross"), clutter=0)
 RECIPE = Recipe(epochs=4, batch_size=16, lr=0.05, augment=True, device="cpu")
@@ -239,7 +239,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path, recipe, images, w
 FULL = """
 import resource, signal, sys, torch
 from pathlib import Path
-from vgglab.training.checkpoints import save_checkpoint
+from vgglab.lab.training.checkpoints import save_checkpoint
 path = Path(sys.argv[1])
 save_checkpoint(path, {"small": torch.zeros(10)})
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -9,11 +9,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vgglab.cam import class_activation_map as class_activation_map
     from vgglab.compare import compare as compare
-    from vgglab.configs import CONFIGS as CONFIGS
-    from vgglab.configs import PAPER_ERRORS as PAPER_ERRORS
-    from vgglab.configs import PAPER_PARAMETERS as PAPER_PARAMETERS
+    from vgglab.compare.onnx import onnx_round_trip as onnx_round_trip
     from vgglab.convert import fc_to_conv as fc_to_conv
     from vgglab.convert import fold_adaptive_pool as fold_adaptive_pool
     from vgglab.convert import fold_batchnorm as fold_batchnorm
@@ -22,18 +19,21 @@ if TYPE_CHECKING:
     from vgglab.convert import with_gap_head as with_gap_head
     from vgglab.convert import with_new_fc as with_new_fc
     from vgglab.convert import with_spp_head as with_spp_head
+    from vgglab.course.exercises import check as check
+    from vgglab.course.exercises import hint as hint
+    from vgglab.course.exercises import progress as progress
+    from vgglab.course.exercises import quiz as quiz
+    from vgglab.course.glue import glue as glue
     from vgglab.diagnose import diagnose as diagnose
-    from vgglab.exercises import check as check
-    from vgglab.exercises import hint as hint
-    from vgglab.exercises import progress as progress
-    from vgglab.exercises import quiz as quiz
     from vgglab.explain import Cause as Cause
     from vgglab.explain import explain_error as explain_error
-    from vgglab.explorer import explorer as explorer
-    from vgglab.field_explorer import field_explorer as field_explorer
+    from vgglab.figures.explorer import explorer as explorer
+    from vgglab.figures.field_explorer import field_explorer as field_explorer
+    from vgglab.lab.maps import class_activation_map as class_activation_map
     from vgglab.models import vgg as vgg
-    from vgglab.notebook import glue as glue
-    from vgglab.onnx_export import onnx_round_trip as onnx_round_trip
+    from vgglab.models.configs import CONFIGS as CONFIGS
+    from vgglab.models.configs import PAPER_ERRORS as PAPER_ERRORS
+    from vgglab.models.configs import PAPER_PARAMETERS as PAPER_PARAMETERS
     from vgglab.pooling import ExportableAdaptivePool2d as ExportableAdaptivePool2d
     from vgglab.pooling import SpatialPyramidPool as SpatialPyramidPool
     from vgglab.pooling import adaptive_bins as adaptive_bins
@@ -50,33 +50,33 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
-    "CONFIGS": "configs",
+    "CONFIGS": "models.configs",
     "Cause": "explain",
     "ExportableAdaptivePool2d": "pooling",
-    "PAPER_ERRORS": "configs",
-    "PAPER_PARAMETERS": "configs",
+    "PAPER_ERRORS": "models.configs",
+    "PAPER_PARAMETERS": "models.configs",
     "SpatialPyramidPool": "pooling",
     "Window": "shapes",
     "adaptive_bins": "pooling",
     "adaptive_matrix": "pooling",
-    "check": "exercises",
-    "class_activation_map": "cam",
+    "check": "course.exercises",
+    "class_activation_map": "lab.maps",
     "compare": "compare",
     "conv_output_size": "shapes",
     "diagnose": "diagnose",
     "explain_error": "explain",
-    "explorer": "explorer",
+    "explorer": "figures.explorer",
     "fc_to_conv": "convert",
     "feature_map_sizes": "shapes",
-    "field_explorer": "field_explorer",
+    "field_explorer": "figures.field_explorer",
     "fold_adaptive_pool": "convert",
     "fold_batchnorm": "convert",
-    "glue": "notebook",
-    "hint": "exercises",
+    "glue": "course.glue",
+    "hint": "course.exercises",
     "input_sizes": "shapes",
-    "onnx_round_trip": "onnx_export",
-    "progress": "exercises",
-    "quiz": "exercises",
+    "onnx_round_trip": "compare.onnx",
+    "progress": "course.exercises",
+    "quiz": "course.exercises",
     "receptive_field": "receptive_field",
     "receptive_fields": "receptive_field",
     "summary": "summary",

@@ -1,5 +1,504 @@
-"""``python -m vgglab``."""
+"""The command ``vgglab``."""
 
-from vgglab.cli import main
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-main(prog_name="vgglab")
+import click
+
+from vgglab import __version__
+
+if TYPE_CHECKING:
+    from vgglab.diagnose import Diagnosis
+
+SIZE = "SIDE or HEIGHTxWIDTH"
+
+
+class BadInput(click.ClickException):
+    """A sentence for the reader, without a traceback."""
+
+    exit_code = 2
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return height and width from ``400`` or ``400x300``."""
+    parts = text.lower().split("x")
+    if len(parts) > 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"size must be {SIZE} in pixels; got {text!r}")
+    return int(parts[0]), int(parts[-1])
+
+
+def parse_cell(text: str) -> tuple[int, int]:
+    """Return row and column from ``3,4``."""
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise click.BadParameter(f"cell must be ROW,COLUMN, counted from 0; got {text!r}")
+    return int(parts[0]), int(parts[1])
+
+
+def model_and_input(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the argument MODEL and the options that describe an input."""
+    for option in (
+        click.option(
+            "--channels",
+            type=click.IntRange(min=1),
+            default=3,
+            show_default=True,
+            help="Input channels.",
+        ),
+        click.option(
+            "--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images."
+        ),
+        click.option(
+            "--size",
+            type=parse_size,
+            default="224",
+            metavar=SIZE,
+            show_default=True,
+            help="Pixels.",
+        ),
+        click.argument("model"),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="vgglab")
+def main() -> None:
+    """Explain, measure and repair convolutional networks.
+
+    A MODEL is torchvision:NAME, timm:NAME, vgglab:CONFIG (such as vgglab:D,norm=batch,head=gap)
+    or package.module:callable.
+    """
+
+
+@main.command()
+@model_and_input
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["vgglab", "torchsummary", "torchinfo", "json"]),
+    default="vgglab",
+    show_default=True,
+    help="Layout and conventions of the table.",
+)
+def summary(model: str, size: tuple[int, int], batch: int, channels: int, style: str) -> None:
+    """Print the layers of MODEL with shapes, parameters, multiply-adds and memory.
+
+    If the forward fails, the table ends there and the command exits with 1.
+    """
+    from vgglab.models.loading import load_model
+    from vgglab.summary import summary as summarise
+
+    try:
+        table = summarise(load_model(model), (batch, channels, *size))
+    except (TypeError, ValueError) as error:
+        raise BadInput(str(error)) from None
+    click.echo(json.dumps(table.to_dict(), indent=2) if style == "json" else table.format(style))
+    if table.trace.failure is not None:
+        raise SystemExit(1)
+
+
+@main.command()
+@model_and_input
+@click.option("--layer", help="Only the output of this module.")
+@click.option(
+    "--cell",
+    type=parse_cell,
+    metavar="ROW,COLUMN",
+    help="Of the layer: the pixels that this cell sees.",
+)
+@click.option("--all", "whole", is_flag=True, help="Also operations that change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def rf(
+    model: str,
+    size: tuple[int, int],
+    batch: int,
+    channels: int,
+    layer: str | None,
+    cell: tuple[int, int] | None,
+    whole: bool,
+    as_json: bool,
+) -> None:
+    """Print what the cells of MODEL's maps see of the image: the receptive fields.
+
+    Size, stride, padding and centre are in pixels, as if the image had no border; "In image" is the
+    largest field within it. If the forward stops, the table ends there and the command exits
+    with 1.
+    """
+    from vgglab.models.loading import load_model
+    from vgglab.receptive_field import fields_of, fields_table, receptive_field
+    from vgglab.tracing import trace
+
+    try:
+        network, input_size = load_model(model), (batch, channels, *size)
+        if layer is not None:
+            field = receptive_field(network, input_size, layer)
+            box = cell and field.box(*cell)
+            if as_json:
+                click.echo(json.dumps(field.to_dict() | {"box": box and box._asdict()}, indent=2))
+            else:
+                click.echo(field)
+                if box:
+                    click.echo(
+                        f"cell {cell} sees rows {box.top} to {box.bottom - 1}, "
+                        f"columns {box.left} to {box.right - 1}"
+                    )
+            return
+        if cell is not None:
+            raise BadInput("--cell needs --layer")
+        traced = trace(network, input_size, training=False)
+    except (TypeError, ValueError) as error:
+        raise BadInput(str(error)) from None
+    fields = fields_of(traced)
+    if as_json:
+        click.echo(json.dumps([field.to_dict() for field in fields], indent=2))
+    else:
+        click.echo(fields_table(fields, whole=whole))
+    if traced.failure is not None:
+        click.echo(f"Stopped in {traced.failure.path!r}: {traced.failure.message}", err=True)
+        raise SystemExit(1)
+
+
+@main.command()
+@model_and_input
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def diagnose(model: str, size: tuple[int, int], batch: int, channels: int, as_json: bool) -> None:
+    """Say whether MODEL takes an input, where and why it stops, and how to repair it.
+
+    If the forward stops, the command exits with 1.
+    """
+    found = _diagnosis(model, (batch, channels, *size))
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
+    if not found.ok:
+        raise SystemExit(1)
+
+
+@main.command()
+@click.argument("message", required=False)
+def explain(message: str | None) -> None:
+    """Say what an error message about shapes means; without MESSAGE read standard input.
+
+    A whole traceback will do. If the message is not understood, the command exits with 1.
+    """
+    from vgglab.explain import explain_error, format_causes
+
+    if message is None or message == "-":
+        if sys.stdin.isatty():
+            raise BadInput("message must be an argument, or come from standard input")
+        message = sys.stdin.read()
+    causes = explain_error(message)
+    click.echo(format_causes(causes))
+    if causes[0].kind == "unknown":
+        raise SystemExit(1)
+
+
+@main.command()
+@model_and_input
+@click.option("--with", "name", required=True, help="Name of a repair that `diagnose` offers.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="File to write."
+)
+@click.option("--weights", help="File with a state_dict, or a name of torchvision's weights.")
+@click.option("--force", is_flag=True, help="Replace the file if it exists.")
+def repair(
+    model: str,
+    size: tuple[int, int],
+    batch: int,
+    channels: int,
+    name: str,
+    out: Path,
+    weights: str | None,
+    force: bool,
+) -> None:
+    """Repair MODEL for an input and write its weights, with the code that builds it.
+
+    The file is read with torch.load(..., weights_only=True); it holds "state_dict" and "code".
+    """
+    from vgglab.diagnose.saving import save_repaired
+
+    if out.exists() and not force:
+        raise BadInput(f"--out must not exist, or be given with --force; {str(out)!r} exists")
+    found = _diagnosis(model, (batch, channels, *size), data=True, weights=weights)
+    fix = next((fix for fix in found.fixes if fix.name == name), None)
+    if fix is None:
+        names = ", ".join(fix.name for fix in found.fixes) or "none, nothing is wrong"
+        raise BadInput(f"--with must be a repair that applies here ({names}); got {name!r}")
+    try:
+        save_repaired(fix, model, out)
+    except (OSError, ValueError) as error:
+        raise BadInput(f"nothing was written: {error}") from None
+    click.echo(fix.line)
+    click.echo(fix.note)
+    if weights is None:
+        click.echo("The weights were random: give your own with --weights.")
+    click.echo(f"Wrote {out} ({fix.parameters:,} parameters) with the code that builds it.")
+
+
+@main.command()
+@click.argument("name")
+@click.option(
+    "--budget",
+    type=click.Choice(["tiny", "cpu", "gpu"]),
+    default="tiny",
+    show_default=True,
+    help="Under 30 s, at most 40 minutes on two cores, or for a GPU.",
+)
+@click.option("--only", multiple=True, metavar="SETTING=VALUE", help="Run a part: norm=batch.")
+@click.option("--reproduce", is_flag=True, help="Run again what is recorded and compare.")
+@click.option(
+    "--results",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("book/results"),
+    show_default=True,
+    help="Folder of the records.",
+)
+def experiment(
+    name: str, budget: str, only: tuple[str, ...], reproduce: bool, folder: Path
+) -> None:
+    """Run the experiment NAME, or what is left of it, and record every run.
+
+    With --reproduce nothing is recorded, and the command exits with 1 if a run differs.
+    """
+    from vgglab.lab import experiments
+
+    differs = False
+    try:
+        chosen = experiments.find_experiment(name)
+        settings = dict(_setting(text) for text in only)
+        if reproduce:
+            for made, differences in experiments.reproduce(chosen, budget, folder, only=settings):
+                differs |= bool(differences)
+                click.echo(f"{_run_line(made)}: {'; '.join(differences) or 'the same'}")
+        else:
+            for made in experiments.run(chosen, budget, folder, only=settings):
+                click.echo(f"{_run_line(made)}: {made['seconds']:.1f} s")
+    except ImportError as error:
+        raise BadInput(f'{error}; experiments need pip install "vgglab[train]"') from None
+    except (OSError, ValueError) as error:
+        raise BadInput(str(error)) from None
+    except KeyboardInterrupt:
+        click.echo("Stopped. What is finished is recorded; the same command goes on.", err=True)
+        raise SystemExit(130) from None
+    if differs:
+        raise SystemExit(1)
+
+
+@main.command()
+@click.argument(
+    "folder", type=click.Path(file_okay=False, path_type=Path), default=Path("book/results")
+)
+def results(folder: Path) -> None:
+    """List the experiments, and what is recorded of them in FOLDER."""
+    from tabulate import tabulate
+
+    from vgglab.lab.experiments import overview
+
+    try:
+        rows = overview(folder)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    click.echo(tabulate(rows, headers="keys", tablefmt="simple"))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--force", is_flag=True, help="Replace notebooks that are there.")
+def exercises(folder: Path, force: bool) -> None:
+    """Write the chapters into FOLDER as notebooks for students, without solutions.
+
+    Notebooks that are there are left as they are, with the answers in them.
+    """
+    from vgglab.course.notebooks import write_student_notebooks
+
+    kept = False
+    try:
+        for path, written in write_student_notebooks(folder, force):
+            click.echo(f"{'wrote' if written else 'kept '} {path}")
+            kept |= not written
+    except (OSError, ValueError) as error:
+        raise BadInput(str(error)) from None
+    if kept:
+        click.echo("What was kept may hold answers; --force replaces it.")
+
+
+@main.command()
+@click.option("--reset", is_flag=True, help="Forget all of it, after a question.")
+def progress(reset: bool) -> None:
+    """Print which exercises of the course you have solved on this machine."""
+    from vgglab.course import logbook
+    from vgglab.course.exercises import progress as read_progress
+
+    found = read_progress()
+    if not reset:
+        click.echo(found)
+        return
+    question = f"Forget {found.attempted} answered exercises, {found.solved} of them solved?"
+    click.confirm(question, abort=True)
+    try:
+        logbook.forget()
+    except OSError as error:
+        raise BadInput(f"nothing was forgotten: {error}") from None
+
+
+@main.group()
+def grade() -> None:
+    """Release assignments and grade what comes back, in a sandbox."""
+
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
+SEED = click.option(
+    "--seed", default="0", show_default=True, help="Course seed: chooses numbers and probes."
+)
+JUDGE = click.option(
+    "--judge",
+    type=click.Path(exists=True, path_type=Path),
+    help="Another judge.py, kept outside the repository.",
+)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return i and n from ``i/n``."""
+    part, _, parts = text.partition("/")
+    if not (part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise click.BadParameter(f"shard must be i/n with 1 <= i <= n; got {text!r}")
+    return int(part), int(parts)
+
+
+@grade.command("release")
+@click.argument("assignment", type=EXISTING)
+@click.argument("out", type=FOLDER)
+@SEED
+@JUDGE
+@click.option("--source", is_flag=True, help="Write the notebook for nbgrader's source folder.")
+def grade_release(assignment: Path, out: Path, seed: str, judge: Path | None, source: bool) -> None:
+    """Write the students' notebook of ASSIGNMENT below the folder OUT."""
+    from vgglab.grading.assignment import Assignment
+    from vgglab.grading.release import write_release
+
+    with _graders_errors():
+        click.echo(
+            write_release(Assignment(assignment, seed=seed, judge=judge), out, source=source)
+        )
+
+
+@grade.command("run")
+@click.argument("assignment", type=EXISTING)
+@click.argument("submissions", type=EXISTING)
+@click.argument("results", type=FOLDER)
+@SEED
+@JUDGE
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--shard", type=parse_shard, default="1/1", metavar="I/N", help="Grade one part.")
+def grade_run(
+    assignment: Path,
+    submissions: Path,
+    results: Path,
+    seed: str,
+    judge: Path | None,
+    workers: int,
+    shard: tuple[int, int],
+) -> None:
+    """Grade each notebook or subfolder of SUBMISSIONS; write one file each to RESULTS.
+
+    What has a result is kept, so the same command goes on after it was stopped. It exits with 1
+    if a submission could not be graded for a reason that is not in the submission.
+    """
+    from vgglab.grading.assignment import Assignment
+    from vgglab.grading.runner import FAILED, grade
+
+    failed = False
+    with _graders_errors():
+        chosen = Assignment(assignment, seed=seed, judge=judge)
+        for name, status, words in grade(
+            chosen, submissions, results, workers=workers, shard=shard
+        ):
+            failed |= status == FAILED
+            click.echo(f"{name}: {status}{f', {words}' if words else ''}")
+    if failed:
+        raise SystemExit(1)
+
+
+@grade.command("collect")
+@click.argument("results", type=EXISTING)
+@click.argument("out", type=FOLDER)
+@click.option(
+    "--by-hand",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="CSV of points by a person: submission,question,points,comment.",
+)
+def grade_collect(results: Path, out: Path, by_hand: Path | None) -> None:
+    """Write scores.csv, feedback and Gradescope's files from RESULTS to the folder OUT."""
+    from vgglab.grading.collect import collect
+
+    with _graders_errors():
+        count, problems = collect(results, out, by_hand)
+    for problem in problems:
+        click.echo(problem, err=True)
+    click.echo(f"{count} submissions: {out / 'scores.csv'}")
+
+
+@grade.command("selftest")
+@click.argument("assignments", type=EXISTING, nargs=-1, required=True)
+@click.option("--seed", "seeds", multiple=True, help="Course seeds to try, instead of two.")
+@JUDGE
+@click.option("--html", "site", type=EXISTING, help="Built book that must show no secret.")
+def grade_selftest(
+    assignments: tuple[Path, ...], seeds: tuple[str, ...], judge: Path | None, site: Path | None
+) -> None:
+    """Grade the solution, the blank release and every mutant of each of ASSIGNMENTS."""
+    from vgglab.grading import selftest
+
+    faults = 0
+    with _graders_errors():
+        for folder in assignments:
+            chosen = {"seeds": seeds} if seeds else {}
+            report = selftest.selftest(folder, judge=judge, site=site, **chosen)
+            faults += len(report.faults)
+            for line in report.faults or report.checked:
+                click.echo(f"{report.assignment}: {line}")
+    if faults:
+        raise SystemExit(1)
+
+
+@contextmanager
+def _graders_errors() -> Iterator[None]:
+    from vgglab.grading.sandbox import SandboxError
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("Stopped. What is finished is kept; the same command goes on.", err=True)
+        raise SystemExit(130) from None
+    except (ImportError, OSError, SandboxError, ValueError) as error:
+        raise BadInput(str(error)) from None
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """Return name and value from ``norm=batch``, the value as JSON writes it or as text."""
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, {"None": None, "True": True, "False": False}.get(value, value)
+
+
+def _run_line(made: dict[str, Any]) -> str:
+    settings = " ".join(f"{name}={value}" for name, value in made["settings"].items())
+    return f"{settings} seed={made['seed']}"
+
+
+def _diagnosis(model: str, input_size: tuple[int, ...], **options: Any) -> "Diagnosis":
+    from vgglab.diagnose import diagnose as diagnose_model
+    from vgglab.models.loading import load_model
+
+    try:
+        return diagnose_model(load_model(model, **options), input_size)
+    except (ConnectionError, TypeError, ValueError) as error:
+        raise BadInput(str(error)) from None

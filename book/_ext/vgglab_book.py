@@ -60,10 +60,14 @@ class ErrorForm(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         from vgglab import explain
+        from vgglab.figures import error_form
 
-        for path in Path(explain.__file__).parent.glob("explain.*"):
+        for path in (
+            *Path(error_form.__file__).parent.glob("error_form.*"),
+            *Path(explain.__file__).parent.iterdir(),
+        ):
             self.env.note_dependency(str(path))
-        return [nodes.raw("", explain.error_form(), format="html")]
+        return [nodes.raw("", error_form.error_form(), format="html")]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from tabulate import tabulate  # noqa: E402
 from torch import nn  # noqa: E402
 
 from vgglab import check  # noqa: E402
-from vgglab.exercises import EXERCISES, engine  # noqa: E402
+from vgglab.course import checking  # noqa: E402
+from vgglab.course.exercises import load_exercises  # noqa: E402
 
 IMPORT = time.process_time() - start
 LIMIT = 200  # ms
@@ -42,13 +43,13 @@ def main() -> None:
     print(f"import: {IMPORT:.1f} s; collection of garbage: {time.process_time() - start:.2f} s")
     gc.disable()
     rows = []
-    for id, exercise in EXERCISES.items():
+    for id, exercise in load_exercises().items():
         answers = {"solution": exercise.solution(), "unexpected": nn.Identity()}
         answers |= {f"other {k}": make() for k, make in enumerate(exercise.others, 1)}
         answers |= {f"mistake {k}": m.answer() for k, m in enumerate(exercise.mistakes, 1)}
         times = {}
         for name, answer in answers.items():
-            engine._expected.cache_clear()
+            checking._expected.cache_clear()
             times[name] = *milliseconds(id, answer), *milliseconds(id, answer)
         slowest = max(times, key=lambda name: times[name][0])
         rows.append([id, len(answers), slowest, *times[slowest]])

@@ -12,13 +12,14 @@ from axe_playwright_python.sync_playwright import Axe
 from error_messages import MESSAGES, mutated
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from vgglab.explain import error_form, explain_error
+from vgglab.explain import explain_error
+from vgglab.figures.error_form import error_form
 
 from .conftest import MODES, Visit
 
 pytestmark = pytest.mark.browser
 
-KINDS = json.loads((files("vgglab") / "explain.json").read_text(encoding="utf-8"))["kinds"]
+KINDS = json.loads((files("vgglab.explain") / "rules.json").read_text(encoding="utf-8"))["kinds"]
 VGG_400 = "mat1 and mat2 shapes cannot be multiplied (1x73728 and 25088x4096)"
 
 # As a page does that leaves its colours to the browser; `%s` stands for the form.
@@ -61,7 +62,7 @@ def bare(contexts: dict[str, BrowserContext], tmp_path: Path) -> Iterator[Page]:
 
 def pasted(page: Page, *messages: str) -> list[list[list[str]]]:
     """The causes that the page shows for each message."""
-    return page.locator("vgglab-explain").evaluate(PASTE_ALL, list(messages))
+    return page.locator("vgglab-error-form").evaluate(PASTE_ALL, list(messages))
 
 
 def explained(message: str) -> list[list[str]]:
@@ -69,7 +70,7 @@ def explained(message: str) -> list[list[str]]:
 
 
 def shown_kinds(page: Page) -> list[str]:
-    return page.locator("vgglab-explain .kind").all_text_contents()
+    return page.locator("vgglab-error-form .kind").all_text_contents()
 
 
 def focused(page: Page) -> str:
@@ -123,7 +124,7 @@ def test_keys_stay_inside(bare: Page) -> None:
 def test_only_another_answer_is_announced(bare: Page) -> None:
     bare.evaluate(
         """() => {
-          const live = document.querySelector("vgglab-explain").shadowRoot
+          const live = document.querySelector("vgglab-error-form").shadowRoot
             .querySelector("[aria-live=polite]");
           window.changes = 0;
           new MutationObserver(() => window.changes++).observe(live, { childList: true });
@@ -144,8 +145,8 @@ def test_looks(visit: Visit, mode: str) -> None:
     page = visit("explain.html", mode)
     pasted(page, MESSAGES[-1] + " " * 3 + "x" * 400, VGG_400)
     assert page.evaluate("document.documentElement.scrollWidth") <= MODES[mode][0]
-    assert page.locator("vgglab-explain table").is_hidden()
-    host = page.locator("vgglab-explain")
+    assert page.locator("vgglab-error-form table").is_hidden()
+    host = page.locator("vgglab-error-form")
     colour = "getComputedStyle(root.querySelector(selector)).color"
     colours = host.evaluate(
         f"""host => {{
@@ -167,8 +168,8 @@ def test_readers_without_scripts_see_a_table(browser: Browser, base_url: str) ->
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(base_url + "explain.html")
-    table = page.locator("vgglab-explain table")
+    table = page.locator("vgglab-error-form table")
     assert table.is_visible()
     assert table.locator("tbody th").all_text_contents() == list(KINDS)
-    assert "vgglab explain" in page.locator("vgglab-explain").inner_text()
+    assert "vgglab explain" in page.locator("vgglab-error-form").inner_text()
     context.close()

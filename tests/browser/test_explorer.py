@@ -11,8 +11,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from vgglab.configs import CONFIGS, Conv
-from vgglab.explorer import EXAMPLES, INPUT_SIZES, POOLS, START, explorer
+from vgglab.figures.explorer import EXAMPLES, INPUT_SIZES, POOLS, START, explorer
+from vgglab.models.configs import CONFIGS, Conv
 from vgglab.shapes import feature_map_sizes, input_sizes
 
 from .conftest import MODES, Visit

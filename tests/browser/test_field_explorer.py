@@ -11,8 +11,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 from test_field_explorer import fields
 
-from vgglab.configs import CONFIGS
-from vgglab.field_explorer import SIDE, START, field_explorer
+from vgglab.figures.field_explorer import SIDE, START, field_explorer
+from vgglab.models.configs import CONFIGS
 from vgglab.receptive_field import Box
 
 from .conftest import MODES, Visit

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import vgglab
-from vgglab.exercises import QUIZZES
+from vgglab.course.exercises import load_quizzes
 
 from .conftest import MODES, SITE, Visit
 
@@ -13,12 +13,12 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("chapter", sorted({name[:2] for name in QUIZZES}))
+@pytest.mark.parametrize("chapter", sorted({name[:2] for name in load_quizzes()}))
 def test_each_option_shows_its_own_reason(visit: Visit, chapter: str, mode: str) -> None:
     (path,) = (SITE / "notebooks").glob(f"{chapter}_*.html")
     page = visit(f"notebooks/{path.name}", mode)
     shown_quizzes = page.locator(".vgglab-quiz")
-    names = [name for name in QUIZZES if name.startswith(chapter)]
+    names = [name for name in load_quizzes() if name.startswith(chapter)]
     assert shown_quizzes.count() == len(names)
     for name in names:
         quiz = vgglab.quiz(name)

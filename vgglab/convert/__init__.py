@@ -14,7 +14,7 @@ apart and works for every network that can be traced.
 
 from vgglab.convert.batchnorm import fold_batchnorm
 from vgglab.convert.convolutional import fc_to_conv, fold_adaptive_pool
-from vgglab.convert.heads import (
+from vgglab.convert.new_heads import (
     with_adaptive_pool,
     with_flatten,
     with_gap_head,

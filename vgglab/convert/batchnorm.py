@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from vgglab.convert.trial import has_hooks, plain_module
+from vgglab.convert.dry_run import has_hooks, plain_module
 from vgglab.tracing import InputSize, Op, Shape, Trace, trace
-from vgglab.tracing.twin import real_twin
+from vgglab.tracing.copies import real_copy
 
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, *_TRANSPOSED)
@@ -60,7 +60,7 @@ def fold_batchnorm(model: nn.Module, input_size: InputSize) -> nn.Module:
             f"input_size must be one that the model takes; {input_size} stops in "
             f"{traced.failure.path} ({traced.failure.type}): {traced.failure.message}"
         )
-    folded = real_twin(model).eval()
+    folded = real_copy(model).eval()
     for layer_path, norm_path in list(_pairs(folded, traced)):
         layer, norm = folded.get_submodule(layer_path), folded.get_submodule(norm_path)
         _fold(layer, norm)

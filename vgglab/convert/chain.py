@@ -12,11 +12,11 @@ from typing import TypeAlias
 
 from torch import nn
 
-from vgglab.convert.proof import RESHAPES, options_of, require_same_steps
-from vgglab.convert.trial import find_run, has_hooks, no_chain
+from vgglab.convert.dry_run import find_run, has_hooks, no_chain
+from vgglab.convert.equivalence import RESHAPES, options_of, require_same_steps
 from vgglab.pooling import SpatialPyramidPool
 from vgglab.tracing import Call, Op, Shape, Trace
-from vgglab.tracing.twin import real_twin
+from vgglab.tracing.copies import real_copy
 
 Part: TypeAlias = tuple[str | None, nn.Module]
 """A module and its path; ``None`` asks for a name that is free."""
@@ -86,7 +86,7 @@ def assemble(chain: Chain, parts: Iterable[Part]) -> nn.Sequential:
     named = _named(chain.model, parts)
     own = set(chain.model.modules())
     kept = nn.ModuleList(module for module in named.values() if module in own)
-    copies = dict(zip(kept, real_twin(kept), strict=True))  # type: ignore[call-overload]
+    copies = dict(zip(kept, real_copy(kept), strict=True))  # type: ignore[call-overload]
     return sequential(chain.model, {path: copies.get(m, m) for path, m in named.items()})
 
 

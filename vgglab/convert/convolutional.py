@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn.modules import activation
 
 from vgglab.convert.chain import Part
-from vgglab.convert.seam import ADAPTIVE_POOLS, MapShape, Seam, find_seam, require_flatten, sides
-from vgglab.convert.trial import has_hooks, image_batch, trial
+from vgglab.convert.dry_run import has_hooks, image_batch, trial
+from vgglab.convert.split import ADAPTIVE_POOLS, MapShape, Seam, find_seam, require_flatten, sides
 from vgglab.pooling import adaptive_matrix, pool_matrix
 from vgglab.shapes import Window, as_pair
-from vgglab.tracing.twin import real_twin
+from vgglab.tracing.copies import real_copy
 
 
 def fc_to_conv(model: nn.Module, input_size: Sequence[int]) -> nn.Sequential:
@@ -204,7 +204,7 @@ def _on_map(path: str | None, module: nn.Module) -> nn.Module:
     if type(module) is nn.Linear:
         return _convolution(module, module.weight.detach()[:, :, None, None].clone())
     if type(module) is nn.BatchNorm1d:
-        copy = real_twin(module)
+        copy = real_copy(module)
         copy.__class__ = nn.BatchNorm2d  # they differ in nothing but the shapes that they accept
         return copy
     if isinstance(module, nn.Softmax | nn.LogSoftmax) and module.dim in (None, 1, -1):

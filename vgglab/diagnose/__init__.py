@@ -13,9 +13,9 @@ from typing import Any
 from tabulate import tabulate
 from torch import nn
 
-from vgglab.diagnose.doubts import doubts
 from vgglab.diagnose.fixes import Candidate, Case, Fix, fixes_for, other_layout, tried
 from vgglab.diagnose.problems import find_problem
+from vgglab.diagnose.warnings import doubts
 from vgglab.tracing import InputSize, Shape, Trace, trace
 from vgglab.valid_sizes import Interval, ValidSizes, follow, valid_sizes
 

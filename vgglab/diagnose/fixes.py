@@ -10,11 +10,11 @@ from torchvision import ops
 from torchvision.transforms import v2
 
 import vgglab
-from vgglab.diagnose.doubts import adaptive_pools, flattened
 from vgglab.diagnose.problems import Problem, map_for
+from vgglab.diagnose.warnings import adaptive_pools, flattened
 from vgglab.summary import Summary, summary
 from vgglab.tracing import Shape, Trace
-from vgglab.tracing.twin import meta_twin
+from vgglab.tracing.copies import meta_copy
 from vgglab.valid_sizes import ValidSizes, Walk
 
 IMPORTS = """\
@@ -79,7 +79,7 @@ class Fix:
 
     @cached_property
     def _summary(self) -> Summary:
-        return summary(_run(self.line, meta_twin(self.model)), self.input_sizes)
+        return summary(_run(self.line, meta_copy(self.model)), self.input_sizes)
 
 
 def _run(line: str, model: nn.Module) -> nn.Module:

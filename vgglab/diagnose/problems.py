@@ -10,7 +10,7 @@ from vgglab.explain import explain_error
 from vgglab.shapes import Window
 from vgglab.tracing import Failure, Op, Shape, Trace
 from vgglab.valid_sizes import Walk
-from vgglab.valid_sizes.rules import Map
+from vgglab.valid_sizes.size_rules import Map
 
 VIEWS = ("view", "_unsafe_view", "_reshape_alias")
 LINEAR = ("addmm", "mm")

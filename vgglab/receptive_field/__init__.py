@@ -17,7 +17,7 @@ from tabulate import tabulate
 from torch import nn
 
 from vgglab.receptive_field.axis import Axis, Pattern, image_axis
-from vgglab.receptive_field.rules import Field, pass_on
+from vgglab.receptive_field.field_rules import Field, pass_on
 from vgglab.shapes import check_integer
 from vgglab.tracing import InputSize, Op, Trace, trace
 

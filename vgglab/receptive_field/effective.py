@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vgglab.receptive_field import Box, receptive_field
 from vgglab.tracing import random_state_kept
-from vgglab.tracing.twin import real_twin
+from vgglab.tracing.copies import real_copy
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,12 +118,12 @@ def effective_receptive_field(
     cell = cell or (field.map_size[0] // 2, field.map_size[1] // 2)
     box = field.box(*cell)
     with torch.inference_mode(False), random_state_kept(), torch.enable_grad():
-        twin = real_twin(model).eval().requires_grad_(False)
+        copied = real_copy(model).eval().requires_grad_(False)
         outputs: list[Tensor] = []
-        twin.get_submodule(layer).register_forward_hook(lambda *call: outputs.append(call[2]))
-        device = next((p.device for p in twin.parameters()), images.device)
+        copied.get_submodule(layer).register_forward_hook(lambda *call: outputs.append(call[2]))
+        device = next((p.device for p in copied.parameters()), images.device)
         pixels = images.detach().to(device).clone().requires_grad_()
-        twin(pixels)
+        copied(pixels)
         (gradient,) = torch.autograd.grad(outputs[-1][:, :, cell[0], cell[1]].sum(), pixels)
     magnitude = gradient.double().square().mean((0, 1)).sqrt().cpu()
     return EffectiveField(layer, cell, magnitude / magnitude.max().clamp_min(1e-300), box)

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vgglab.tracing.copies import meta_copy, real_copy
 from vgglab.tracing.recorder import Recorder
 from vgglab.tracing.records import Call, Failure, Op, Parameter, Shape, Trace
-from vgglab.tracing.twin import meta_twin, real_twin
 
 __all__ = [
     "Call",
@@ -88,10 +88,10 @@ def trace(
         # Tensors that the forward makes may have to be on the meta device too. That slows every
         # call of torch down, so it comes second.
         for default_device in (nullcontext(), torch.device("meta")):
-            twin = meta_twin(model)
+            copied = meta_copy(model)
             if training is not None:
-                twin.train(training)
-            recorder = Recorder(twin, inputs("meta"))
+                copied.train(training)
+            recorder = Recorder(copied, inputs("meta"))
             with torch.enable_grad(), default_device:
                 error = recorder.run()
             if error is None or not _needs_values(error):
@@ -99,7 +99,7 @@ def trace(
         else:
             fallback = str(error).partition("\n")[0]
             device = next((p.device for p in model.parameters()), "cpu")
-            recorder = Recorder(real_twin(model).eval(), inputs(device))
+            recorder = Recorder(real_copy(model).eval(), inputs(device))
             with torch.no_grad():
                 error = recorder.run()
 

@@ -18,7 +18,7 @@ import numpy as np
 from torch import nn
 
 from vgglab.tracing import Trace, trace
-from vgglab.valid_sizes.rules import (
+from vgglab.valid_sizes.size_rules import (
     Fits,
     Flat,
     Form,

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from vgglab.configs import CONFIGS, Conv
 from vgglab.grading import Call, Probe, Randn, Ref
+from vgglab.models.configs import CONFIGS, Conv
 from vgglab.shapes import Window, feature_map_sizes
 from vgglab.summary import summary
 

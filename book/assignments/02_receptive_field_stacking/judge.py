@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
-from vgglab.configs import CONFIGS
 from vgglab.grading import Call, Probe, Randn, Ref
+from vgglab.models.configs import CONFIGS
 
 Axis = list[tuple[int, int, int, int]]
 CONV, POOL = (3, 1, 1, 1), (2, 2, 0, 1)

@@ -1,0 +1,259 @@
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torchvision.models import resnet50
+
+from vgglab import diagnose, explain_error
+from vgglab.__main__ import main
+from vgglab.explain import format_causes
+from vgglab.models import vgg
+from vgglab.receptive_field import fields_table, receptive_fields
+from vgglab.summary import summary
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, arguments)
+
+
+@pytest.mark.parametrize("style", ["vgglab", "torchsummary", "torchinfo"])
+def test_summary_prints_what_the_package_says(style):
+    result = run("summary", "vgglab:D", "--size", "400", "--format", style)
+    assert result.exit_code == 0
+    expected = summary(vgg("D", device="meta").eval(), (1, 3, 400, 400)).format(style)
+    assert result.output == expected + "\n"
+
+
+def test_sizes_batches_and_channels():
+    result = run(
+        "summary", "vgglab:A,in_channels=1", "--size", "64x96", "--batch", "2", "--channels", "1",
+        "--format", "json",
+    )  # fmt: skip
+    table = json.loads(result.output)
+    assert table["input_size"] == [[2, 1, 64, 96]]
+    assert table["rows"][0]["output_shapes"] == [[2, 64, 64, 96]]
+
+
+def test_a_forward_that_fails_is_shown_and_exits_with_1():
+    result = run("summary", "vgglab:D,head=fc-fixed", "--size", "400")
+    assert result.exit_code == 1
+    assert "stopped here" in result.output
+    assert "(1, 73728), (25088, 4096)" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["torchvision:vgg17"], "'vgg17' is not in torchvision; did you mean vgg"),
+        (["vgg16"], "model must be torchvision:NAME"),
+        (["vgglab:D", "--size", "0"], "size must be SIDE or HEIGHTxWIDTH"),
+        (["vgglab:D", "--size", "-4"], "got '-4'"),
+        (["vgglab:D", "--size", "4x4x4"], "got '4x4x4'"),
+        (["vgglab:D", "--batch", "0"], "--batch"),
+        (["vgglab:D", "--format", "keras"], "'keras' is not one of 'vgglab', 'torchsummary'"),
+        (["vgglab:D", "--channels", "many"], "'many' is not a valid integer"),
+    ],
+)
+def test_bad_input_exits_with_2_and_no_traceback(arguments, words):
+    result = run("summary", *arguments)
+    assert result.exit_code == 2
+    assert words in result.output
+    assert "Traceback" not in result.output
+
+
+def python(*arguments):
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_importing_the_package_imports_no_torch():
+    code = "import sys, vgglab; print({'torch', 'torchvision', 'numpy'} & set(sys.modules))"
+    assert python("-c", code).strip() == "set()"
+
+
+def test_every_public_name_can_be_imported():
+    code = "import vgglab; print(all(getattr(vgglab, name) is not None for name in dir(vgglab)))"
+    assert python("-c", code).strip() == "True"
+
+
+@pytest.mark.parametrize("name", ["summary", "explorer", "receptive_field"])
+def test_a_function_is_not_hidden_by_the_module_of_its_name(name):
+    code = f"""
+import vgglab
+from vgglab import {name} as first
+import vgglab.{name}
+from vgglab import {name} as second
+print(first is second is vgglab.{name} and callable(first))
+"""
+    assert python("-c", code).strip() == "True"
+
+
+def test_help_answers_at_once():
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    output = python("-m", "vgglab", "--help")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert "summary" in output
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert used < 0.3, f"{used:.2f} s of CPU"
+
+
+def test_the_command_is_installed():
+    script = os.path.join(os.path.dirname(sys.executable), "vgglab")
+    assert subprocess.run([script, "--version"], capture_output=True, check=True).stdout
+
+
+def test_diagnose_prints_what_the_package_says():
+    result = run("diagnose", "vgglab:D,head=fc-fixed", "--size", "400")
+    assert result.exit_code == 1
+    model = vgg("D", head="fc-fixed", device="meta").eval()
+    assert result.output == str(diagnose(model, (1, 3, 400, 400))) + "\n"
+
+
+def test_diagnose_as_json():
+    result = run("diagnose", "torchvision:alexnet", "--size", "100", "--json")
+    assert result.exit_code == 0
+    found = json.loads(result.output)
+    assert found["ok"]
+    assert found["valid_sizes"]["height"] == [[63, None]]
+    assert found["warnings"]
+
+
+def test_rf_prints_the_fields_of_a_model():
+    result = run("rf", "torchvision:resnet50", "--size", "224")
+    assert result.exit_code == 0
+    model = resnet50().eval()
+    assert result.output == fields_table(receptive_fields(model, (1, 3, 224, 224))) + "\n"
+    assert "427x427" in result.output
+    everything = run("rf", "torchvision:resnet50", "--size", "224", "--all").output
+    assert len(everything.splitlines()) > len(result.output.splitlines())
+    rows = json.loads(run("rf", "torchvision:resnet50", "--json").output)
+    assert rows[0]["size"] == [7, 7]
+    assert rows[-1]["exactness"] == "exact"
+
+
+def test_rf_of_one_layer_and_one_cell():
+    arguments = ["rf", "torchvision:vgg16", "--size", "400", "--layer", "features.30"]
+    assert "size 212x212, stride 32x32, padding 90x90, exact" in run(*arguments).output
+    result = run(*arguments, "--cell", "3,4")
+    assert "cell (3, 4) sees rows 6 to 217, columns 38 to 249" in result.output
+    box = json.loads(run(*arguments, "--cell", "0,0", "--json").output)["box"]
+    assert box == {"top": 0, "left": 0, "bottom": 122, "right": 122}
+
+
+def test_rf_ends_where_the_forward_stops():
+    result = run("rf", "vgglab:D,head=fc-fixed", "--size", "400")
+    assert result.exit_code == 1
+    assert "212x212" in result.output
+    assert "Stopped in 'classifier.0'" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--layer", "feature.30"], "such as ['features.30'"),
+        (["--layer", "features.30", "--cell", "7,0"], "i must be below 7, the map's size; got 7"),
+        (["--layer", "features.30", "--cell", "7"], "cell must be ROW,COLUMN"),
+        (["--cell", "1,1"], "--cell needs --layer"),
+        (["--size", "0"], "got '0'"),
+    ],
+)
+def test_bad_input_to_rf(arguments, words):
+    result = run("rf", "torchvision:vgg16", *arguments)
+    assert result.exit_code == 2
+    assert words in result.output
+    assert "Traceback" not in result.output
+
+
+MESSAGE = "mat1 and mat2 shapes cannot be multiplied (1x73728 and 25088x4096)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "input"), [([MESSAGE], None), ([], MESSAGE), (["-"], f"  {MESSAGE}\n")]
+)
+def test_explain_from_argument_and_standard_input(arguments, input):
+    result = CliRunner().invoke(main, ["explain", *arguments], input=input)
+    assert result.exit_code == 0
+    assert result.output == format_causes(explain_error(MESSAGE)) + "\n"
+    assert "512·12·12" in result.output
+
+
+def test_explain_exits_with_1_if_it_does_not_know():
+    result = run("explain", "KeyError: 'width'")
+    assert result.exit_code == 1
+    assert "unknown" in result.output
+
+
+NARROW = "vgglab:A,head=fc-fixed,width=0.0625"
+
+
+@pytest.mark.parametrize("repair", ["resize", "pool", "fold", "conv", "gap", "fc"])
+def test_a_repaired_file_builds_the_repaired_network(tmp_path, monkeypatch, repair):
+    monkeypatch.chdir(tmp_path)
+    weights = tmp_path / "own.pt"
+    original = vgg("A", head="fc-fixed", width=1 / 16).eval()
+    torch.save(original.state_dict(), weights)
+    result = run(
+        "repair", NARROW, "--size", "400", "--with", repair, "--out", "out.pt",
+        "--weights", str(weights),
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "were random" not in result.output
+
+    saved = torch.load("out.pt", weights_only=True)
+    names = {}
+    exec(saved["code"], names)
+    rebuilt = names["model"]
+    image = torch.rand(1, 3, 400, 400)
+    with torch.no_grad():
+        assert rebuilt(image).shape == (1, 1000)
+        fix = next(f for f in diagnose(original, image.shape).fixes if f.name == repair)
+        if fix.same_function:
+            assert torch.equal(rebuilt(image), fix.apply()(image))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["out.pt", "own.pt"]
+
+
+def test_repair_refuses_an_existing_file_without_force(tmp_path):
+    out = tmp_path / "out.pt"
+    out.write_text("mine")
+    arguments = ["repair", NARROW, "--size", "400", "--with", "pool", "--out", str(out)]
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert "--force" in result.output
+    assert out.read_text() == "mine"
+    assert run(*arguments, "--force").exit_code == 0
+    assert set(torch.load(out, weights_only=True)) == {"state_dict", "code"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([NARROW, "--size", "400", "--with", "magic"], "(resize, crop, pool, fold"),
+        (["vgglab:A,width=0.0625", "--size", "224", "--with", "fold"], "nothing is wrong"),
+        ([NARROW, "--size", "400", "--with", "pool", "--weights", "no.pt"], "'no.pt'"),
+        ([NARROW, "--size", "-1", "--with", "pool"], "got '-1'"),
+        (["torchvision:vgg17", "--with", "pool"], "'vgg17' is not in torchvision"),
+    ],
+)
+def test_a_repair_that_fails_writes_nothing(tmp_path, arguments, words):
+    result = run("repair", *arguments, "--out", str(tmp_path / "out.pt"))
+    assert result.exit_code == 2
+    assert words in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path, monkeypatch):
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    out = tmp_path / "out.pt"
+    result = run("repair", NARROW, "--size", "400", "--with", "pool", "--out", str(out))
+    assert result.exit_code == 2
+    assert "nothing was written" in result.output
+    assert list(tmp_path.iterdir()) == []

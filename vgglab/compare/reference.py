@@ -1,0 +1,148 @@
+"""Real forwards of copies of a model: what it answers, and how exactly.
+
+Everything runs on the CPU, in eval mode, on the same random images, so that an answer depends
+neither on the machine's accelerator nor on what the caller did before.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from vgglab.tracing import Shape, random_state_kept
+from vgglab.tracing.copies import real_copy
+
+MARGIN = 4
+"""How many times its measured rounding an output may be off: sums are taken in many orders."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A forward that failed, and why."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An output, and how exact it is.
+
+    Attributes
+    ----------
+    own
+        What the model gives in its own type of numbers.
+    exact
+        What the same weights give in float64.
+    rounding
+        Relative L2 distance of the two: what rounding to its own type does to the output.
+    """
+
+    own: Tensor
+    exact: Tensor
+    rounding: float
+
+
+def random_input(shape: Shape, seed: int = 0) -> Tensor:
+    """Return standard normal numbers in float64, the same for the same shape and seed."""
+    generator = torch.Generator("cpu").manual_seed(seed)
+    return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
+
+
+def run(
+    model: nn.Module, inputs: Sequence[Tensor], dtype: torch.dtype | None = None
+) -> list[Tensor | Failed]:
+    """Run a copy of a model on each input, with its numbers in `dtype` or in their own type."""
+    if not inputs:
+        return []
+    copied = real_copy(model).eval().to("cpu", dtype)
+    input_dtype = dtype or number_type(model)
+    with random_state_kept(), torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
+        return [_run_once(copied, x.to(input_dtype, copy=True)) for x in inputs]
+
+
+def _run_once(model: nn.Module, x: Tensor) -> Tensor | Failed:
+    torch.default_generator.manual_seed(0)  # for models that draw numbers in eval mode too
+    try:
+        output = model(x)
+    except Exception as error:
+        return Failed(one_line(error))
+    if not isinstance(output, Tensor):
+        return Failed(f"The model returned a {type(output).__name__} and not one tensor.")
+    return output
+
+
+def run_and_measure(model: nn.Module, inputs: Sequence[Tensor]) -> list[Answer | Failed]:
+    """Run a model in its own type and in float64, and measure its rounding on each input."""
+    dtype = number_type(model)
+    own = run(model, inputs)
+    if dtype is torch.float64:
+        # What rounding does to it follows from what it does in float32.
+        low, low_dtype, exact = run(model, inputs, torch.float32), torch.float32, own
+    else:
+        low, low_dtype, exact = own, dtype, run(model, inputs, torch.float64)
+    step, low_step = torch.finfo(dtype).eps, torch.finfo(low_dtype).eps
+
+    def answer(
+        own: Tensor | Failed, low: Tensor | Failed, exact: Tensor | Failed
+    ) -> Answer | Failed:
+        if isinstance(own, Failed):
+            return own
+        if isinstance(low, Failed):
+            return Failed(f"In {low_dtype}: {low.error}")
+        if isinstance(exact, Failed):
+            return Failed(f"In torch.float64: {exact.error}")
+        # Short sums may happen to be exact: rounding is at least one step.
+        return Answer(own, exact, max(relative_l2(low, exact), low_step) / low_step * step)
+
+    return [answer(*forwards) for forwards in zip(own, low, exact, strict=True)]
+
+
+def number_type(model: nn.Module) -> torch.dtype:
+    """Return the type of the model's first floating-point parameter."""
+    floating = (p.dtype for p in model.parameters() if p.dtype.is_floating_point)
+    return next(floating, torch.get_default_dtype())
+
+
+def relative_l2(x: Tensor, reference: Tensor) -> float:
+    """Return the L2 norm of ``x - reference`` over that of `reference`; infinite if that is 0."""
+    reference = reference.double()
+    difference = (x.double() - reference).norm()
+    return float(difference / reference.norm()) if difference != 0 else 0.0
+
+
+def check_model(name: str, model: Any) -> nn.Module:
+    """Return the model without the wrapper of torch.compile, if it is one that can be run."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"{name} must be a torch.nn.Module; got {type(model).__name__}")
+    for key, tensor in model.state_dict(keep_vars=True).items():
+        if is_lazy(tensor):
+            raise ValueError(f"{name} must have been run once; its {key!r} has no shape yet")
+        if isinstance(tensor, Tensor) and tensor.is_meta:
+            raise ValueError(f"{name} must hold numbers; its {key!r} is on the meta device")
+    unwrapped: nn.Module = getattr(model, "_orig_mod", model)
+    return unwrapped
+
+
+def check_input_sizes(input_sizes: Any) -> list[Shape]:
+    """Return a list of shapes, also if one shape came."""
+    accepted = "input_sizes must be a list of shapes such as [(2, 3, 224, 224), (2, 3, 400, 400)]"
+    if not isinstance(input_sizes, Sequence) or isinstance(input_sizes, str) or not input_sizes:
+        raise TypeError(f"{accepted}; got {input_sizes!r}")
+    one = not any(isinstance(item, Sequence) for item in input_sizes)
+    shapes: list[Any] = [input_sizes] if one else list(input_sizes)
+    for shape in shapes:
+        if not isinstance(shape, Sequence) or any(type(size) is not int for size in shape):
+            raise TypeError(f"{accepted}, all integers; got {input_sizes!r}")
+        if not shape or any(size < 1 for size in shape):
+            raise ValueError(f"{accepted}, all sizes at least 1; got {input_sizes!r}")
+    return [tuple(shape) for shape in shapes]
+
+
+def one_line(error: BaseException) -> str:
+    """Return the class of the error that caused this one, and the first line of its text."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

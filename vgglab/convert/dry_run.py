@@ -1,0 +1,158 @@
+"""Trial runs of a network: without data, with a few images, and at a size at which it runs."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from vgglab.shapes import check_integer
+from vgglab.tracing import Shape, Trace, trace
+from vgglab.tracing.copies import meta_copy
+from vgglab.valid_sizes import valid_sizes
+
+_BATCH = 2  # BatchNorm in train mode does not take a single image
+
+
+def image_batch(input_size: Sequence[int]) -> Shape:
+    """Return the shape of a small batch of the images of `input_size`."""
+    accepted = "input_size must be a shape (N, C, H, W) such as (1, 3, 224, 224)"
+    if not isinstance(input_size, Sequence) or isinstance(input_size, str):
+        raise TypeError(f"{accepted}; got {input_size!r}")
+    if len(input_size) != 4:
+        raise ValueError(f"{accepted}; got {input_size!r}")
+    _, *image = (check_integer("input_size", side, minimum=1) for side in input_size)
+    return (_BATCH, *image)
+
+
+def plain_module(model: nn.Module) -> nn.Module:
+    """Return the module, or the one that ``torch.compile`` has wrapped.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}")
+    plain: nn.Module = getattr(model, "_orig_mod", model)
+    return plain
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Tell whether something else runs when the module is called."""
+    return any(hooks for name, hooks in vars(module).items() if name.endswith("_hooks"))
+
+
+def trial(network: nn.Module, size: Shape, *, training: bool = False) -> Trace:
+    """Trace a network in eval or in train mode, whatever mode it is in.
+
+    Dropout is shown in either mode, as one operation ``native_dropout`` with its options.
+    """
+    with _DropoutShown():
+        return trace(network, size, training=training)
+
+
+class _DropoutShown(TorchFunctionMode):
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        return (_dropout if func is F.dropout else func)(*args, **(kwargs or {}))
+
+
+def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    return torch.native_dropout(input, p, training)[0]
+
+
+class Misfit(NamedTuple):
+    """A linear layer, by path, and the number of features that it gets but does not take."""
+
+    path: str
+    features: int
+
+
+class Run(NamedTuple):
+    """A trial run that ended, if need be with a misfit mended."""
+
+    size: Shape
+    trace: Trace
+    misfit: Misfit | None = None
+
+
+def mended(network: nn.Module, misfit: Misfit | None) -> nn.Module:
+    """Return the network, or a copy without data in which the misfit takes what it gets."""
+    if misfit is None:
+        return network
+    copied = meta_copy(network)
+    linear = copied.get_submodule(misfit.path)
+    assert isinstance(linear, nn.Linear)
+    weight = linear.weight.new_empty(linear.out_features, misfit.features)
+    linear.weight = nn.Parameter(weight, linear.weight.requires_grad)
+    return copied
+
+
+def find_run(model: nn.Module, size: Shape) -> Run:
+    """Run a network at `size`; if it does not end, at another size; if at none, mended.
+
+    Raises
+    ------
+    ValueError
+        If no run ends.
+    """
+    first = trial(model, size)
+    if _ended(first):
+        return Run(size, first)
+    if first.fallback is not None:
+        raise no_chain(model, f"it needs the values of its tensors ({first.fallback})")
+    stopped = linear_that_stopped(model, first)
+    if stopped is not None and len(stopped[1]) != 2:
+        path, shape = stopped
+        raise ValueError(
+            f"model must flatten its maps before {path}, which gets the shape {shape}; if the "
+            "flatten was lost, with_flatten puts it back"
+        )
+    sizes = valid_sizes(meta_copy(model).eval(), first)
+    if sizes:
+        other = (*size[:2], *sizes.nearest((size[2], size[3])))
+        again = trial(model, other)
+        if _ended(again):
+            return Run(other, again)
+    if stopped is not None:
+        misfit = Misfit(stopped[0], features=stopped[1][1])
+        again = trial(mended(model, misfit), size)
+        if _ended(again):
+            return Run(size, again, misfit)
+    reason = f"it returns {first.output_shapes} for {_BATCH} images"
+    if first.failure is not None:
+        where = first.failure.path or "its own code"
+        reason = f"it stops in {where} ({first.failure.type}): {first.failure.message}"
+    raise ValueError(
+        f"model must run at some size; no such size of {type(model).__name__} was found, and at "
+        f"{'×'.join(map(str, size[1:]))} {reason}"
+    )
+
+
+def _ended(trace: Trace) -> bool:
+    """Tell whether the forward ended with one row for each image: ``view(-1, k)`` mixes them."""
+    if trace.failure is not None or trace.fallback is not None:
+        return False
+    return [shape[:1] for shape in trace.output_shapes] == [(_BATCH,)]
+
+
+def linear_that_stopped(model: nn.Module, trace: Trace) -> tuple[str, Shape] | None:
+    """Return path and input shape of the linear layer in which a forward stopped, if in one."""
+    failure = trace.failure
+    if failure is None or type(model.get_submodule(failure.path)) is not nn.Linear:
+        return None
+    (shape,) = trace.calls[-1].input_shapes
+    return failure.path, shape
+
+
+def no_chain(model: nn.Module, reason: str) -> ValueError:
+    """Return the error for a network that cannot be taken apart."""
+    return ValueError(
+        "model must be a chain of modules from the image to the scores, each fed by the one "
+        f"before; {type(model).__name__} is not: {reason}"
+    )

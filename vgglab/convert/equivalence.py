@@ -1,0 +1,82 @@
+"""The proof that a network and its rewriting execute the same."""
+
+from collections.abc import Mapping
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from vgglab.convert.dry_run import Run, mended, no_chain, trial
+from vgglab.tracing import Op, Shape, Trace
+
+RESHAPES = {"view", "_unsafe_view", "_reshape_alias", "clone", "squeeze", "unsqueeze"}
+"""Operations that hand on all numbers of their input in the same order."""
+
+
+class _Step(NamedTuple):
+    """What an operation does; `sources` are the steps that it reads."""
+
+    name: str
+    options: Mapping[str, Any]
+    parameters: tuple[str, ...]
+    input_shapes: tuple[Shape, ...]
+    sources: tuple[int, ...]
+
+
+class _Probe(nn.Module):
+    """Reads what a network returns, so that a trace shows which operation made it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        output = self.network(x)
+        if not isinstance(output, Tensor):
+            raise TypeError(f"it returns {type(output).__name__} and no tensor")
+        return output.neg()
+
+
+def require_same_steps(model: nn.Module, rewritten: nn.Module, run: Run) -> None:
+    """Raise a ValueError unless both networks execute the same, in eval and in train mode."""
+    for training, mode in ((False, "eval"), (True, "train")):
+        histories = []
+        for network in (model, rewritten):
+            result = trial(_Probe(mended(network, run.misfit)), run.size, training=training)
+            if result.failure is not None:
+                raise no_chain(model, f"in {mode} mode it stops: {result.failure.message}")
+            histories.append(_steps(result))
+        for step, ours in zip_longest(*histories):
+            if step != ours:
+                raise no_chain(
+                    model,
+                    f"in {mode} mode its modules in a row do something else; see the "
+                    f"{(step or ours).name} of one of both",
+                )
+
+
+def _steps(trace: Trace) -> list[_Step]:
+    """Return what is executed; reshapes are left out, for they show in the shapes after them."""
+    places = {-1: -1}
+    steps: list[_Step] = []
+    for op in trace.ops:
+        sources = tuple(sorted({places[source] for source in op.sources}))
+        if op.name in RESHAPES and len(sources) == 1:
+            places[op.index] = sources[0]
+            continue
+        places[op.index] = len(steps)
+        name = op.name.removesuffix("_")
+        steps.append(_Step(name, options_of(op), op.parameters, op.input_shapes, sources))
+    return steps
+
+
+def options_of(op: Op) -> dict[str, Any]:
+    """Return the options of an operation in one spelling."""
+    options = dict(op.options)
+    if options.get("stride") == []:
+        options["stride"] = options["kernel_size"]
+    if op.name == "mean":
+        rank = len(op.input_shapes[0])
+        options["dim"] = sorted(dim % rank for dim in options["dim"] or range(rank))
+        del options["keepdim"]
+    return options

@@ -1,0 +1,335 @@
+"""Other heads on the same feature maps: pooled to fit, averaged, in pyramids, or new."""
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import nn
+
+from vgglab.convert.chain import Part, free_name
+from vgglab.convert.convolutional import pool_matrices
+from vgglab.convert.dry_run import image_batch, linear_that_stopped, plain_module, trial
+from vgglab.convert.split import POOLS, Seam, find_seam, require_flatten, sides
+from vgglab.pooling import SpatialPyramidPool
+from vgglab.shapes import IntOrPair, as_pair, check_integer
+from vgglab.tracing.copies import real_copy
+
+
+def with_adaptive_pool(model: nn.Module, output_size: IntOrPair = (7, 7)) -> nn.Sequential:
+    """Pool the feature maps to the size that the classifier takes, whatever comes.
+
+    Parameters
+    ----------
+    model
+        A convolutional network with fully connected layers at its end.
+    output_size
+        Height and width to pool to, or one number for both.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        With an ``AdaptiveAvgPool2d`` right before the flatten, and the old state_dict. It replaces
+        an average pooling that does the same to the map that the classifier wants, such as
+        ``AvgPool2d(7)`` to 7x7 cells; else it comes after everything else. At inputs that `model`
+        takes it is the same function, unless a pooling that is replaced left out rows or columns
+        of the map there.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type.
+    ValueError
+        If `model` is no such network, or its classifier takes another number of features.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from vgglab import vgg
+    >>> network = with_adaptive_pool(vgg("A", head="fc-fixed", width=1 / 16))
+    >>> network(torch.zeros(1, 3, 400, 400)).shape
+    torch.Size([1, 1000])
+    """
+    height, width = as_pair("output_size", output_size)
+    pooled = (
+        check_integer("output_size", height, minimum=1),
+        check_integer("output_size", width, minimum=1),
+    )
+    seam = find_seam(model)
+    features = (_channels(seam), *pooled)
+    path, linear = seam.first
+    if prod(features) != linear.in_features:
+        raise ValueError(
+            f"output_size must give the {linear.in_features} features that {path} takes; "
+            f"{sides(pooled)} gives {sides(features)} = {prod(features)}"
+        )
+    pool = nn.AdaptiveAvgPool2d(pooled)
+    maps = _pooled(seam, pool)
+    if not _same_average(seam, maps[len(seam.body) :]):
+        maps = [*seam.maps, (None, pool)]
+    parts: list[Part] = [
+        *maps,
+        seam.flatten if isinstance(seam.flatten[1], nn.Flatten) else (None, nn.Flatten()),
+        *seam.before,
+        seam.first,
+        *seam.hidden,
+        *seam.after,
+    ]
+    return seam.build(parts)
+
+
+def with_gap_head(model: nn.Module, num_classes: int) -> nn.Sequential:
+    """Average each channel over the whole map, then one new linear layer.
+
+    Parameters
+    ----------
+    model
+        A convolutional network with fully connected layers at its end.
+    num_classes
+        Number of scores.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        The new layer has the name of the last linear layer, and random weights. What came after
+        that one, such as a softmax, is kept.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type.
+    ValueError
+        If `model` is no such network, or `num_classes` is below 1.
+
+    Notes
+    -----
+    Source: M. Lin, Q. Chen and S. Yan, "Network In Network", https://arxiv.org/abs/1312.4400,
+    section 3.2.
+
+    Examples
+    --------
+    >>> from vgglab import vgg
+    >>> with_gap_head(vgg("A", width=1 / 16), num_classes=10).classifier
+    Sequential(
+      (6): Linear(in_features=32, out_features=10, bias=True)
+    )
+    """
+    num_classes = check_integer("num_classes", num_classes, minimum=1)
+    seam = find_seam(model)
+    parts: list[Part] = [
+        *_pooled(seam, nn.AdaptiveAvgPool2d(1)),
+        (None, nn.Flatten()),
+        (seam.last.path, _fresh(seam.last.linear, _channels(seam), num_classes)),
+        *seam.after,
+    ]
+    return seam.build(parts)
+
+
+def with_spp_head(model: nn.Module, levels: Sequence[int], num_classes: int) -> nn.Sequential:
+    """Pool the feature maps into grids of several sizes, and let the fully connected layers follow.
+
+    Parameters
+    ----------
+    model
+        A convolutional network with fully connected layers at its end.
+    levels
+        Side of each grid; see `vgglab.pooling.SpatialPyramidPool`.
+    num_classes
+        Number of scores.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        The pyramid is in the place of the flatten and of an average or adaptive pooling before it.
+        The first linear layer is new, with random weights and as many outputs as before, and so is
+        the last if it had another number of outputs than `num_classes`; they have the names of the
+        old ones. All other layers are kept.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type.
+    ValueError
+        If `model` is no such network, or another argument is out of range.
+
+    Notes
+    -----
+    Source: K. He, X. Zhang, S. Ren and J. Sun, "Spatial Pyramid Pooling in Deep Convolutional
+    Networks for Visual Recognition", https://arxiv.org/abs/1406.4729, section 2.2.
+
+    Examples
+    --------
+    >>> from vgglab import vgg
+    >>> network = with_spp_head(vgg("A", width=1 / 16), (1, 2, 4), num_classes=10)
+    >>> network.avgpool
+    SpatialPyramidPool(levels=(1, 2, 4), mode='max')
+    >>> network.classifier[0]
+    Linear(in_features=672, out_features=256, bias=True)
+    """
+    num_classes = check_integer("num_classes", num_classes, minimum=1)
+    pyramid = SpatialPyramidPool(levels)
+    seam = find_seam(model)
+    first, last, hidden = seam.first, seam.last, seam.hidden
+    outputs = first.linear.out_features if hidden else num_classes
+    new_first = _fresh(first.linear, _channels(seam) * pyramid.bins, outputs)
+    if hidden and last.linear.out_features != num_classes:
+        new_last = _fresh(last.linear, last.linear.in_features, num_classes)
+        hidden = [*hidden[:-1], (last.path, new_last)]
+    parts: list[Part] = [
+        *_pooled(seam, pyramid),
+        *seam.before,
+        (first.path, new_first),
+        *hidden,
+        *seam.after,
+    ]
+    return seam.build(parts)
+
+
+def with_new_fc(model: nn.Module, input_size: Sequence[int]) -> nn.Sequential:
+    """Replace the first fully connected layer by a new one for images of another size.
+
+    Parameters
+    ----------
+    model
+        A convolutional network with fully connected layers at its end.
+    input_size
+        Shape of the input, such as ``(1, 3, 400, 400)``.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        The new layer has the name and the number of outputs of the old one, and random weights.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type.
+    ValueError
+        If `model` is no such network, or the old layer fits already.
+
+    Examples
+    --------
+    >>> from vgglab import vgg
+    >>> network = vgg("A", head="fc-fixed", width=1 / 16)
+    >>> with_new_fc(network, (1, 3, 400, 400)).classifier[0]
+    Linear(in_features=4608, out_features=256, bias=True)
+    """
+    size = image_batch(input_size)
+    seam = find_seam(model, size)
+    require_flatten(seam)
+    path, linear = seam.first
+    features = prod(seam.map_shape(seam.maps, size))
+    if features == linear.in_features:
+        raise ValueError(
+            f"input_size must be one that {path} does not fit; {sides(size[2:])} gives the "
+            f"{features} features that it takes"
+        )
+    parts: list[Part] = [
+        *seam.maps,
+        seam.flatten,
+        *seam.before,
+        (path, _fresh(linear, features, linear.out_features)),
+        *seam.hidden,
+        *seam.after,
+    ]
+    return seam.build(parts, size)
+
+
+def with_flatten(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
+    """Put the flatten back that was lost when a network was rebuilt from its ``children()``.
+
+    Parameters
+    ----------
+    model
+        A network whose forward stops in a linear layer that gets a feature map, within an
+        ``nn.Sequential``.
+    input_size
+        Shape of the input, such as ``(1, 3, 224, 224)``.
+
+    Returns
+    -------
+    torch.nn.Module
+        Of the same class, with an ``nn.Flatten`` before that layer. The state_dict is as it was.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type.
+    ValueError
+        If the forward ends, or stops elsewhere, or would stop with a flatten too.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> from vgglab import vgg
+    >>> parts = vgg("A", width=1 / 16)
+    >>> network = nn.Sequential(parts.features, parts.avgpool, parts.classifier)
+    >>> with_flatten(network, (1, 3, 224, 224))[2][0]
+    Flatten(start_dim=1, end_dim=-1)
+    """
+    model = plain_module(model)
+    size = image_batch(input_size)
+    before = trial(model, size)
+    stopped = linear_that_stopped(model, before)
+    if stopped is None or len(stopped[1]) == 2:
+        found = "runs" if before.failure is None else f"stops otherwise: {before.failure.message}"
+        raise ValueError(
+            "model must stop in a linear layer that gets maps and no rows of features; "
+            f"{type(model).__name__} {found} at {sides(size[2:])}"
+        )
+    path, _ = stopped
+    where, _, name = path.rpartition(".")
+    network = real_copy(model)
+    container = network.get_submodule(where)
+    if not isinstance(container, nn.Sequential):
+        raise ValueError(
+            f"model must have {path} in an nn.Sequential, to put a flatten before it; it is in "
+            f"{type(container).__name__}, whose forward has to flatten: x = x.flatten(1)"
+        )
+    children = list(container._modules.items())
+    place = [child for child, _ in children].index(name)
+    free = free_name("flatten", [child for child, _ in children])
+    flatten = nn.Flatten().train(container.training)
+    container._modules = dict([*children[:place], (free, flatten), *children[place:]])
+    after = trial(network, size).failure
+    if after is not None:
+        raise ValueError(
+            f"input_size must be one at which a flatten is all that is missing; at "
+            f"{sides(size[2:])} the network would stop in {after.path} ({after.type}): "
+            f"{after.message}"
+        )
+    return network
+
+
+def _pooled(seam: Seam, pool: nn.Module) -> list[Part]:
+    """Return the parts before the flatten with `pool` in place of the last pooling, or added."""
+    places = [k for k, (_, module) in enumerate(seam.pools) if isinstance(module, POOLS)]
+    if not places:
+        return [*seam.body, (None, pool)]
+    last = places[-1]
+    pool.train(seam.chain.model.training)
+    return [*seam.body, *seam.pools[:last], (seam.pools[last][0], pool), *seam.pools[last + 1 :]]
+
+
+def _same_average(seam: Seam, pools: list[Part]) -> bool:
+    """Tell whether other pools average the maps as those of the network do where it runs."""
+    if any(isinstance(module, nn.AdaptiveMaxPool2d) for _, module in seam.pools):
+        return False
+    _, height, width = seam.map_shape(seam.body, seam.chain.size)
+    old, new = (pool_matrices(parts, height, width) for parts in (seam.pools, pools))
+    return all(map(torch.equal, old, new))
+
+
+def _channels(seam: Seam) -> int:
+    return seam.map_shape(seam.maps, seam.chain.size)[0]
+
+
+def _fresh(like: nn.Linear, in_features: int, out_features: int) -> nn.Linear:
+    """Return a linear layer of the same kind, with random weights."""
+    linear = nn.Linear(
+        in_features,
+        out_features,
+        bias=like.bias is not None,
+        device=like.weight.device,
+        dtype=like.weight.dtype,
+    )
+    return linear.train(like.training)

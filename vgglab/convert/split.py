@@ -1,0 +1,202 @@
+"""Where feature maps become rows of features: the place of every conversion."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple, TypeAlias
+
+from torch import nn
+
+from vgglab.convert.chain import Chain, Part, assemble, sequential, unroll
+from vgglab.convert.dry_run import image_batch, plain_module, trial
+from vgglab.pooling import SpatialPyramidPool
+from vgglab.tracing import Shape, Trace
+from vgglab.valid_sizes import valid_sizes
+
+ADAPTIVE_POOLS = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)
+POOLS = (*ADAPTIVE_POOLS, nn.AvgPool2d)
+
+MapShape: TypeAlias = tuple[int, int, int]
+
+
+class Layer(NamedTuple):
+    """A linear layer and its path."""
+
+    path: str
+    linear: nn.Linear
+
+
+@dataclass(frozen=True)
+class Seam:
+    """A network, cut where its last feature maps are flattened.
+
+    Attributes
+    ----------
+    chain
+        The whole network.
+    body
+        Its parts that make the feature maps.
+    pools
+        Average and adaptive pooling right before the flatten, with the dropout after it.
+    flatten
+        An ``nn.Flatten`` or a `vgglab.pooling.SpatialPyramidPool`.
+    before
+        Parts between the flatten and the first linear layer.
+    first
+        The first linear layer.
+    hidden
+        Parts after it up to the last linear layer, that one included; empty if it is the last.
+    after
+        Parts after the last linear layer.
+    """
+
+    chain: Chain
+    body: list[Part]
+    pools: list[Part]
+    flatten: Part
+    before: list[Part]
+    first: Layer
+    hidden: list[Part]
+    after: list[Part]
+
+    @property
+    def maps(self) -> list[Part]:
+        """All parts before the flatten."""
+        return [*self.body, *self.pools]
+
+    @property
+    def last(self) -> Layer:
+        """The last linear layer, which may be the first."""
+        path, linear = (self.hidden or [self.first])[-1]
+        assert path is not None
+        assert isinstance(linear, nn.Linear)
+        return Layer(path, linear)
+
+    def map_shape(self, parts: Iterable[Part], size: Shape) -> MapShape:
+        """Return the shape (C, H, W) in which images of `size` leave `parts`.
+
+        Raises
+        ------
+        ValueError
+            If they do not get through.
+        """
+        result = self.trial(parts, size)
+        if result.failure is not None:
+            raise ValueError(
+                f"input_size must be one that the feature layers take; {sides(size[2:])} stops in "
+                f"{result.failure.path} ({result.failure.type}): {result.failure.message}"
+            )
+        shape = result.output_shapes[0]
+        if len(shape) != 4:
+            raise ValueError(f"model must flatten maps of shape (N, C, H, W); it flattens {shape}")
+        return shape[1], shape[2], shape[3]
+
+    def trial(self, parts: Iterable[Part], size: Shape) -> Trace:
+        """Run some of the parts, without computing anything."""
+        return trial(self._network(parts), size)
+
+    def _network(self, parts: Iterable[Part]) -> nn.Sequential:
+        return sequential(self.chain.model, {str(path): module for path, module in parts})
+
+    def misfit(self, maps: Iterable[Part], size: Shape, got: MapShape) -> ValueError:
+        """Return the error for maps that do not have as many features as the first layer takes."""
+        path, linear = self.first
+        return ValueError(
+            f"input_size must give the {linear.in_features} features that {path} takes; "
+            f"{sides(size[2:])} gives {sides(got)} = {prod(got)}.{self.sizes_that_fit(maps, size)}"
+        )
+
+    def sizes_that_fit(self, maps: Iterable[Part], size: Shape) -> str:
+        """Say for which images `maps` give the features that the first linear layer takes."""
+        parts = [*maps, self.flatten, *self.before, self.first]
+        network = self._network(parts)
+        sizes = valid_sizes(network, trial(network, size))
+        return f" It is so at {sizes}." if sizes else ""
+
+    def build(self, parts: Iterable[Part], size: Shape | None = None) -> nn.Sequential:
+        """Return a network of copies of parts of this one, and of the new ones among `parts`.
+
+        Raises
+        ------
+        ValueError
+            If it does not run at `size`, by default the size at which this one ran.
+        """
+        network = assemble(self.chain, parts)
+        failure = trial(network, size or self.chain.size).failure
+        if failure is not None:
+            raise ValueError(
+                "model must have other layers that fit the new ones; the network would stop in "
+                f"{failure.path} ({failure.type}): {failure.message}"
+            )
+        return network
+
+
+def find_seam(model: nn.Module, size: Shape | None = None) -> Seam:
+    """Cut a network where its last feature maps are flattened.
+
+    Parameters
+    ----------
+    model
+        The network.
+    size
+        Shape of the input, from `vgglab.convert.dry_run.image_batch`; by default that of any image
+        at which the network runs.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no module.
+    ValueError
+        If it cannot be taken apart, or it has no feature maps or no linear layer after them.
+    """
+    model = plain_module(model)
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    if not convolutions:
+        raise ValueError(
+            f"model must be a convolutional network; {type(model).__name__} has no Conv2d"
+        )
+    chain = unroll(model, size or image_batch((1, convolutions[0].in_channels, 224, 224)))
+    parts = list(chain.parts.items())
+    modules = [module for _, module in parts]
+    cuts = [k for k, m in enumerate(modules) if isinstance(m, nn.Flatten | SpatialPyramidPool)]
+    cut = cuts[-1] if cuts else len(parts)
+    layers = [k for k, m in enumerate(modules) if k > cut and isinstance(m, nn.Linear)]
+    if not layers:
+        kinds = ", ".join(type(module).__name__ for module in modules[-3:])
+        raise ValueError(
+            "model must flatten its feature maps and have a linear layer after that; "
+            f"{type(model).__name__} ends with {kinds}"
+        )
+    start = cut
+    while start and isinstance(modules[start - 1], (*POOLS, nn.Dropout)):
+        start -= 1
+    while isinstance(modules[start], nn.Dropout):
+        start += 1
+    first, last = layers[0], layers[-1]
+    path, linear = parts[first]
+    assert isinstance(linear, nn.Linear)
+    return Seam(
+        chain,
+        body=[*parts[:start]],
+        pools=[*parts[start:cut]],
+        flatten=parts[cut],
+        before=[*parts[cut + 1 : first]],
+        first=Layer(path, linear),
+        hidden=[*parts[first + 1 : last + 1]],
+        after=[*parts[last + 1 :]],
+    )
+
+
+def sides(shape: Sequence[int]) -> str:
+    """Write a shape as people do: 512×7×7."""
+    return "×".join(map(str, shape))
+
+
+def require_flatten(seam: Seam) -> None:
+    """Raise a ValueError for a network that pools its maps into a pyramid and does not flatten."""
+    path, module = seam.flatten
+    if not isinstance(module, nn.Flatten):
+        raise ValueError(
+            "model must flatten its feature maps, cell by cell, before the first linear layer; "
+            f"{path} pools them into a pyramid"
+        )

@@ -1,0 +1,151 @@
+"""Exercises and quizzes of the chapters: `check` an answer, ask for a `hint`, show a `quiz`.
+
+Every chapter keeps to one standard, which a test holds it to:
+
+* It begins with a quiz, ``NN-predict``, before anything is derived, and ends with another,
+  ``NN-review``. One option is right; the others are mistakes that people make, and each says why.
+* It has at least six exercises, ``NN-1`` and on. The first is a prediction: a value that can be
+  found without running anything. The last is an open task: something to build, with more than one
+  right answer, of which the module has another one in `others`.
+* Each exercise has a blank, a published solution that proves itself, at least two typical mistakes
+  with a hint each, and three hints for everybody else.
+* Feedback quotes the reader's own numbers and shapes, as text and as HTML, in under 0.2 s.
+"""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vgglab.course import logbook
+from vgglab.course.logbook import Progress
+
+if TYPE_CHECKING:
+    from vgglab.course.checking import Exercise, Feedback
+    from vgglab.course.quizzes import Quiz
+
+__all__ = [
+    "CHAPTERS",
+    "Progress",
+    "check",
+    "hint",
+    "load_exercises",
+    "load_quizzes",
+    "progress",
+    "quiz",
+]
+
+CHAPTERS: Mapping[str, int] = {
+    "01_vgg_design": 8,
+    "02_receptive_field": 8,
+    "03_normalization": 8,
+    "04_shape_mismatch": 8,
+    "05_adaptive_pooling": 8,
+    "06_fc_to_conv": 8,
+    "07_gap_vs_flatten": 8,
+}
+"""How many exercises each chapter has: known without a chapter, which would import torch."""
+
+_hints_given: dict[str, int] = {}
+
+Item = TypeVar("Item")
+
+
+def check(id: str, answer: Any, strict: bool = False) -> "Feedback":
+    """Check an answer to an exercise.
+
+    Parameters
+    ----------
+    id
+        The exercise, such as ``"04-2"``.
+    answer
+        A number, a shape, a function or a network, as the exercise asks. ``...``, ``None`` and a
+        function that raises ``NotImplementedError`` mean: not attempted yet.
+    strict
+        Raise if the answer is not right, instead of saying so, and leave it out of `progress`: for
+        published solutions.
+
+    Returns
+    -------
+    Feedback
+        With the shapes that the answer has, and a hint if the mistake is a known one.
+
+    Raises
+    ------
+    ValueError
+        If there is no such exercise.
+    AssertionError
+        With `strict`, if the answer is not right.
+    """
+    from vgglab.course.checking import NOT_ATTEMPTED, check_answer
+
+    feedback = check_answer(_find("exercise", load_exercises(), id), answer)
+    if strict:
+        if not feedback.ok:
+            raise AssertionError(str(feedback))
+    elif feedback.status != NOT_ATTEMPTED:
+        logbook.note_answer(id, feedback.ok)
+    return feedback
+
+
+def hint(id: str) -> "Feedback":
+    """Return the next hint for an exercise; after the last one, the last one again.
+
+    Raises
+    ------
+    ValueError
+        If there is no such exercise.
+    """
+    from vgglab.course.checking import Feedback
+
+    hints = _find("exercise", load_exercises(), id).hints
+    number = min(_hints_given.get(id, 0) + 1, len(hints))
+    _hints_given[id] = number
+    logbook.note_hint(id, number)
+    return Feedback(id, f"hint {number} of {len(hints)}", hints[number - 1])
+
+
+def quiz(id: str) -> "Quiz":
+    """Return a quiz to show.
+
+    Raises
+    ------
+    ValueError
+        If there is no such quiz.
+    """
+    return _find("quiz", load_quizzes(), id)
+
+
+def progress() -> Progress:
+    """Return which exercises of the course are solved, by chapter; it is kept on this machine."""
+    return logbook.read(
+        {
+            chapter: [f"{chapter[:2]}-{number}" for number in range(1, exercises + 1)]
+            for chapter, exercises in CHAPTERS.items()
+        }
+    )
+
+
+@cache
+def load_exercises() -> "Mapping[str, Exercise]":
+    """Return the exercises of all chapters, by id."""
+    return {exercise.id: exercise for module in _modules() for exercise in module.EXERCISES}
+
+
+@cache
+def load_quizzes() -> "Mapping[str, Quiz]":
+    """Return the quizzes of all chapters, by id."""
+    return {id: make() for module in _modules() for id, make in module.QUIZZES.items()}
+
+
+def _modules() -> list[ModuleType]:
+    return [import_module(f"{__name__}.ch{chapter}") for chapter in CHAPTERS]
+
+
+def _find(kind: str, items: Mapping[str, Item], id: str) -> Item:
+    if id not in items:
+        near = get_close_matches(str(id), items, n=3, cutoff=0.5) or list(items)
+        raise ValueError(f"id must name an existing {kind}, such as {', '.join(near)}; got {id!r}")
+    return items[id]

@@ -1,0 +1,517 @@
+"""Exercises of chapter 01."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from itertools import pairwise
+from math import prod, sqrt
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from vgglab.course.checking import (
+    Condition,
+    Exercise,
+    Mistake,
+    Tables,
+    calls,
+    gives,
+    network,
+    network_that,
+    value,
+)
+from vgglab.course.quizzes import Option, Quiz
+from vgglab.models import vgg
+from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES, Config, Conv
+from vgglab.shapes import Window, feature_map_sizes
+from vgglab.summary import Summary, summary
+
+Columns: TypeAlias = Sequence[int | str | tuple[int, int]]
+"""A column of Table 1 as a list: channels, (channels, kernel_size), or "M" for a max pooling."""
+
+IMAGE = 224
+
+
+def as_list(config: Config) -> list[int | str | tuple[int, int]]:
+    """Return a column of Table 1 in the notation of the exercise."""
+    entries: list[int | str | tuple[int, int]] = []
+    for layer in config.layers():
+        if isinstance(layer, Conv):
+            square = layer.kernel_size == 3
+            entries.append(layer.out_channels if square else layer[::-1])
+        elif layer == "maxpool":
+            entries.append("M")
+    return entries
+
+
+@cache
+def _table(config: str, batch: int = 1, **options: Any) -> Summary:
+    return summary(vgg(config, device="meta", **options), (batch, 3, IMAGE, IMAGE))
+
+
+# 01-1: parameters of one layer
+
+_C = CONFIGS["D"].convs()[-1]
+_IN = CONFIGS["D"].convs()[-2].out_channels
+
+
+def _weights(conv: Conv, in_channels: int) -> int:
+    return conv.kernel_size**2 * in_channels * conv.out_channels
+
+
+# 01-2: mult-adds of one layer
+
+
+def _conv3_1(side: int) -> int:
+    """Return the mult-adds of the first convolution of D's third stage on a map of that side."""
+    before, conv = (CONFIGS["D"].convs()[index] for index in (3, 4))
+    return side**2 * _weights(conv, before.out_channels)
+
+
+# 01-3: parameters of a whole column
+
+
+def _count(
+    columns: Columns, *, biases: bool = True, squares_only: bool = False, fc: bool = True
+) -> int:
+    channels, total = 3, 0
+    for entry in columns:
+        if isinstance(entry, str):
+            continue
+        out_channels, kernel_size = (entry, 3) if isinstance(entry, int) else entry
+        if squares_only:
+            kernel_size = 3
+        total += kernel_size**2 * channels * out_channels + biases * out_channels
+        channels = out_channels
+    if fc:
+        sizes = (channels * FC_SIDE**2, HIDDEN_FEATURES, HIDDEN_FEATURES, NUM_CLASSES)
+        total += sum(prod(pair) for pair in pairwise(sizes))
+        total += biases * sum(sizes[1:])
+    return total
+
+
+# 01-4: config C with padding 1 everywhere
+
+
+def _sides_of_c(padding_of_1x1: int) -> int:
+    windows = []
+    for layer in CONFIGS["C"].layers():
+        if isinstance(layer, Conv):
+            padding = 1 if layer.kernel_size == 3 else padding_of_1x1
+            windows.append(Window(layer.kernel_size, padding=padding))
+        else:
+            windows.append(Window(kernel_size=2, stride=2))
+    return feature_map_sizes(IMAGE, windows)[-1]
+
+
+def _shape_of_c(side: int) -> tuple[int, int, int]:
+    return (CONFIGS["C"].convs()[-1].out_channels, side, side)
+
+
+# 01-5: B with one 5x5 for each pair of 3x3
+
+
+def _shallow(padding: int, *, convs_per_stage: int = 1) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    channels = 3
+    for first, _ in zip(*[iter(CONFIGS["B"].convs())] * 2, strict=True):
+        for _ in range(convs_per_stage):
+            conv = nn.Conv2d(channels, first.out_channels, 5, padding=padding, device="meta")
+            layers.append(conv)
+            channels = first.out_channels
+            layers.append(nn.ReLU(inplace=True))
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers)
+
+
+# 01-6: the standard deviation that keeps the forward signal
+
+
+def _he_std(in_channels: int, out_channels: int, kernel_size: int) -> float:
+    return sqrt(2 / (in_channels * kernel_size**2))
+
+
+# 01-7: which of A's first kernels fit
+
+
+def _fits(number: int = 4) -> list[bool]:
+    def shapes(config: str) -> list[tuple[int, int, int]]:
+        convs = CONFIGS[config].convs()
+        channels = [3, *(conv.out_channels for conv in convs)]
+        return [(*pair, 3) for pair in pairwise(channels)]
+
+    return [a == e for a, e in zip(shapes("A")[:number], shapes("E")[:number], strict=True)]
+
+
+# 01-8: deeper than A, and cheaper
+
+DEPTH = CONFIGS["D"].weight_layers
+
+
+def _vgg(config: str, **options: Any) -> nn.Module:
+    return vgg(config, device="meta", **options)
+
+
+def _is_deep(network: nn.Module, tables: Tables) -> bool:
+    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    return len(layers) >= DEPTH
+
+
+def _has_small_kernels(network: nn.Module, tables: Tables) -> bool:
+    convs = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    return bool(convs) and all(max(conv.kernel_size) <= 3 for conv in convs)
+
+
+def _works_less_than_a(network: nn.Module, tables: Tables) -> bool:
+    return 0 < tables((1, 3, IMAGE, IMAGE)).mult_adds < _table("A").mult_adds
+
+
+def _convs_and_a_mean() -> nn.Module:
+    """Return thirteen convolutions written out, a mean and three linear layers."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for stage in ((32, 32), (64, 64), (128,) * 3, (256,) * 3, (256,) * 3):
+        for out_channels in stage:
+            layers += [nn.Conv2d(channels, out_channels, 3, padding=1, device="meta"), nn.ReLU()]
+            channels = out_channels
+        layers.append(nn.MaxPool2d(2))
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    for in_features, out_features in ((channels, 512), (512, 512), (512, NUM_CLASSES)):
+        layers.append(nn.Linear(in_features, out_features, device="meta"))
+    return nn.Sequential(*layers)
+
+
+EXERCISES: tuple[Exercise, ...] = (
+    Exercise(
+        id="01-1",
+        question="How many parameters has the last convolution of config D, its biases included?",
+        solution=lambda: _weights(_C, _IN) + _C.out_channels,
+        mistakes=(
+            Mistake(
+                lambda: _weights(_C, _IN),
+                "These are the weights. Each output channel has one more number of its own.",
+            ),
+            Mistake(
+                lambda: _C.kernel_size**2 * _C.out_channels + _C.out_channels,
+                "One kernel does not look at one channel alone: how deep is it?",
+            ),
+            Mistake(
+                lambda: _weights(_C, _IN) + 3 * _C.out_channels,
+                "That is with a BatchNorm layer's scale and shift; the question is about the "
+                "convolution alone.",
+            ),
+        ),
+        hints=(
+            "One output channel needs one kernel. How many numbers are in one kernel?",
+            "A kernel covers kernel_size × kernel_size positions of every input channel.",
+            "kernel_size² · in_channels weights and one bias, for each output channel.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="01-2",
+        question="How many mult-adds does conv3_1 of config D take for one 224×224 image?",
+        solution=lambda: _conv3_1(IMAGE // 4),
+        mistakes=(
+            Mistake(
+                lambda: _conv3_1(IMAGE),
+                "You multiplied by the size of the image. How many poolings came before?",
+            ),
+            Mistake(
+                lambda: _conv3_1(IMAGE // 2),
+                "The third stage comes after two poolings, not one.",
+            ),
+            Mistake(
+                lambda: _conv3_1(IMAGE // 8),
+                "You have counted the pooling at the end of the stage; conv3_1 is at its start.",
+            ),
+            Mistake(
+                lambda: 2 * _conv3_1(IMAGE // 4),
+                "Twice too many: you counted a multiplication and an addition as two operations.",
+            ),
+            Mistake(
+                lambda: IMAGE // 4 * _conv3_1(1),
+                "A map has a height and a width.",
+            ),
+        ),
+        hints=(
+            "A convolution uses each of its weights once at each position of its output.",
+            "So two factors: the number of weights, and the number of positions.",
+            "Weights: 3·3·128·256. Positions: the square of the side after two poolings.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="01-3",
+        question=(
+            "Write parameters(layers): the parameters of a whole network from such a list as "
+            '[64, "M", (256, 1), "M"], with the three fully connected layers of the paper.'
+        ),
+        solution=lambda: _count,
+        mistakes=(
+            Mistake(
+                lambda: lambda columns: _count(columns, biases=False),
+                "Too few by as many as there are output channels and output features.",
+            ),
+            Mistake(
+                lambda: lambda columns: _count(columns, fc=False),
+                "This is the convolutional part. The question asks for the whole network.",
+            ),
+            Mistake(
+                lambda: lambda columns: _count(columns, squares_only=True),
+                "Right for A, and too many for C: look at the entries that are pairs.",
+            ),
+        ),
+        hints=(
+            "Walk through the list and remember how many channels come in.",
+            'An entry is a number (kernel 3×3), a pair (channels, kernel_size), or "M".',
+            "After the list: 512·7·7 features to 4096, 4096 to 4096, 4096 to 1000, with biases.",
+        ),
+        observe=calls([as_list(CONFIGS["A"])], [as_list(CONFIGS["C"])]),
+    ),
+    Exercise(
+        id="01-4",
+        question=(
+            "Config C is built with padding=1 in every convolution, the 1×1 ones too. "
+            "What is the shape (channels, height, width) of its last map for a 224×224 image?"
+        ),
+        solution=lambda: _shape_of_c(_sides_of_c(padding_of_1x1=1)),
+        mistakes=(
+            Mistake(
+                lambda: _shape_of_c(_sides_of_c(padding_of_1x1=0)),
+                "That is the right network's map. What does padding=1 do to a 1×1 convolution?",
+            ),
+            Mistake(
+                lambda: _shape_of_c(_sides_of_c(padding_of_1x1=0) + 2 * 3),
+                "You added the three frames at the end. Which poolings come after each of them?",
+            ),
+            Mistake(
+                lambda: _shape_of_c(_sides_of_c(padding_of_1x1=0) + 2),
+                "Near, but a pooling comes after the last frame as well.",
+            ),
+        ),
+        hints=(
+            "Output side = input side + 2·padding − kernel_size + 1, for stride 1.",
+            "A 1×1 convolution with padding=1 makes the map larger by 2.",
+            "Go stage by stage from 56, the side of the third: + 2, then halve and round down.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="01-5",
+        question=(
+            "Build the convolutional part of the paper's shallow rival of B: one 5×5 convolution "
+            "and its ReLU in place of each pair of 3×3, every map as large as in B."
+        ),
+        solution=lambda: _shallow(padding=2),
+        mistakes=(
+            Mistake(
+                lambda: _shallow(padding=1),
+                "padding=1 keeps the size for a 3×3 kernel. These kernels are larger.",
+            ),
+            Mistake(
+                lambda: _shallow(padding=0),
+                "Without padding each convolution takes rows and columns off the map.",
+            ),
+            Mistake(
+                lambda: _shallow(padding=2, convs_per_stage=2),
+                "You exchanged every convolution. One 5×5 takes the place of two 3×3.",
+            ),
+        ),
+        hints=(
+            "B has five stages of two convolutions; the new network has five of one.",
+            "A kernel of 5 keeps the size with padding 2.",
+            "Each stage: nn.Conv2d(before, channels, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2).",
+        ),
+        observe=network((1, 3, IMAGE, IMAGE), (1, 3, 400, 400)),
+    ),
+    Exercise(
+        id="01-6",
+        question=(
+            "Write keeping_std(in_channels, out_channels, kernel_size): the standard deviation of "
+            "the weights with which a convolution after a ReLU keeps the size of the signal on "
+            "its way forward."
+        ),
+        solution=lambda: _he_std,
+        mistakes=(
+            Mistake(
+                lambda: lambda i, o, k: sqrt(2 / (o * k**2)),
+                "This keeps the gradient on its way back: you counted the output channels.",
+            ),
+            Mistake(
+                lambda: lambda i, o, k: sqrt(1 / (i * k**2)),
+                "Right without a ReLU. What does the ReLU do to the mean square?",
+            ),
+            Mistake(
+                lambda: lambda i, o, k: 2 / (i * k**2),
+                "This is the variance of the weights.",
+            ),
+            Mistake(
+                lambda: lambda i, o, k: sqrt(2 / i),
+                "An output sums over more than the input channels: where does the kernel come in?",
+            ),
+        ),
+        hints=(
+            "Take the factor of the section Derive and set it to 1.",
+            "factor = std · √(fan_in / 2).",
+            "fan_in is the number of terms in the sum: kernel_size² · in_channels.",
+        ),
+        observe=calls((64, 128, 3), (512, 512, 3), (256, 512, 1)),
+    ),
+    Exercise(
+        id="01-7",
+        question=(
+            "The k-th convolution of A is to lend its weights to the k-th of E, for the first "
+            "four. For which k do the shapes agree? A list of four booleans."
+        ),
+        solution=_fits,
+        mistakes=(
+            Mistake(
+                lambda: [True] * 4,
+                "Write the channels in and out of each next to each other, for A and for E.",
+            ),
+            Mistake(
+                lambda: [True, False, False, True],
+                "Compare channels in as well as channels out.",
+            ),
+            Mistake(
+                lambda: [False] * 4,
+                "Both networks begin with the same layer.",
+            ),
+        ),
+        hints=(
+            "The weight of a convolution has the shape (out_channels, in_channels, 3, 3).",
+            "The second convolution of E belongs to the first stage, the second of A does not.",
+            "Compare net.features[...].weight.shape of the two networks in a loop.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="01-8",
+        question=(
+            f"Build a network deeper and cheaper than A: {DEPTH} layers with weights or more, "
+            f"convolutions of 3×3 at most, {NUM_CLASSES} scores for a 224×224 image, and fewer "
+            "mult-adds than A."
+        ),
+        solution=lambda: _vgg("D", width=1 / 2),
+        mistakes=(
+            Mistake(
+                lambda: _vgg("A"),
+                "That is A itself: it is neither deeper nor cheaper.",
+            ),
+            Mistake(
+                lambda: _vgg("D"),
+                "Deep enough, and dearer than A. What does a convolution's work depend on besides "
+                "the size of its map?",
+            ),
+            Mistake(
+                lambda: _vgg("A", width=1 / 2),
+                "Cheap enough. Count the layers that have weights.",
+            ),
+            Mistake(
+                lambda: vgg("D", width=1 / 2, device="meta").features,
+                "These are its convolutions alone. The scores are missing.",
+            ),
+            Mistake(
+                lambda: vgg("D", width=1 / 2, head="conv", device="meta"),
+                "One of its convolutions is larger than 3×3: look at the head.",
+            ),
+        ),
+        hints=(
+            "A convolution's work grows with its channels in and with its channels out.",
+            "Half the channels everywhere: what becomes of the mult-adds of every convolution?",
+            'vgg("D", ...) takes a width; or write the layers out, with fewer channels.',
+        ),
+        observe=network_that(
+            gives((1, 3, IMAGE, IMAGE), (1, NUM_CLASSES)),
+            Condition(f"{DEPTH} layers with weights or more", _is_deep),
+            Condition("no convolution larger than 3×3", _has_small_kernels),
+            Condition("fewer mult-adds than A", _works_less_than_a),
+        ),
+        others=(_convs_and_a_mean,),
+    ),
+)
+
+
+def _predict() -> Quiz:
+    small, large = _table("A"), _table("E")
+    params = large.total_params / small.total_params
+    mult_adds = large.mult_adds / small.mult_adds
+    depth = CONFIGS["E"].weight_layers / CONFIGS["A"].weight_layers
+    convs = len(CONFIGS["E"].convs()) / len(CONFIGS["A"].convs())
+    batch_of_two = _table("E", batch=2).mult_adds / small.mult_adds
+
+    def both(of_params: float, of_mult_adds: float) -> str:
+        return f"parameters × {of_params:.2f}, mult-adds × {of_mult_adds:.2f}"
+
+    return Quiz(
+        id="01-predict",
+        question=(
+            f"Config A has {CONFIGS['A'].weight_layers} layers with weights, config E has "
+            f"{CONFIGS['E'].weight_layers}. From A to E, what happens to the number of parameters "
+            "and to the mult-adds for one image?"
+        ),
+        options=(
+            Option(
+                both(depth, depth),
+                "This takes all layers as equal. They differ by orders of magnitude, in both.",
+            ),
+            Option(
+                both(convs, convs),
+                "The number of convolutions does grow like this. But convolutions hold few of the "
+                "parameters, and those that E adds are not the average ones.",
+            ),
+            Option(
+                both(params, mult_adds),
+                "Depth is bought with arithmetic and hardly with memory for weights: most of the "
+                "parameters are in the fully connected layers, which A and E share.",
+                right=True,
+            ),
+            Option(
+                both(params, batch_of_two),
+                "The parameters are right. The mult-adds of E are those of a table that was made "
+                "for a batch of two images.",
+            ),
+        ),
+    )
+
+
+def _review() -> Quiz:
+    plain, batch = _table("D").total_params, _table("D", norm="batch").total_params
+    channels = sum(conv.out_channels for conv in CONFIGS["D"].convs())
+    assert batch - plain == 2 * channels
+    return Quiz(
+        id="01-review",
+        question=(
+            f"The review counts {batch:,} parameters for configuration D, the paper's network has "
+            f"{plain:,}. What are the other {batch - plain:,}?"
+        ),
+        options=(
+            Option(
+                "The biases of the convolutions",
+                f"The paper's network has them too, one for each of {channels:,} output channels. "
+                "Both numbers count them.",
+            ),
+            Option(
+                "The running means and variances of BatchNorm",
+                "There are as many of them. But they are buffers: they are kept, not trained, and "
+                "no count of parameters has them.",
+            ),
+            Option(
+                "The ReLU that stands twice in the review's code",
+                "A ReLU has no parameters, however often it stands there.",
+            ),
+            Option(
+                "The scales and shifts of BatchNorm",
+                "Two for each channel of a convolution. The review builds every network with "
+                "BatchNorm and prints it under the paper's letter.",
+                right=True,
+            ),
+            Option(
+                "The adaptive pooling, which the paper did not have",
+                "The review's code has one. A pooling has no parameters.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {"01-predict": _predict, "01-review": _review}

@@ -1,0 +1,466 @@
+"""Exercises of chapter 02: how far cells see, what stacks cost, and what they can be."""
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import torch
+from torch import nn
+
+from vgglab.course.checking import (
+    Condition,
+    Exercise,
+    Mistake,
+    Tables,
+    calls,
+    gives,
+    network_that,
+    value,
+)
+from vgglab.course.quizzes import Option, Quiz
+from vgglab.models import vgg
+from vgglab.models.configs import CONFIGS
+from vgglab.receptive_field import receptive_field
+from vgglab.receptive_field.stacks import compose_kernels
+
+IMAGE = 224
+DEPTH = 5  # 02-1
+LARGE = 11  # 02-4: the first kernel of AlexNet
+Layers = Sequence[tuple[int, int]]
+
+# VGG-16 up to its last pooling, as (kernel_size, stride).
+_D = [
+    (3, 1) if stage else (2, 2)
+    for stages in CONFIGS["D"].stages
+    for stage in (*(True for _ in stages), False)
+]
+_ALEXNET = [(11, 4), (3, 2), (5, 1), (3, 2), (3, 1), (3, 1), (3, 1), (3, 2)]
+
+
+# 02-1, 02-2 and 02-4: the recurrence, and the ways in which it goes wrong.
+def _size(layers: Layers) -> int:
+    size, jump = 1, 1
+    for kernel_size, stride in layers:
+        size += (kernel_size - 1) * jump
+        jump *= stride
+    return size
+
+
+def _without_strides(layers: Layers) -> int:
+    return _size([(kernel_size, 1) for kernel_size, _ in layers])
+
+
+def _stride_first(layers: Layers) -> int:
+    size, jump = 1, 1
+    for kernel_size, stride in layers:
+        jump *= stride
+        size += (kernel_size - 1) * jump
+    return size
+
+
+def naive_doubling(layers: Layers) -> int:
+    """Return the size when every stride multiplies the whole field: a real bug of a real tool."""
+    size = 1
+    for kernel_size, stride in layers:
+        size = size * stride if stride > 1 else size + kernel_size - 1
+    return size
+
+
+# 02-3: weights of a stack.
+def _weights(channels: int, kernel_size: int, depth: int) -> int:
+    return depth * kernel_size**2 * channels**2
+
+
+# 02-5: the rows of a cell.
+Rows = Callable[[int, int, int, int, int], tuple[int, int]]
+
+
+def _rows(i: int, size: int, stride: int, padding: int, height: int) -> tuple[int, int]:
+    first = i * stride - padding
+    return max(first, 0), min(first + size, height) - 1
+
+
+def _unclipped(i: int, size: int, stride: int, padding: int, height: int) -> tuple[int, int]:
+    first = i * stride - padding
+    return first, first + size - 1
+
+
+def _without_padding(i: int, size: int, stride: int, padding: int, height: int) -> tuple[int, int]:
+    return _rows(i, size, stride, 0, height)
+
+
+def _end_left_out(i: int, size: int, stride: int, padding: int, height: int) -> tuple[int, int]:
+    first, last = _rows(i, size, stride, padding, height)
+    return first, last + 1
+
+
+def _size_too_small(i: int, size: int, stride: int, padding: int, height: int) -> tuple[int, int]:
+    first = max(i * stride - padding, 0)
+    return first, min(first + size, height) - 1
+
+
+@cache
+def _field_of(config: str) -> int:
+    field = receptive_field(vgg(config, device="meta"), (1, 3, IMAGE, IMAGE), "features")
+    assert field.size is not None
+    return field.size[0]
+
+
+# 02-7: one kernel for two.
+Row = list[float]
+
+
+def _composed(first: Row, second: Row) -> Row:
+    weights = (torch.tensor(row, dtype=torch.float64).view(1, 1, 1, -1) for row in (first, second))
+    return list(compose_kernels(*weights).flatten().tolist())
+
+
+# 02-8: an open task.
+SEEN, CHANNELS, PARAMETERS = 61, 16, 40_000
+TASK = (1, 3, 64, 64)
+
+
+def _conv(channels: int, kernel_size: int = 3, dilation: int = 1) -> nn.Conv2d:
+    padding = dilation * (kernel_size // 2)
+    return nn.Conv2d(
+        channels, CHANNELS, kernel_size, padding=padding, dilation=dilation, device="meta"
+    )
+
+
+def _dilated() -> nn.Module:
+    return nn.Sequential(
+        _conv(3), nn.ReLU(), nn.MaxPool2d(2),
+        _conv(CHANNELS), nn.ReLU(), nn.MaxPool2d(2),
+        _conv(CHANNELS, dilation=2), nn.ReLU(),
+        _conv(CHANNELS, dilation=4), nn.ReLU(),
+        _conv(CHANNELS, dilation=2), nn.ReLU(),
+    )  # fmt: skip
+
+
+def _stacked(convs: int = 7) -> nn.Module:
+    parts: list[nn.Module] = [_conv(3), nn.ReLU(), nn.MaxPool2d(2)]
+    parts += [_conv(CHANNELS), nn.ReLU(), nn.MaxPool2d(2)]
+    for _ in range(convs):
+        parts += [_conv(CHANNELS), nn.ReLU()]
+    return nn.Sequential(*parts)
+
+
+def _one_large_kernel() -> nn.Module:
+    return nn.Sequential(_conv(3), nn.MaxPool2d(4), _conv(CHANNELS, kernel_size=15))
+
+
+def _sees_enough(model: nn.Module, tables: Tables) -> bool:
+    field = tables(TASK).rows[-1].receptive_field
+    return field is not None and field.size is not None and min(field.size) >= SEEN
+
+
+def _is_small(model: nn.Module, tables: Tables) -> bool:
+    return tables(TASK).total_params < PARAMETERS
+
+
+EXERCISES: tuple[Exercise, ...] = (
+    Exercise(
+        id="02-1",
+        question=f"How many pixels high is the field of a cell after {DEPTH} 3×3 convolutions of "
+        "stride 1?",
+        solution=lambda: _size([(3, 1)] * DEPTH),
+        mistakes=(
+            Mistake(
+                lambda: 3 * DEPTH,
+                "Neighbouring windows overlap. How many new rows does each layer bring?",
+            ),
+            Mistake(
+                lambda: _size([(3, 1)] * (DEPTH + 1)),
+                "One layer too many: a pixel of the image sees itself, which is 1 and not 3.",
+            ),
+            Mistake(
+                lambda: _size([(3, 1)] * DEPTH) - 1,
+                "Near. What does a cell see before there is any layer?",
+            ),
+            Mistake(lambda: 3, "This is what it sees of the map before it."),
+        ),
+        hints=(
+            "Go backwards from one cell: how many rows of the map before it does it read?",
+            "Each layer adds one row above and one below.",
+            "1 + 2 · (number of layers).",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="02-2",
+        question="Write field_size(layers): the side of the field after such a list of "
+        "(kernel_size, stride) as [(3, 1), (2, 2)].",
+        solution=lambda: _size,
+        mistakes=(
+            Mistake(
+                lambda: naive_doubling,
+                "A stride does not make the field larger that is there. It makes the steps of "
+                "later layers larger.",
+            ),
+            Mistake(
+                lambda: _stride_first,
+                "The stride of a layer counts for the layers after it, not for itself.",
+            ),
+            Mistake(
+                lambda: _without_strides,
+                "After a stride of 2, neighbouring cells are 2 pixels apart. Where is that?",
+            ),
+        ),
+        hints=(
+            "Keep two numbers: the size so far, and how many pixels lie between two cells.",
+            "A kernel of k adds k − 1 steps to the size.",
+            "size += (kernel_size - 1) * jump, and then jump *= stride.",
+        ),
+        observe=calls([[(3, 1)] * 3], [[(7, 2), (3, 2), (1, 1), (3, 1)]], [_ALEXNET], [_D]),
+    ),
+    Exercise(
+        id="02-3",
+        question="Write stack_weights(channels, kernel_size, depth): the weights, without biases, "
+        "of a stack of equal convolutions with as many channels in as out.",
+        solution=lambda: _weights,
+        mistakes=(
+            Mistake(
+                lambda: lambda channels, kernel_size, depth: _weights(channels, kernel_size, 1),
+                "This is one of the convolutions.",
+            ),
+            Mistake(
+                lambda: lambda c, k, depth: depth * k**2 * c,
+                "Each kernel is as deep as its input has channels, and there is one for each "
+                "channel that comes out.",
+            ),
+            Mistake(
+                lambda: lambda c, k, depth: _weights(c, k, depth) + depth * c,
+                "These are the biases too.",
+            ),
+            Mistake(
+                lambda: lambda c, k, depth: _weights(c, k, 1) ** depth,
+                "The layers stand one after the other: their weights are added.",
+            ),
+        ),
+        hints=(
+            "How many weights has one convolution?",
+            "kernel_size² · channels in · channels out.",
+            "Add up over the depth.",
+        ),
+        observe=calls((64, 3, 3), (64, 7, 1), (512, 5, 2)),
+    ),
+    Exercise(
+        id="02-4",
+        question=f"How many 3×3 convolutions of stride 1 see as much as one {LARGE}×{LARGE}?",
+        solution=lambda: next(n for n in range(1, LARGE) if _size([(3, 1)] * n) == LARGE),
+        mistakes=(
+            Mistake(
+                lambda: -(-LARGE // 3),
+                "You divided the sides. But windows of neighbours overlap.",
+            ),
+            Mistake(
+                lambda: LARGE - 1,
+                "Each layer adds a row on both sides.",
+            ),
+            Mistake(
+                lambda: -(-(LARGE**2) // 9),
+                "You divided the areas. That compares weights, not what is seen.",
+            ),
+        ),
+        hints=(
+            "Write down the sizes: one layer 3, two layers 5, ...",
+            "n layers see 1 + 2n.",
+            f"Solve 1 + 2n = {LARGE}.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="02-5",
+        question="Write rows(i, size, stride, padding, height): the first and the last row of the "
+        "image that row i of a map sees, as a pair, both counted from 0 and within the image.",
+        solution=lambda: _rows,
+        mistakes=(
+            Mistake(
+                lambda: _unclipped,
+                "Rows that the image does not have are padding.",
+            ),
+            Mistake(
+                lambda: _without_padding,
+                "Row 0 of the map begins above the image: by how much?",
+            ),
+            Mistake(
+                lambda: _end_left_out,
+                "The second number is one more than the last row that is seen.",
+            ),
+            Mistake(
+                lambda: _size_too_small,
+                "Cut off at the end what is outside. You moved the field before you cut it.",
+            ),
+        ),
+        hints=(
+            "First as if the image had no border: where does row 0 begin, where does row i?",
+            "It begins at i · stride − padding and has size rows.",
+            "Then max(first, 0) and min(last, height − 1).",
+        ),
+        observe=calls((0, 212, 32, 90, 400), (3, 212, 32, 90, 400), (11, 212, 32, 90, 400)),
+    ),
+    Exercise(
+        id="02-6",
+        question="Config C has three convolutions in each of its last three stages, as D has, but "
+        "the third is 1×1. How many pixels on a side does a cell of its last map see?",
+        solution=lambda: _field_of("C"),
+        mistakes=(
+            Mistake(
+                lambda: _field_of("D"),
+                "This is D. What does a 1×1 convolution add?",
+            ),
+            Mistake(
+                lambda: _field_of("A"),
+                "This is A, with one convolution less in each of the first two stages.",
+            ),
+            Mistake(
+                lambda: _field_of("D") - 3 * 2,
+                "You took off 2 for each 1×1. But a 3×3 adds 2 steps, and steps get longer.",
+            ),
+        ),
+        hints=(
+            "A kernel of 1 adds no step.",
+            "So C sees as much as another column of the table, which has no 1×1.",
+            'receptive_field(vgg("C"), (1, 3, 224, 224), "features") of vgglab says it.',
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="02-7",
+        question="Write compose(first, second): the one row of weights that does what two rows of "
+        "weights do, one after the other, without a ReLU.",
+        solution=lambda: _composed,
+        mistakes=(
+            Mistake(
+                lambda: lambda first, second: _composed(first, second[::-1]),
+                "One of the rows is the wrong way round: follow a single pixel through both.",
+            ),
+            Mistake(
+                lambda: lambda a, b: [x * y for x, y in zip(a, b, strict=False)],
+                "Three weights after three weights see five pixels. How many have you got?",
+            ),
+            Mistake(
+                lambda: lambda a, b: [x + y for x, y in zip(a, b, strict=False)],
+                "The second row reads what the first has made: products, not sums.",
+            ),
+            Mistake(
+                lambda: lambda a, b: _composed(a, b)[(len(b) - 1) // 2 :][: len(a)],
+                "You cut the ends off.",
+            ),
+        ),
+        hints=(
+            "Which pixels does weight q of the second row reach through weight p of the first?",
+            "The pixel at p + q, with the product of both weights.",
+            "whole[p + q] += first[p] * second[q], for all p and q.",
+        ),
+        observe=calls(
+            ([1.0, 2.0, 3.0], [1.0, 0.0, -1.0]),
+            ([2.0, 5.0], [1.0, 3.0, 4.0]),
+            ([0.5, 1.0, 0.25], [4.0, 2.0, 8.0]),
+        ),
+    ),
+    Exercise(
+        id="02-8",
+        question=f"Build a network that turns an image of 64×64 into {CHANNELS} maps of 16×16, "
+        f"each cell seeing at least {SEEN}×{SEEN} pixels, with fewer than {PARAMETERS:,} "
+        "parameters.",
+        solution=_dilated,
+        mistakes=(
+            Mistake(
+                lambda: _stacked(3),
+                "Each convolution at stride 4 adds 8 pixels. How many do you need?",
+            ),
+            Mistake(
+                _one_large_kernel,
+                "One large kernel sees enough and costs too much. Stack small ones, or spread "
+                "their taps.",
+            ),
+            Mistake(
+                lambda: nn.Sequential(_stacked(), nn.MaxPool2d(2)),
+                "The last map is too small: two halvings are enough.",
+            ),
+        ),
+        hints=(
+            "Two poolings bring 64 to 16, and every step to 4 pixels.",
+            "A 3×3 convolution with dilation d adds 2·d steps.",
+            "vgglab.summary prints the receptive field of every layer: try, and read.",
+        ),
+        observe=network_that(
+            gives(TASK, (1, CHANNELS, 16, 16)),
+            Condition(f"a cell sees {SEEN} px or more", _sees_enough),
+            Condition(f"fewer than {PARAMETERS:,} parameters", _is_small),
+        ),
+        others=(_stacked,),
+    ),
+)
+
+
+def _predict() -> Quiz:
+    seen = _field_of("D")
+    convs = len(CONFIGS["D"].convs())
+    return Quiz(
+        id="02-predict",
+        question=(
+            f"VGG-16 turns an image of {IMAGE}×{IMAGE} into a map of 7×7. How many pixels on a "
+            "side can one cell of that map depend on?"
+        ),
+        options=(
+            Option(
+                f"{IMAGE // 7}",
+                "This is the distance between two cells, the stride. Their fields overlap.",
+            ),
+            Option(
+                f"{1 + 2 * convs}",
+                f"This is {convs} convolutions of 3×3 without the poolings. After a pooling each "
+                "step is twice as long.",
+            ),
+            Option(
+                f"{seen}",
+                "Every layer adds its steps, and five times a step gets twice as long.",
+                right=True,
+            ),
+            Option(
+                f"{naive_doubling(_D)}",
+                "This doubles the whole field at every pooling. A pooling of 2×2 adds one step; "
+                "it is the later steps that get longer.",
+            ),
+        ),
+    )
+
+
+def _review() -> Quiz:
+    stack, one = _weights(64, 3, 3), _weights(64, 7, 1)
+    return Quiz(
+        id="02-review",
+        question=(
+            "Somebody puts one 7×7 convolution in the place of three 3×3 with ReLUs between, as "
+            "many channels as before. What changes?"
+        ),
+        options=(
+            Option(
+                "A cell sees more: 7×7 in place of 3×3.",
+                "The stack sees 7×7 as well. A cell of its third layer reads 3 rows of the second, "
+                "5 of the first, 7 of the image.",
+            ),
+            Option(
+                "Nothing but the number of layers: both can be the same function.",
+                "Not even without the ReLUs: most 7×7 kernels are no stack of as many channels.",
+            ),
+            Option(
+                f"The field stays, the weights become {one / stack:.2f} times as many, and two "
+                "ReLUs are gone.",
+                "49·C² weights in place of 27·C². What the ReLUs were worth has to be measured.",
+                right=True,
+            ),
+            Option(
+                "There are fewer weights, because three layers have become one.",
+                "What counts is the sum of the kernels' areas: 49 against 3 · 9.",
+            ),
+            Option(
+                "The non-linearity is lost that the max pooling between the layers gave.",
+                "There is no pooling within a stack. What stands between the layers are ReLUs.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {"02-predict": _predict, "02-review": _review}

@@ -1,0 +1,440 @@
+"""Exercises of chapter 04: the shapes behind the error, and what a table of memory leaves out."""
+
+from collections.abc import Callable
+from math import isqrt, lcm
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vgglab.course.checking import (
+    Condition,
+    Exercise,
+    Mistake,
+    Tables,
+    calls,
+    gives,
+    network,
+    network_that,
+    value,
+)
+from vgglab.course.quizzes import Option, Quiz
+from vgglab.models import VGG, vgg
+from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES
+from vgglab.shapes import Window, feature_map_sizes, input_sizes
+
+CHANNELS = CONFIGS["D"].convs()[-1].out_channels
+FC_FEATURES = CHANNELS * FC_SIDE**2
+POOLS = [Window(kernel_size=2, stride=2)] * 5
+POOLS_ROUNDING_UP = [pool._replace(ceil_mode=True) for pool in POOLS]
+FLOAT_BYTES = 4
+
+
+def _side(size: int, pools: list[Window] = POOLS) -> int:
+    return feature_map_sizes(size, pools)[-1]
+
+
+def _ends(sizes: range) -> tuple[int, int]:
+    return sizes[0], sizes[-1]
+
+
+# 04-1: from the message back to the image.
+MESSAGE_FEATURES = 51200
+MESSAGE_SIDE = isqrt(MESSAGE_FEATURES // CHANNELS)
+
+# 04-4: a view that does not keep the batch.
+VIEW_CELLS = _side(480) ** 2
+VIEW_BATCH = lcm(VIEW_CELLS, FC_SIDE**2) // VIEW_CELLS
+
+
+def _fixed() -> VGG:
+    return vgg("D", head="fc-fixed", device="meta")
+
+
+def _with_fc6(in_features: int) -> VGG:
+    model = _fixed()
+    model.classifier[0] = nn.Linear(in_features, HIDDEN_FEATURES, device="meta")
+    return model
+
+
+def _pooled() -> VGG:
+    return vgg("D", head="fc", device="meta")
+
+
+def _in_a_row(*between: str) -> nn.Sequential:
+    """Return VGG-16's two parts with layers between them, named by their short names."""
+    layers: dict[str, nn.Module] = {
+        "flatten": nn.Flatten(),
+        "flatten-all": nn.Flatten(0),
+        "flatten-maps": nn.Flatten(2),
+        "average": nn.AdaptiveAvgPool2d(1),
+    }
+    model = _fixed()
+    return nn.Sequential(model.features, *(layers[name] for name in between), model.classifier)
+
+
+# 04-8: every size, and the weights that there are.
+SIZES = ((400, 400), (300, 500))
+
+
+class _Resizing(nn.Module):
+    """The fixed network behind a resize of the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = _fixed()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(F.interpolate(x, size=(224, 224), mode="bilinear"))  # type: ignore[no-any-return]
+
+
+def _has_old_shapes(model: nn.Module, tables: Tables) -> bool:
+    new, old = (sorted(p.shape for p in m.parameters()) for m in (model, _fixed()))
+    return new == old
+
+
+EXERCISES: tuple[Exercise, ...] = (
+    Exercise(
+        id="04-1",
+        question="Which square inputs give 51200 features, from the smallest to the largest side?",
+        solution=lambda: _ends(input_sizes(MESSAGE_SIDE, POOLS)),
+        mistakes=(
+            Mistake(
+                answer=lambda: (MESSAGE_SIDE * 2**5,) * 2,
+                hint="That input gives the message, but it is not the only one: what do the "
+                "poolings do with a side that they cannot halve evenly?",
+            ),
+            Mistake(
+                answer=lambda: (MESSAGE_SIDE, MESSAGE_SIDE),
+                hint="That is the side of the feature map. The question is about the image, "
+                "five poolings earlier.",
+            ),
+            Mistake(
+                answer=lambda: (MESSAGE_SIDE * 2**5, (MESSAGE_SIDE + 1) * 2**5),
+                hint="The lower end is right. Put the upper end through the five poolings: it is "
+                "the first side of the next larger map.",
+            ),
+            Mistake(
+                answer=lambda: _ends(input_sizes(MESSAGE_SIDE, POOLS_ROUNDING_UP)),
+                hint="You rounded up at each pooling. torch rounds down unless ceil_mode is set.",
+            ),
+        ),
+        hints=(
+            "The message counts channels and cells together. How many channels has VGG-16's last "
+            "feature map?",
+            "Divide by the channels and take the square root: that is the side of the map.",
+            "vgglab.input_sizes(side, [Window(kernel_size=2, stride=2)] * 5) gives all inputs as "
+            "a range; its last element is one below its stop.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="04-2",
+        question="Write a function from the height and width of an image to the features at fc6.",
+        solution=lambda: lambda height, width: CHANNELS * _side(height) * _side(width),
+        mistakes=(
+            Mistake(
+                answer=lambda: lambda height, width: CHANNELS * _side(height) ** 2,
+                hint="Images need not be square: your function never looks at the width.",
+            ),
+            Mistake(
+                answer=lambda: lambda height, width: CHANNELS * height * width / 2**10,
+                hint="You divided without rounding. A feature map has no fraction of a column; "
+                "round at each axis, before you multiply.",
+            ),
+            Mistake(
+                answer=lambda: lambda height, width: CHANNELS * (height * width // 2**10),
+                hint="You rounded the area. Rounding happens along each axis on its own.",
+            ),
+            Mistake(
+                answer=lambda: (
+                    lambda height, width: (
+                        CHANNELS
+                        * _side(height, POOLS_ROUNDING_UP)
+                        * _side(width, POOLS_ROUNDING_UP)
+                    )
+                ),
+                hint="You rounded up. A window that does not fit is dropped, so round down.",
+            ),
+            Mistake(
+                answer=lambda: lambda height, width: _side(height) * _side(width),
+                hint="That counts the cells of one map. Flatten lays all channels in a row.",
+            ),
+        ),
+        hints=(
+            "Only the poolings change the sides. What do five of them do to one side?",
+            "Five halvings that round down are one division by 32 that rounds down.",
+            "Channels times rows times columns; rows = height // 32.",
+        ),
+        observe=calls((224, 224), (400, 400), (300, 500), (32, 1568), (447, 255)),
+    ),
+    Exercise(
+        id="04-3",
+        question="Four images, 300 px high and 500 px wide: what shape has the last feature map?",
+        solution=lambda: (4, CHANNELS, _side(300), _side(500)),
+        mistakes=(
+            Mistake(
+                answer=lambda: (4, CHANNELS, _side(500), _side(300)),
+                hint="torch's order is (N, C, H, W): the height comes before the width.",
+            ),
+            Mistake(
+                answer=lambda: (
+                    4,
+                    CHANNELS,
+                    _side(300, POOLS_ROUNDING_UP),
+                    _side(500, POOLS_ROUNDING_UP),
+                ),
+                hint="You rounded up. The last window does not fit, so it is dropped.",
+            ),
+            Mistake(
+                answer=lambda: (CHANNELS, _side(300), _side(500)),
+                hint="That is one image. The batch dimension comes first and stays.",
+            ),
+            Mistake(
+                answer=lambda: (4, _side(300), _side(500), CHANNELS),
+                hint="Channels last is the order of other libraries; torch has (N, C, H, W).",
+            ),
+        ),
+        hints=(
+            "The two axes do not know of each other: do the height first.",
+            "Halve five times, and drop the half pixel each time.",
+            "The shape is (images, channels, 300 // 32, 500 // 32).",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="04-4",
+        question="At 480 px, what is the smallest batch that view(-1, 25088) takes without an "
+        "error, and how many rows come out?",
+        solution=lambda: (VIEW_BATCH, VIEW_BATCH * VIEW_CELLS // FC_SIDE**2),
+        mistakes=(
+            Mistake(
+                answer=lambda: (VIEW_BATCH, VIEW_BATCH),
+                hint="The batch is right. flatten(1) would keep it as the number of rows; this "
+                "view counts rows of 25088 features, wherever an image ends.",
+            ),
+            Mistake(
+                answer=lambda: (VIEW_BATCH * VIEW_CELLS // FC_SIDE**2, VIEW_BATCH),
+                hint="Those are the two numbers, in the other order: the batch first.",
+            ),
+            Mistake(
+                answer=lambda: (1, VIEW_CELLS // FC_SIDE**2),
+                hint="A view cannot drop what is left over: with one image torch raises an error.",
+            ),
+            Mistake(
+                answer=lambda: (2 * VIEW_BATCH, 2 * VIEW_BATCH * VIEW_CELLS // FC_SIDE**2),
+                hint="That batch runs, and so does a smaller one.",
+            ),
+        ),
+        hints=(
+            "How many cells has the map at 480 px, and how many does fc6 want?",
+            "batch × cells must be a multiple of 49.",
+            "math.gcd of the cells and 49 tells how much of the 49 the batch must bring.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="04-5",
+        question="Put VGG-16's two parts together so that a batch of two 224 px images works.",
+        solution=lambda: _in_a_row("flatten"),
+        mistakes=(
+            Mistake(
+                answer=_in_a_row,
+                hint="The map arrives with four dimensions. Linear multiplies along the last one "
+                "alone, which is the width of the map.",
+            ),
+            Mistake(
+                answer=lambda: _in_a_row("flatten-all"),
+                hint="You laid the batch into the same row as the features. The first dimension "
+                "must stay.",
+            ),
+            Mistake(
+                answer=lambda: _in_a_row("flatten-maps"),
+                hint="You laid each channel into a row of its own; the channels belong in it too.",
+            ),
+            Mistake(
+                answer=lambda: _in_a_row("average", "flatten"),
+                hint="You averaged each channel first. Then one number a channel is left, and "
+                "this classifier was made for all cells.",
+            ),
+        ),
+        hints=(
+            "Compare the shape after the features with what classifier[0] expects.",
+            "One layer between the two parts is missing, and it has no weights.",
+            "torch.flatten(x, 1) as a layer is nn.Flatten().",
+        ),
+        observe=network((2, 3, 224, 224)),
+    ),
+    Exercise(
+        id="04-6",
+        question="Change the fixed VGG-16 so that it takes 400 px images and reads all their "
+        "cells; at 224 px it may fail.",
+        solution=lambda: _with_fc6(CHANNELS * _side(400) ** 2),
+        mistakes=(
+            Mistake(
+                answer=_fixed,
+                hint="Nothing has changed yet: fc6 still has the in_features of a 7 × 7 map.",
+            ),
+            Mistake(
+                answer=lambda: _with_fc6(CHANNELS * _side(400, POOLS_ROUNDING_UP) ** 2),
+                hint="You rounded the side up. The last pooling drops the odd column.",
+            ),
+            Mistake(
+                answer=lambda: _with_fc6(CHANNELS * _side(400)),
+                hint="You counted one row of the map. A map has rows and columns.",
+            ),
+            Mistake(
+                answer=_pooled,
+                hint="It runs, at both sizes: you pooled the map to 7 × 7 first. Here fc6 is to "
+                "read all cells of the larger map.",
+            ),
+        ),
+        hints=(
+            "Which layer refuses the 400 px image? vgglab.summary shows it.",
+            "A layer of a Sequential can be replaced: model.classifier[0] = ...",
+            "nn.Linear(512 * side * side, 4096, device='meta'), with the side of the map at 400.",
+        ),
+        observe=network((1, 3, 400, 400), (1, 3, 224, 224)),
+    ),
+    Exercise(
+        id="04-7",
+        question="Write a function from the numbers of trainable and frozen weights to the bytes "
+        "that training with Adam needs for weights, gradients and moments in float32.",
+        solution=lambda: lambda trainable, frozen: FLOAT_BYTES * (4 * trainable + frozen),
+        mistakes=(
+            Mistake(
+                answer=lambda: lambda trainable, frozen: FLOAT_BYTES * (trainable + frozen),
+                hint="Those are the weights alone: all that a table of parameters shows.",
+            ),
+            Mistake(
+                answer=lambda: lambda trainable, frozen: FLOAT_BYTES * 4 * (trainable + frozen),
+                hint="You gave frozen weights a gradient and moments. They have neither.",
+            ),
+            Mistake(
+                answer=lambda: lambda trainable, frozen: FLOAT_BYTES * (3 * trainable + frozen),
+                hint="Three numbers for each trainable weight: the weight itself, its gradient, "
+                "and how many moments does Adam keep?",
+            ),
+            Mistake(
+                answer=lambda: lambda trainable, frozen: 4 * trainable + frozen,
+                hint="You counted numbers. How many bytes has a float32?",
+            ),
+        ),
+        hints=(
+            "Write down what must be in memory for one weight that is trained.",
+            "The weight, its gradient, and Adam's averages of the gradient and of its square.",
+            "A frozen weight needs its own 4 bytes and nothing else.",
+        ),
+        observe=calls((100, 0), (0, 100), (318_787_587, 14_714_688)),
+    ),
+    Exercise(
+        id="04-8",
+        question="Change the fixed VGG-16 so that it gives its 1000 scores for images of 400×400 "
+        "and of 300×500 px, and no weight gets another shape.",
+        solution=_pooled,
+        mistakes=(
+            Mistake(
+                answer=_fixed,
+                hint="Nothing has changed yet: it takes the one size.",
+            ),
+            Mistake(
+                answer=lambda: _with_fc6(CHANNELS * _side(400) ** 2),
+                hint="A larger fc6 moves the problem to another size, and the weights that it had "
+                "do not fit into it.",
+            ),
+            Mistake(
+                answer=lambda: vgg("D", head="gap", device="meta"),
+                hint="It takes every size, with another head: the weights of fc6 have no place in "
+                "it.",
+            ),
+            Mistake(
+                answer=lambda: _fixed().features,
+                hint="These are the feature layers, which take every size. The scores are missing.",
+            ),
+        ),
+        hints=(
+            "fc6 wants 7×7 cells. Where between the image and fc6 could you see to that?",
+            "The image can be made smaller, cut, or the map pooled. None of the three has weights.",
+            "nn.AdaptiveAvgPool2d(7) after the features; or F.interpolate(x, size=(224, 224)) "
+            "before them, in the forward of a module of your own.",
+        ),
+        observe=network_that(
+            *(gives((1, 3, *size), (1, NUM_CLASSES)) for size in SIZES),
+            Condition("every weight has its old shape", _has_old_shapes),
+        ),
+        others=(_Resizing,),
+    ),
+)
+
+
+def _predict() -> Quiz:
+    side = _side(400)
+    rounded_up = _side(400, POOLS_ROUNDING_UP)
+    return Quiz(
+        id="04-predict",
+        question="VGG-16 gets one 400×400 image. How many features does the last feature map "
+        "hand to fc6?",
+        options=(
+            Option(
+                f"{FC_FEATURES:,}: the network makes every image fit",
+                "Nothing in the paper's network resizes anything. The convolutions take what "
+                "comes, and fc6 is the first to complain.",
+            ),
+            Option(
+                f"{FC_FEATURES * 400 // 224:,}: {FC_FEATURES:,} × 400 / 224",
+                "Both sides of the map grow, so the number of features grows with the square.",
+            ),
+            Option(
+                f"{CHANNELS * 400 * 400 // 2**10:,}: {CHANNELS} × 12.5 × 12.5",
+                "The fourth pooling leaves an odd side. Its half is no whole number of columns.",
+            ),
+            Option(
+                f"{CHANNELS * side**2:,}: {CHANNELS} × {side} × {side}",
+                "Five halvings, each rounded down.",
+                right=True,
+            ),
+            Option(
+                f"{CHANNELS * rounded_up**2:,}: {CHANNELS} × {rounded_up} × {rounded_up}",
+                "That would be right with ceil_mode=True. VGG's poolings round down.",
+            ),
+        ),
+    )
+
+
+def _review() -> Quiz:
+    first, last = _ends(input_sizes(FC_SIDE, POOLS))
+    up_first, up_last = _ends(input_sizes(FC_SIDE, POOLS_ROUNDING_UP))
+    smallest = input_sizes(1, POOLS)[0]
+    return Quiz(
+        id="04-review",
+        question="Which square images does the paper's VGG-16 take as it is?",
+        options=(
+            Option(
+                f"{first} px and no other: its input is always {first}×{first}",
+                "So an answer to the question says. It was trained at that size; nothing in its "
+                "layers asks for it.",
+            ),
+            Option(
+                "Every multiple of 32 px, for then no pooling drops anything",
+                f"That makes whole cells, and any number of them. fc6 wants {FC_SIDE} along each "
+                "side.",
+            ),
+            Option(
+                f"{first} to {last} px",
+                f"Five halvings, each rounded down, make {FC_SIDE} cells of every one of them.",
+                right=True,
+            ),
+            Option(
+                f"{up_first} to {up_last} px",
+                "That would be right if the poolings rounded up. They drop the window that does "
+                "not fit.",
+            ),
+            Option(
+                f"Every size from {smallest} px on: a convolution takes what comes",
+                "The convolutions do, and so does torchvision's network, which pools the map. The "
+                "paper's fc6 has a weight for each cell.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {"04-predict": _predict, "04-review": _review}

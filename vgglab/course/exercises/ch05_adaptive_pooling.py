@@ -1,0 +1,452 @@
+"""Exercises of chapter 05: bins of adaptive pooling, what they keep, and where the pool may go."""
+
+from collections.abc import Callable
+from math import ceil, floor, prod
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from vgglab.course.checking import Exercise, Mistake, calls, network, outputs, value
+from vgglab.course.quizzes import Option, Quiz
+from vgglab.models import VGG, vgg
+from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES
+from vgglab.pooling import adaptive_bins, adaptive_matrix, published_spp_window
+from vgglab.shapes import Window, feature_map_sizes
+
+CHANNELS = CONFIGS["D"].convs()[-1].out_channels
+POOLS = [Window(kernel_size=2, stride=2)] * 5
+
+# 05-1: cells that two bins share, in a row of the map of a 480 px image.
+ROW = feature_map_sizes(480, POOLS)[-1]
+
+
+def _shared(input_size: int, output_size: int) -> int:
+    bins = adaptive_bins(input_size, output_size)
+    return sum(sum(pixel in bin_ for bin_ in bins) > 1 for pixel in range(input_size))
+
+
+# 05-2: the bins as pairs (first, stop).
+Bins = list[tuple[int, int]]
+
+
+def _bins(n: int, m: int) -> Bins:
+    return [(bin_.start, bin_.stop) for bin_ in adaptive_bins(n, m)]
+
+
+def _bins_rounded_down(n: int, m: int) -> Bins:
+    return [(floor(i * n / m), floor((i + 1) * n / m)) for i in range(m)]
+
+
+def _bins_rounded_up(n: int, m: int) -> Bins:
+    return [(ceil(i * n / m), ceil((i + 1) * n / m)) for i in range(m)]
+
+
+def _bins_to_last(n: int, m: int) -> Bins:
+    return [(first, stop - 1) for first, stop in _bins(n, m)]
+
+
+def _bins_of_one_window(n: int, m: int) -> Bins:
+    stride = n // m
+    return [(i * stride, (i + 1) * stride) for i in range(m)]
+
+
+# 05-3: where the mean is kept.
+def _keeps_mean(n: int, m: int) -> bool:
+    weights = adaptive_matrix(n, m).sum(dim=0)
+    return bool(torch.allclose(weights, weights[0]))
+
+
+# 05-5: weights of one row, read through the pool.
+ROW_OF_WEIGHTS = [3, 0, -2, 5, 1, -1, 4]
+
+
+def _folded(weights: list[float], n: int) -> list[float]:
+    folded = torch.tensor(weights, dtype=torch.float64) @ adaptive_matrix(n, len(weights))
+    return list(folded.tolist())
+
+
+def _stretched(weights: list[float], n: int) -> list[float]:
+    row = torch.tensor(weights, dtype=torch.float64).view(1, 1, -1)
+    return list(F.interpolate(row, size=n, mode="linear").flatten().tolist())
+
+
+def _summed(weights: list[float], n: int) -> list[float]:
+    member = (adaptive_matrix(n, len(weights)) > 0).double()
+    return list((torch.tensor(weights, dtype=torch.float64) @ member).tolist())
+
+
+def _pooled(weights: list[float], n: int) -> list[float]:
+    row = torch.tensor(weights, dtype=torch.float64).view(1, -1)
+    return list(F.adaptive_avg_pool1d(row, n).flatten().tolist())
+
+
+# 05-6: a network with a spatial pyramid, for three classes.
+def _with_spp(num_classes: int) -> VGG:
+    return vgg("D", head="spp", num_classes=num_classes, device="meta")
+
+
+# 05-7: from which side of the map on the published window has six places.
+LEVEL = 6
+
+
+def _from_here_on(level: int) -> int:
+    sides = range(level, 4 * level**2)
+    wrong = [a for a in sides if published_spp_window(a, level).output_size(a) != level]
+    return max(wrong) + 1
+
+
+def _first_wrong(level: int) -> int:
+    sides = range(level, 4 * level**2)
+    return next(a for a in sides if published_spp_window(a, level).output_size(a) != level)
+
+
+# 05-8: the pool folded away for one size of photograph.
+PHOTO = (1, 3, 400, 640)
+
+
+def _torchvisions() -> VGG:
+    return vgg("D", device="meta")
+
+
+def _kernel(height: int, width: int) -> VGG:
+    """Return VGG-16 with fc6 as a convolution, as large as the map of an image of that size."""
+    model = vgg("D", head="conv", device="meta")
+    rows, columns = (feature_map_sizes(side, POOLS)[-1] for side in (height, width))
+    model.classifier[0] = nn.Conv2d(CHANNELS, HIDDEN_FEATURES, (rows, columns), device="meta")
+    return model
+
+
+def _larger_fc6() -> VGG:
+    model = vgg("D", head="fc-fixed", device="meta")
+    in_features = CHANNELS * prod(feature_map_sizes(side, POOLS)[-1] for side in PHOTO[2:])
+    model.classifier[0] = nn.Linear(in_features, HIDDEN_FEATURES, device="meta")
+    return model
+
+
+EXERCISES: tuple[Exercise, ...] = (
+    Exercise(
+        id="05-1",
+        question="A 480 px image: in each row of its last map, how many cells are in two bins of "
+        "the pooling to 7?",
+        solution=lambda: _shared(ROW, FC_SIDE),
+        mistakes=(
+            Mistake(
+                answer=lambda: ROW % FC_SIDE,
+                hint="That is the remainder of the division. Bins are not windows of one size with "
+                "a remainder at the end: every boundary that falls inside a cell counts.",
+            ),
+            Mistake(
+                answer=lambda: FC_SIDE,
+                hint="You counted a boundary for each bin. The outer two ends of the row are no "
+                "boundaries between bins.",
+            ),
+            Mistake(
+                answer=lambda: 0,
+                hint="Then all bins would have whole boundaries, and 7 would divide the row.",
+            ),
+            Mistake(
+                answer=lambda: ROW,
+                hint="That is the whole row. A cell is shared if a boundary falls inside it.",
+            ),
+        ),
+        hints=(
+            "How many cells has a row of the map at 480 px?",
+            "Write down the boundaries i · n / 7 between the bins. Which are no whole numbers?",
+            "vgglab.figures.plots.draw_bins(15, 7) draws it; count the hatched columns.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="05-2",
+        question="Write a function from n pixels and m bins to the bins as pairs (first, stop).",
+        solution=lambda: _bins,
+        mistakes=(
+            Mistake(
+                answer=lambda: _bins_rounded_down,
+                hint="You rounded both ends down. Then a pixel that a boundary cuts belongs to the "
+                "right-hand bin alone, and with more bins than pixels some are empty.",
+            ),
+            Mistake(
+                answer=lambda: _bins_rounded_up,
+                hint="You rounded both ends up. Then a pixel that a boundary cuts belongs to the "
+                "left-hand bin alone.",
+            ),
+            Mistake(
+                answer=lambda: _bins_to_last,
+                hint="The second number of your pairs is the last pixel of the bin. The question "
+                "is about the stop, as of a range: one more.",
+            ),
+            Mistake(
+                answer=lambda: _bins_of_one_window,
+                hint="You slid one window with one stride. The pixels after the last multiple of "
+                "the stride get no bin, and with more bins than pixels the window has no width.",
+            ),
+        ),
+        hints=(
+            "Cut the axis from 0 to n into m equal pieces, as real numbers.",
+            "A bin has every pixel that its piece touches: round its start down and its end up.",
+            "i * n // m is the start; for rounding up, -(-x // m) works on whole numbers.",
+        ),
+        observe=calls((12, 7), (14, 7), (6, 7), (10, 4), (1, 3)),
+    ),
+    Exercise(
+        id="05-3",
+        question="Write a function from n pixels and m bins to True if average pooling keeps the "
+        "mean of every row of n pixels, else False.",
+        solution=lambda: _keeps_mean,
+        mistakes=(
+            Mistake(
+                answer=lambda: lambda n, m: n % m == 0,
+                hint="Those are the sizes at which the bins tile the row. There are others: think "
+                "of a row with one pixel.",
+            ),
+            Mistake(
+                answer=lambda: lambda n, m: True,
+                hint="Each bin is a mean, but a pixel in two bins counts twice, and one in a small "
+                "bin counts more.",
+            ),
+            Mistake(
+                answer=lambda: lambda n, m: n >= m,
+                hint="You asked whether the row gets shorter. Compare the weights of the pixels "
+                "for 12 pixels in 7 bins.",
+            ),
+            Mistake(
+                answer=lambda: lambda n, m: m % n == 0,
+                hint="Those are the sizes at which every pixel is repeated equally often. There "
+                "are others: think of a single bin.",
+            ),
+            Mistake(
+                answer=lambda: lambda n, m: n % m == 0 or m % n == 0,
+                hint="Those are two cases, and there is a third: look at the weights of 2 pixels "
+                "in 7 bins.",
+            ),
+        ),
+        hints=(
+            "The weight of a pixel is the sum of 1 / size over the bins that it is in.",
+            "The mean is kept if all pixels have the same weight: adaptive_matrix(n, m).sum(0).",
+            "Compute the weights and compare them, with torch.allclose: a rule is easily missed.",
+        ),
+        observe=calls((14, 7), (12, 7), (1, 7), (6, 7), (3, 6), (7, 7), (10, 4), (2, 7), (4, 6)),
+    ),
+    Exercise(
+        id="05-4",
+        question="Which single layer, at features[30], gives what the last max pooling gives at "
+        "224 px, and a 7×7 map at every other size?",
+        solution=lambda: nn.AdaptiveMaxPool2d(FC_SIDE),
+        mistakes=(
+            Mistake(
+                answer=lambda: nn.AdaptiveAvgPool2d(FC_SIDE),
+                hint="Its maps have the right shape, and other numbers: it takes a mean where the "
+                "network was trained with a maximum.",
+            ),
+            Mistake(
+                answer=lambda: nn.MaxPool2d(2),
+                hint="That is the layer which is there. It halves every map, so only some inputs "
+                "give 7×7.",
+            ),
+            Mistake(
+                answer=lambda: nn.Sequential(nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(FC_SIDE)),
+                hint="That gives the right map at 224 px, and it is torchvision's way. It is two "
+                "layers; one does what the question asks, with other numbers at other sizes.",
+            ),
+            Mistake(
+                answer=lambda: nn.AdaptiveMaxPool2d(1),
+                hint="One number for each channel is left. fc6 wants 7×7 of them.",
+            ),
+        ),
+        hints=(
+            "At 224 px the map before features[30] is 14×14. Which bins has 14 → 7?",
+            "The bins may stay those of adaptive pooling. What is done inside of a bin?",
+            "torch.nn has adaptive layers for the mean and for the maximum.",
+        ),
+        observe=outputs((1, 2, 14, 14), (1, 2, 25, 25)),
+    ),
+    Exercise(
+        id="05-5",
+        question="Write a function from the weights of one row and n to the n weights that read "
+        "the row of n cells directly, without the pooling.",
+        solution=lambda: _folded,
+        mistakes=(
+            Mistake(
+                answer=lambda: _stretched,
+                hint="You stretched the weights like an image. A cell's new weight is a sum over "
+                "the bins that it is in.",
+            ),
+            Mistake(
+                answer=lambda: _summed,
+                hint="You added the weights of the bins that a cell is in, and forgot that each "
+                "bin divides by its size.",
+            ),
+            Mistake(
+                answer=lambda: _pooled,
+                hint="You pooled the weights themselves to n numbers. The pooling acts on cells, "
+                "so on the weights its matrix acts from the other side.",
+            ),
+        ),
+        hints=(
+            "Pooling a row x is A @ x. Write the answer of the layer, weights · (A @ x).",
+            "Move the brackets: (weights @ A) · x.",
+            "A is vgglab.pooling.adaptive_matrix(n, len(weights)).",
+        ),
+        observe=calls((ROW_OF_WEIGHTS, 12), (ROW_OF_WEIGHTS, 14), ([1, 2], 3)),
+    ),
+    Exercise(
+        id="05-6",
+        question="Give VGG-16 a spatial pyramid with levels 1, 2 and 4, its three FC layers, and "
+        "three classes.",
+        solution=lambda: _with_spp(3),
+        mistakes=(
+            Mistake(
+                answer=lambda: _with_spp(1000),
+                hint="It has the pyramid, and still the classes of ImageNet.",
+            ),
+            Mistake(
+                answer=lambda: vgg("D", head="gap", num_classes=3, device="meta"),
+                hint="That is a pyramid with its first level alone, and without hidden layers.",
+            ),
+            Mistake(
+                answer=lambda: vgg("D", num_classes=3, device="meta"),
+                hint="That pools to 7×7 bins: any size works, but it is one level and no pyramid.",
+            ),
+        ),
+        hints=(
+            "There is a head of vgg() for it, and a function vgglab.with_spp_head.",
+            "vgglab.with_spp_head(model, levels, num_classes) takes the network as it is.",
+            "vgg('D', head='spp', ...) has these levels.",
+        ),
+        observe=network((2, 3, 224, 224), (2, 3, 400, 300)),
+    ),
+    Exercise(
+        id="05-7",
+        question="From which side of the map on does the published window give 6 places along an "
+        "axis, whatever the side?",
+        solution=lambda: _from_here_on(LEVEL),
+        mistakes=(
+            Mistake(
+                answer=lambda: LEVEL,
+                hint="There it is right, and it goes wrong again right after: try the next sides.",
+            ),
+            Mistake(
+                answer=lambda: _first_wrong(LEVEL),
+                hint="That is the first side at which it is wrong. The question is where it stops "
+                "being wrong.",
+            ),
+            Mistake(
+                answer=lambda: LEVEL**2,
+                hint="From there on it is right. It is already right a little earlier.",
+            ),
+            Mistake(
+                answer=lambda: _from_here_on(LEVEL) - 1,
+                hint="That is the last side at which it is wrong.",
+            ),
+        ),
+        hints=(
+            "The number of places is right where the remainder is at most the quotient.",
+            "The largest remainder of a division by 6 is 5. How large must the quotient be?",
+            "published_spp_window(a, 6).output_size(a) for many a, and the last a where it is "
+            "not 6.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="05-8",
+        question="For photographs 400 px high and 640 px wide: VGG-16 without adaptive pooling to "
+        "7×7, with the same logits.",
+        solution=lambda: _kernel(*PHOTO[2:]),
+        mistakes=(
+            Mistake(
+                answer=_torchvisions,
+                hint="That is the network with its pooling to 7×7 still in it.",
+            ),
+            Mistake(
+                answer=lambda: _kernel(PHOTO[3], PHOTO[2]),
+                hint="You gave width and height in the other order: the kernel is higher than the "
+                "map of such a photograph.",
+            ),
+            Mistake(
+                answer=lambda: _kernel(PHOTO[2], PHOTO[2]),
+                hint="You folded for a square. On the wider map its kernel has several places, and "
+                "their scores are averaged: another function.",
+            ),
+            Mistake(
+                answer=lambda: _kernel(224, 224),
+                hint="You kept the 7×7 weights as they are and let them slide. That gives a map of "
+                "scores, and another function.",
+            ),
+        ),
+        hints=(
+            "Which function of this chapter makes pooling and fc6 one layer?",
+            "It folds for one size of map, and height and width have a matrix each.",
+            "fold_adaptive_pool(model, (1, 3, height, width))",
+        ),
+        observe=network(PHOTO),
+        others=(_larger_fc6,),
+    ),
+)
+
+
+def _predict() -> Quiz:
+    return Quiz(
+        id="05-predict",
+        question="In a trained VGG-16 you replace the last max pooling, features[30], by "
+        "nn.AdaptiveAvgPool2d(7). What happens to the logits of a 224×224 image?",
+        options=(
+            Option(
+                "Nothing: the map was 7×7 before, and it is 7×7 now",
+                "The shape is the same, the numbers are not. The layer that left took the largest "
+                "of four numbers.",
+            ),
+            Option(
+                "They change, although nothing fails",
+                "At 224 px the new layer is the mean over 2×2 cells, where the network was trained "
+                "with their maximum.",
+                right=True,
+            ),
+            Option(
+                "They change at other sizes, but not at 224 px",
+                "That holds for a pool that comes after the last max pooling. This one takes its "
+                "place.",
+            ),
+            Option(
+                "There are none: the features no longer fit fc6",
+                "They do fit: the new layer makes 7×7 of every map, at every size of image.",
+            ),
+        ),
+    )
+
+
+def _review() -> Quiz:
+    side = feature_map_sizes(400, POOLS)[-1]
+    weights = CHANNELS * side**2 * HIDDEN_FEATURES
+    return Quiz(
+        id="05-review",
+        question="A trained VGG-16 pools its last map to 7×7. Now all images have 400×400 px, and "
+        "somebody says that images of one size need no adaptive pooling. May it go?",
+        options=(
+            Option(
+                "Yes: it is there for images of any size, and these have one",
+                "It is one size, but not that of the training: without the pooling fc6 gets "
+                f"{CHANNELS * side**2:,} features and was made for {CHANNELS * FC_SIDE**2:,}.",
+            ),
+            Option(
+                "Yes, if fc6 becomes larger and is initialised anew",
+                "Then the network runs, and the trained weights of its largest layer are lost. "
+                "They need not be.",
+            ),
+            Option(
+                f"Yes, if it is folded into fc6: one kernel of {side}×{side}, and the same scores",
+                f"Pooling is linear. Its matrices and fc6's trained weights make the {weights:,} "
+                "weights of that kernel.",
+                right=True,
+            ),
+            Option(
+                "No: a network without the pooling gives other scores",
+                "At other sizes it does. At this one size the pooling and fc6 together are one "
+                "linear layer, which can be written without it.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {"05-predict": _predict, "05-review": _review}

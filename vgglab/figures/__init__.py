@@ -1,0 +1,1 @@
+"""Plots, and the figures that readers touch."""

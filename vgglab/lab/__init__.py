@@ -1,0 +1,1 @@
+"""The laboratory: images, training, experiments, small networks and what is seen inside them."""

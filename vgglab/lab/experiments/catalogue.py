@@ -1,0 +1,290 @@
+"""The experiments of the chapters, as data; `trials` says how a run is made."""
+
+from collections.abc import Mapping
+
+from vgglab.lab.experiments import Budget, Experiment
+from vgglab.lab.experiments.trials import (
+    compare_heads,
+    compare_norms,
+    compare_stacks,
+    move_objects,
+    point_at_objects,
+    read_features,
+    resize_images,
+    training_cost,
+    widen_field,
+)
+
+_NORMS = (None, "lrn", "batch")
+_HEADS = ("gap", "flatten", "flatten-fc")
+
+# What is trained, by data and budget.
+_TINY_SHAPES = {
+    "data": "shapes",
+    "side": 32,
+    "train_images": 500,
+    "valid_images": 200,
+    "test_images": 500,
+    "width": 1 / 8,
+    "epochs": 8,
+    "warmup": 1,
+}
+_CPU_SHAPES = {
+    **_TINY_SHAPES,
+    "train_images": 2000,
+    "valid_images": 500,
+    "test_images": 1000,
+    "width": 1 / 4,
+    "epochs": 12,
+}
+_TINY_DIGITS = {
+    "data": "digits",
+    "side": 16,
+    "train_images": 500,
+    "valid_images": 200,
+    "test_images": 300,
+    "width": 1 / 8,
+    "epochs": 4,
+    "warmup": 1,
+}
+_CPU_DIGITS = {**_TINY_DIGITS, "train_images": 1000, "width": 1 / 4, "epochs": 20}
+_CPU_CIFAR = {
+    "data": "cifar10",
+    "side": 32,
+    "train_images": 10_000,
+    "valid_images": 1000,
+    "test_images": 5000,
+    "width": 1 / 4,
+    "epochs": 8,
+    "warmup": 1,
+}
+_GPU_CIFAR = {
+    **_CPU_CIFAR,
+    "train_images": 45_000,
+    "valid_images": 5000,
+    "test_images": 10_000,
+    "width": 1.0,
+    "epochs": 30,
+}
+_PLAIN_CIFAR = {
+    **_CPU_CIFAR,
+    "train_images": 3000,
+    "valid_images": 500,
+    "test_images": 2000,
+    "width": 1 / 8,
+    "warmup": 0,
+}
+# Name of the stack and channels. 24 channels with 7x7 and 32 with three 3x3 cost the same.
+_STACKS = ("7x7/24", "3x3-linear/24", "3x3/24", "3x3-linear/32", "3x3/32")
+# Heads learn best at different rates: each is judged at its own, chosen by validation images.
+_HEADS_BY_RATE = {"head": _HEADS, "lr": (0.02, 0.1)}
+_TINY_HEADS = {"head": _HEADS, "lr": (0.05,)}
+
+_ALL = (
+    Experiment(
+        name="stacking",
+        question="What do the ReLUs between three 3x3 convolutions add to one 7x7 convolution?",
+        trial=compare_stacks,
+        budgets={
+            "tiny": Budget(
+                vary={"network": ("7x7/12", "3x3-linear/16", "3x3/16")},
+                held={**_TINY_SHAPES, "lr": 0.1},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"network": _STACKS, "lr": (0.1, 0.4)},
+                held={**_CPU_CIFAR, "train_images": 5000, "epochs": 6},
+                seeds=5,
+            ),
+            "gpu": Budget(
+                vary={
+                    "network": ("7x7/96", "3x3-linear/96", "3x3/96", "3x3-linear/128", "3x3/128"),
+                    "lr": (0.1, 0.4),
+                },
+                held=_GPU_CIFAR,
+                seeds=5,
+            ),
+        },
+        tolerance=0.05,
+    ),
+    Experiment(
+        name="effective-field",
+        question="How much of a cell's receptive field counts, before and after training?",
+        trial=widen_field,
+        budgets={
+            "tiny": Budget(vary={"lr": (0.1,)}, held={**_TINY_SHAPES, "seen_images": 32}, seeds=2),
+            "cpu": Budget(
+                vary={"lr": (0.1,)},
+                held={**_CPU_CIFAR, "train_images": 5000, "seen_images": 200},
+                seeds=5,
+            ),
+            "gpu": Budget(vary={"lr": (0.1,)}, held={**_GPU_CIFAR, "seen_images": 200}, seeds=5),
+        },
+        tolerance=0.05,
+    ),
+    Experiment(
+        name="normalization",
+        question="How do no normalisation, LRN and BatchNorm learn, by learning rate and depth?",
+        trial=compare_norms,
+        budgets={
+            "tiny": Budget(
+                vary={"norm": _NORMS},
+                held={**_TINY_DIGITS, "side": 32, "config": "A", "lr": 0.05},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"config": ("A", "E"), "lr": (0.01, 0.05, 0.25), "norm": _NORMS},
+                held=_PLAIN_CIFAR,
+                seeds=5,
+            ),
+            "gpu": Budget(
+                vary={"config": ("A", "E"), "lr": (0.01, 0.05, 0.25), "norm": _NORMS},
+                held={**_GPU_CIFAR, "width": 1 / 2, "epochs": 15, "warmup": 0},
+                seeds=5,
+            ),
+        },
+        tolerance=0.1,
+    ),
+    Experiment(
+        name="a-lrn",
+        question="Does the paper's one LRN layer, A-LRN, change configuration A?",
+        trial=compare_norms,
+        budgets={
+            "tiny": Budget(
+                vary={"config": ("A", "A-LRN")},
+                held={**_TINY_DIGITS, "side": 32, "norm": None, "lr": 0.05},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"config": ("A", "A-LRN"), "lr": (0.01, 0.05)},
+                held={**_PLAIN_CIFAR, "norm": None},
+                seeds=10,
+            ),
+            "gpu": Budget(
+                vary={"config": ("A", "A-LRN"), "lr": (0.01, 0.05)},
+                held={**_GPU_CIFAR, "width": 1 / 2, "epochs": 15, "norm": None},
+                seeds=5,
+            ),
+        },
+        tolerance=0.05,
+    ),
+    Experiment(
+        name="normalization-cost",
+        question="What does a training step cost with LRN or BatchNorm, in time and memory?",
+        trial=training_cost,
+        budgets={
+            "tiny": Budget(
+                vary={"norm": _NORMS},
+                held={"config": "A", "head": "gap", "side": 32, "batch_size": 2, "steps": 2},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"norm": _NORMS},
+                held={"config": "A", "head": "gap", "side": 96, "batch_size": 8, "steps": 5},
+                seeds=5,
+            ),
+            "gpu": Budget(
+                vary={"norm": _NORMS},
+                held={"config": "E", "head": "gap", "side": 224, "batch_size": 64, "steps": 20},
+                seeds=5,
+            ),
+        },
+    ),
+    Experiment(
+        name="gap-cost",
+        question="What does a training step of VGG-16 cost with each head, in time and memory?",
+        trial=training_cost,
+        budgets={
+            "tiny": Budget(
+                vary={"head": ("gap", "fc")},
+                held={"config": "D", "norm": None, "side": 64, "batch_size": 1, "steps": 1},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"head": ("gap", "fc")},
+                held={"config": "D", "norm": None, "side": 224, "batch_size": 4, "steps": 2},
+                seeds=5,
+            ),
+            "gpu": Budget(
+                vary={"head": ("gap", "fc")},
+                held={"config": "D", "norm": None, "side": 224, "batch_size": 64, "steps": 20},
+                seeds=5,
+            ),
+        },
+    ),
+    Experiment(
+        name="gap-accuracy",
+        question="Which head is more accurate on real images, at the same backbone?",
+        trial=compare_heads,
+        budgets={
+            "tiny": Budget(vary=_TINY_HEADS, held=_TINY_SHAPES, seeds=2),
+            "cpu": Budget(vary=_HEADS_BY_RATE, held=_CPU_CIFAR, seeds=5),
+            "gpu": Budget(vary=_HEADS_BY_RATE, held=_GPU_CIFAR, seeds=5),
+        },
+        tolerance=0.05,
+    ),
+    Experiment(
+        name="gap-information",
+        question="How well can position, count and layout be read from GAP and from all cells?",
+        trial=read_features,
+        budgets={
+            "tiny": Budget(
+                vary={"trained": (False, True)},
+                held={**_TINY_SHAPES, "lr": 0.1, "read_side": 64},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"trained": (False, True)},
+                held={**_CPU_SHAPES, "lr": 0.1, "read_side": 64},
+                seeds=5,
+            ),
+        },
+        tolerance=0.05,
+    ),
+    Experiment(
+        name="gap-translation",
+        question="Trained with figures on the left only: what of figures on the right?",
+        trial=move_objects,
+        budgets={
+            "tiny": Budget(vary=_TINY_HEADS, held=_TINY_SHAPES, seeds=2),
+            "cpu": Budget(vary=_HEADS_BY_RATE, held=_CPU_SHAPES, seeds=5),
+        },
+        tolerance=0.05,
+    ),
+    Experiment(
+        name="gap-size",
+        question="Trained at 32 pixels: what of the same scenes at other sizes?",
+        trial=resize_images,
+        budgets={
+            "tiny": Budget(vary=_TINY_HEADS, held={**_TINY_SHAPES, "sides": (24, 32, 48)}, seeds=2),
+            "cpu": Budget(
+                vary=_HEADS_BY_RATE,
+                held={**_CPU_SHAPES, "sides": (16, 24, 28, 32, 36, 40, 48, 64, 96)},
+                seeds=5,
+            ),
+        },
+        tolerance=0.05,
+    ),
+    Experiment(
+        name="gap-cam",
+        question="Does the map of a class point at the figure, though only kinds were taught?",
+        trial=point_at_objects,
+        budgets={
+            "tiny": Budget(vary={"lr": (0.1,)}, held={**_TINY_SHAPES, "read_side": 64}, seeds=2),
+            "cpu": Budget(vary={"lr": (0.1,)}, held={**_CPU_SHAPES, "read_side": 64}, seeds=5),
+        },
+        tolerance=0.05,
+    ),
+    Experiment(
+        name="gap-digits",
+        question="Does GAP make no sense for characters?",
+        trial=compare_heads,
+        budgets={
+            "tiny": Budget(vary=_TINY_HEADS, held=_TINY_DIGITS, seeds=2),
+            "cpu": Budget(vary=_HEADS_BY_RATE, held=_CPU_DIGITS, seeds=10),
+        },
+        tolerance=0.05,
+    ),
+)
+
+EXPERIMENTS: Mapping[str, Experiment] = {experiment.name: experiment for experiment in _ALL}

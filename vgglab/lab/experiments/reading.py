@@ -1,0 +1,151 @@
+"""To read from what is recorded: samples of a figure, and the setting that was best."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from vgglab.lab.experiments.results import read_results
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The runs of an experiment at a budget.
+
+    Attributes
+    ----------
+    experiment, budget
+        Names.
+    definition
+        What varies, what is held, how many seeds.
+    provenance
+        Device and versions.
+    command
+        That makes them.
+    runs
+        Each with its settings, seed, date, seconds and result.
+    """
+
+    experiment: str
+    budget: str
+    definition: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    command: str
+    runs: tuple[Mapping[str, Any], ...]
+
+    def samples(self, *path: str | int, **settings: Any) -> list[Any]:
+        """Return a figure of the results, one a seed, in the order of the seeds.
+
+        Parameters
+        ----------
+        *path
+            Where it is in a result: ``samples("layout", "gap")``, ``samples("train_loss", -1)``.
+        **settings
+            Those of the wanted runs, one value for everything that varies.
+
+        Raises
+        ------
+        ValueError
+            If the settings leave several runs of a seed, or none, or if a result has no such
+            figure.
+        """
+        varying = self.definition["vary"]
+        if settings.keys() != varying.keys():
+            raise ValueError(
+                f"settings must give {', '.join(varying)}; got {', '.join(settings) or 'none'}"
+            )
+        found = [run for run in self.runs if run["settings"] == settings]
+        if not found:
+            raise ValueError(f"settings must be those of recorded runs; got {settings}")
+        return [_at(run["result"], path) for run in sorted(found, key=lambda run: run["seed"])]
+
+    def best(self, setting: str, **settings: Any) -> Any:
+        """Return the value of a setting with the highest mean accuracy on validation images.
+
+        What counts is the accuracy after the last epoch; a run that diverged counts as 0.
+
+        Parameters
+        ----------
+        setting
+            The name of what is to be chosen: ``best("lr", head="gap")``.
+        **settings
+            The others.
+        """
+        values = self.definition["vary"].get(setting)
+        if values is None:
+            raise ValueError(
+                f"setting must be one of {', '.join(self.definition['vary'])}; got {setting!r}"
+            )
+
+        def accuracy(value: Any) -> float:
+            chosen = {setting: value, **settings}
+            curves, diverged = (
+                self.samples(name, **chosen) for name in ("valid_accuracy", "diverged")
+            )
+            return fmean(
+                0.0 if lost else curve[-1] for curve, lost in zip(curves, diverged, strict=True)
+            )
+
+        return max(values, key=accuracy)
+
+    def __str__(self) -> str:
+        """Say on what, with what, how often and when, in three short lines."""
+        dates = sorted({run["date"] for run in self.runs})
+        when = " to ".join(dict.fromkeys((dates[0], dates[-1])))
+        where = self.provenance
+        threads = f"{where['threads']} thread{'s' if where['threads'] != 1 else ''}"
+        images = f"images: {where['images']['data']}; " if "images" in where else ""
+        return (
+            f"{where['device']}, {threads}; torch {where['torch']}\n"
+            f"{images}{self.definition['seeds']} seeds; {when}\n{self.command}"
+        )
+
+
+def recorded(path: Path, budget: str) -> Recorded:
+    """Read what is recorded of an experiment.
+
+    Parameters
+    ----------
+    path
+        A file of results.
+    budget
+        One that is in it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no file.
+    ValueError
+        If it is damaged, or does not have the budget, or not all of its runs.
+    """
+    whole = read_results(path)
+    parts = whole["budgets"]
+    if budget not in parts:
+        raise ValueError(f"budget must be one of {', '.join(parts)} in {path.name}; got {budget!r}")
+    part = parts[budget]
+    wanted = part["definition"]["seeds"]
+    for values in part["definition"]["vary"].values():
+        wanted *= len(values)
+    if len(part["runs"]) != wanted:
+        raise ValueError(
+            f"budget must be one that was run to its end; {path.name} has {len(part['runs'])} of "
+            f"{wanted} runs of {budget!r}: {part['command']}"
+        )
+    return Recorded(
+        whole["experiment"],
+        budget,
+        part["definition"],
+        part["provenance"],
+        part["command"],
+        tuple(part["runs"]),
+    )
+
+
+def _at(result: Any, path: tuple[str | int, ...]) -> Any:
+    for key in path:
+        try:
+            result = result[key]
+        except (KeyError, IndexError, TypeError):
+            raise ValueError(f"path must lead to a figure of a result; got {path}") from None
+    return result

@@ -1,0 +1,315 @@
+"""One run of each experiment: settings and a seed in, plain numbers out.
+
+The seed chooses the weights, the order of the images, and which images are drawn.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, pad
+from torchvision.transforms.v2.functional import resize
+
+from vgglab.diagnose import diagnose
+from vgglab.lab.data import ImageSet, cifar10, digits, shapes
+from vgglab.lab.experiments import Settings
+from vgglab.lab.maps import class_activation_map, upsample
+from vgglab.lab.readout import readout
+from vgglab.lab.small_networks import slim_vgg
+from vgglab.lab.stacked_networks import stacked_network
+from vgglab.lab.training import DivergenceError, Epoch, Recipe, evaluate, fit, normalise
+from vgglab.models import VGG, vgg
+from vgglab.receptive_field.effective import effective_receptive_field
+from vgglab.summary import summary
+from vgglab.tracing import random_state_kept
+
+# Scenes to choose by and to test with are drawn with other seeds than those to train on.
+_VALID_SEED, _TEST_SEED = 500_000, 1_000_000
+
+
+class _Images(NamedTuple):
+    """What to train on, what to choose a learning rate by, and what to test on."""
+
+    train: ImageSet
+    valid: ImageSet
+    test: ImageSet
+
+
+def compare_norms(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Train a VGG of some depth with some normalisation."""
+    images = _images(settings, seed)
+    with random_state_kept():
+        torch.manual_seed(seed)
+        network = vgg(
+            settings["config"],
+            norm=settings["norm"],
+            head="gap",
+            num_classes=len(images.train.classes),
+            in_channels=images.train.images.shape[1],
+            width=settings["width"],
+            dropout=0.0,
+        )
+    return _train(network, settings, seed, checkpoint, images)
+
+
+def compare_stacks(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Train a network whose stacks are of some kind, and say what it is made of."""
+    images = _images(settings, seed)
+    stack, channels = settings["network"].split("/")
+    with random_state_kept():
+        torch.manual_seed(seed)
+        network = stacked_network(
+            stack,
+            channels=int(channels),
+            num_classes=len(images.train.classes),
+            in_channels=images.train.images.shape[1],
+        )
+    size = summary(network, (1, *images.train.images.shape[1:]))
+    result = _train(network, settings, seed, checkpoint, images)
+    return {**result, "parameters": size.total_params, "mult_adds": size.mult_adds}
+
+
+def widen_field(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Measure how much of the last map's field counts, before and after training.
+
+    Both figures are shares of the field's side: that of a square as large as what counts, and the
+    standard deviation. The images are mirrored beyond their border, so that the field of the middle
+    cell fits in.
+    """
+    images = _images(settings, seed)
+    network = _slim({**settings, "head": "gap"}, seed, images.train)
+    half = settings["side"] // 2
+    seen = pad(normalise(images.test.images[: settings["seen_images"]]), [half] * 4, "reflect")
+
+    def measured() -> dict[str, Any]:
+        field = effective_receptive_field(network, seen, "features")
+        extent = field.box.bottom - field.box.top
+        return {"share": field.share, "spread": sum(field.spread) / 2 / extent}
+
+    before = measured()
+    result = _train(network, settings, seed, checkpoint, images)
+    return {**result, "before": before, "after": measured()}
+
+
+def compare_heads(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Train one backbone with some head."""
+    images = _images(settings, seed)
+    network = _slim(settings, seed, images.train)
+    result = _train(network, settings, seed, checkpoint, images)
+    return {**result, "parameters": sum(p.numel() for p in network.parameters())}
+
+
+def move_objects(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Train with figures in the left half and test in both."""
+    images = _images(settings, seed, position="left")
+    network = _slim(settings, seed, images.train)
+    result = _train(network, settings, seed, checkpoint, images)
+    right = _shapes(settings, _TEST_SEED + seed, settings["test_images"], position="right")
+    return {**result, "accuracy_right": evaluate(network, right).accuracy}
+
+
+def resize_images(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Train at one size and test the same scenes at others, as they are and resized back."""
+    images = _images(settings, seed)
+    network = _slim(settings, seed, images.train)
+    result = _train(network, settings, seed, checkpoint, images)
+    as_they_are: dict[str, float | None] = {}
+    resized: dict[str, float] = {}
+    for side in settings["sides"]:
+        others = shapes(settings["test_images"], side, seed=_TEST_SEED + seed)
+        fits = diagnose(network, (1, *others.images.shape[1:])).ok
+        as_they_are[str(side)] = evaluate(network, others).accuracy if fits else None
+        back = resize(others.images, [settings["side"]] * 2, antialias=True)
+        resized[str(side)] = evaluate(network, replace(others, images=back)).accuracy
+    return {**result, "accuracy_by_side": as_they_are, "accuracy_resized": resized}
+
+
+_SMALL = (0.07, 0.1)
+_TO_READ: Mapping[str, dict[str, Any]] = {
+    "position": {"figures": 1},
+    "count": {"figures": (1, 4)},
+    "layout": {"figures": 2, "kinds": ("disk", "cross")},
+}
+
+
+def read_features(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Read position, count and layout from the means of a map's channels and from its cells.
+
+    The network, with GAP, has learnt the kind of single figures, or nothing. Position is that of
+    one figure from left to right; count, one to four; layout, whether the disk or the cross is on
+    the left. The scenes are drawn larger, so that small figures have the size that was learnt.
+    What reads them is linear.
+    """
+    images = _images(settings, seed)
+    network = _slim({**settings, "head": "gap"}, seed, images.train)
+    result: dict[str, Any] = {}
+    if settings["trained"]:
+        result = _train(network, settings, seed, checkpoint, images)
+    network.eval()
+    drawn = {
+        name: shapes(
+            settings["test_images"],
+            settings["read_side"],
+            seed=_TEST_SEED + seed,
+            scale=_SMALL,
+            **options,
+        )
+        for name, options in _TO_READ.items()
+    }
+    targets = {
+        "position": drawn["position"].notes["centres"][:, 0, 0],
+        "count": (drawn["count"].notes["kinds"] >= 0).sum(1).float(),
+        "layout": _disk_is_left(drawn["layout"]),
+    }
+    for name, scenes in drawn.items():
+        maps = _maps(network, scenes)
+        result[name] = {
+            "gap": readout(maps.mean((2, 3)), targets[name], seed=seed),
+            "flatten": readout(maps.flatten(1), targets[name], seed=seed),
+        }
+    return result
+
+
+def point_at_objects(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Train with GAP, and see whether the map of the right class is brightest on the figure.
+
+    Beside it the share of images in which the middle is on the figure, and the mean share of the
+    image that the figure covers: what a place drawn at random would give. The scenes are drawn
+    larger, so that small figures have the size that was learnt.
+    """
+    images = _images(settings, seed)
+    network = _slim({**settings, "head": "gap"}, seed, images.train)
+    result = _train(network, settings, seed, checkpoint, images)
+    side = settings["read_side"]
+    test = shapes(settings["test_images"], side, seed=_TEST_SEED + seed, scale=_SMALL)
+    maps = torch.cat(
+        [
+            class_activation_map(network, normalise(batch)).of(labels)
+            for batch, labels in zip(test.images.split(250), test.labels.split(250), strict=True)
+        ]
+    )
+    brightest = upsample(maps, (side, side)).flatten(1).argmax(1)
+    masks = (test.notes["masks"] >= 0).flatten(1).float()  # (N, side * side)
+    middle = side // 2 * side + side // 2
+    return {
+        **result,
+        "map_on_figure": masks[torch.arange(len(masks)), brightest].mean().item(),
+        "middle_on_figure": masks[:, middle].mean().item(),
+        "area_of_figure": masks.mean().item(),
+    }
+
+
+def training_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Time single training steps, and ask the trace what a step keeps for its backward pass.
+
+    Times are compared between runs of one seed, which follow each other.
+    """
+    side, batch = settings["side"], settings["batch_size"]
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(batch, 3, side, side, generator=generator)
+    labels = torch.randint(1000, (batch,), generator=generator)
+    with random_state_kept():
+        torch.manual_seed(seed)
+        network = vgg(settings["config"], norm=settings["norm"], head=settings["head"])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    saved = summary(network, tuple(images.shape)).saved_bytes
+    network, images, labels = network.to(device), images.to(device), labels.to(device)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4)
+    seconds = []
+    for _ in range(settings["steps"] + 1):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        cross_entropy(network(images), labels).backward()
+        optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return {"seconds": seconds[1:], "saved_bytes": saved}
+
+
+def _disk_is_left(images: ImageSet) -> Tensor:
+    kinds, x = images.notes["kinds"], images.notes["centres"][:, :, 0]
+    disk_first = kinds[:, 0] == images.classes.index("disk")
+    return ((x[:, 0] < x[:, 1]) == disk_first).long()
+
+
+def _maps(network: VGG, images: ImageSet) -> Tensor:
+    """Return the last feature maps (N, C, H, W)."""
+    with torch.no_grad():
+        parts = [network.features(normalise(batch)) for batch in images.images.split(250)]
+    return torch.cat(parts)
+
+
+def _images(settings: Settings, seed: int, **options: Any) -> _Images:
+    counts = settings["train_images"], settings["valid_images"], settings["test_images"]
+    if settings["data"] == "shapes":
+        seeds = seed, _VALID_SEED + seed, _TEST_SEED + seed
+        return _Images(
+            *(
+                _shapes(settings, number, count, **options)
+                for number, count in zip(seeds, counts, strict=True)
+            )
+        )
+    train, test = (_real(settings["data"], split, settings["side"]) for split in ("train", "test"))
+    valid, rest = train.divide(counts[1], seed)
+    return _Images(rest.take(counts[0], seed), valid, test.take(counts[2], seed))
+
+
+def _shapes(settings: Settings, seed: int, count: int, **options: Any) -> ImageSet:
+    return shapes(count, settings["side"], seed=seed, **options)
+
+
+@lru_cache(maxsize=2)
+def _real(name: str, split: str, side: int) -> ImageSet:
+    """Load a set of real images once for all runs."""
+    return digits(split, side) if name == "digits" else cifar10(split, side)
+
+
+def _slim(settings: Settings, seed: int, images: ImageSet) -> VGG:
+    with random_state_kept():
+        torch.manual_seed(seed)
+        return slim_vgg(
+            settings["head"],
+            width=settings["width"],
+            side=settings["side"],
+            num_classes=len(images.classes),
+            in_channels=images.images.shape[1],
+        )
+
+
+def _train(
+    network: nn.Module, settings: Settings, seed: int, checkpoint: Path, images: _Images
+) -> dict[str, Any]:
+    """Train, and say how it went; that the loss became infinite is a result too."""
+    recipe = Recipe(
+        epochs=settings["epochs"],
+        batch_size=64,
+        lr=settings["lr"],
+        warmup=settings["warmup"],
+        seed=seed,
+    )
+    epochs: list[Epoch] = []
+    diverged = False
+    try:
+        epochs = fit(
+            network,
+            images.train,
+            recipe,
+            valid=images.valid,
+            checkpoint=checkpoint,
+            on_epoch=epochs.append,
+        )
+    except DivergenceError:
+        diverged = True
+    return {
+        "accuracy": evaluate(network, images.test).accuracy,
+        "diverged": diverged,
+        "train_loss": [epoch.train_loss for epoch in epochs],
+        "valid_accuracy": [epoch.valid.accuracy for epoch in epochs if epoch.valid],
+        "seconds": sum(epoch.seconds for epoch in epochs),
+    }

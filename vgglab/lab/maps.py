@@ -1,0 +1,184 @@
+"""Where in an image a class was seen: the score maps that global average pooling hides.
+
+A linear layer after global average pooling is a linear layer at every cell of the last feature map,
+averaged afterwards. So each logit is the mean of a map, plus the bias.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vgglab.tracing import Op, Trace, random_state_kept, trace
+from vgglab.tracing.copies import real_copy
+
+__all__ = ["CAM", "class_activation_map"]
+
+# Operations that hand on the same numbers.
+_PASSING = {"view", "_unsafe_view", "reshape", "squeeze", "unsqueeze", "clone", "alias", "detach"}
+_POOLING = {"mean", "adaptive_avg_pool2d", "_adaptive_avg_pool2d", "avg_pool2d"}
+
+
+@dataclass(frozen=True, eq=False)
+class CAM:
+    """Class activation maps of a batch.
+
+    Attributes
+    ----------
+    maps
+        (N, num_classes, h, w): what each cell of the last feature map says for each class. The
+        mean of a map, plus the bias of its class, is the logit.
+    bias
+        (num_classes,); zeros if there is none.
+    logits
+        (N, num_classes), as the model returns them.
+    """
+
+    maps: Tensor
+    bias: Tensor
+    logits: Tensor
+
+    def of(self, classes: Tensor | int | None = None) -> Tensor:
+        """Return one map an image, (N, h, w).
+
+        Parameters
+        ----------
+        classes
+            A class for all images, or (N,) one for each; by default those of the largest logits.
+        """
+        chosen = self.logits.argmax(1) if classes is None else torch.as_tensor(classes)
+        num_classes = self.maps.shape[1]
+        if chosen.shape not in ((), (len(self.maps),)) or chosen.is_floating_point():
+            raise ValueError(
+                f"classes must be an integer or {len(self.maps)} of them; got {classes!r}"
+            )
+        if not 0 <= int(chosen.min()) <= int(chosen.max()) < num_classes:
+            raise ValueError(f"classes must be from 0 to {num_classes - 1}; got {classes!r}")
+        images = torch.arange(len(self.maps))
+        return self.maps[images, chosen.expand(len(self.maps)).to(self.maps.device)]
+
+
+def class_activation_map(model: nn.Module, images: Tensor) -> CAM:
+    """Return the class activation maps of a network that ends in global average pooling.
+
+    After the pooling there may be one linear layer, or nothing: then the pooled map is already one
+    of scores. A copy of the model is run, in eval mode; the model itself is not touched.
+
+    Source: B. Zhou et al., "Learning Deep Features for Discriminative Localization",
+    https://arxiv.org/abs/1512.04150, section 2, equations 1 and 2. There the maps are sums over
+    the cells; here they are scaled so that the mean is the logit.
+
+    Parameters
+    ----------
+    model
+        Any network from images (N, C, H, W) to logits (N, num_classes).
+    images
+        (N, C, H, W), prepared as the model wants them.
+
+    Raises
+    ------
+    TypeError
+        If `images` is no tensor.
+    ValueError
+        If the model does not end like that, or cannot take these images.
+    """
+    if not isinstance(images, Tensor) or images.dim() != 4:
+        shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        error = ValueError if isinstance(images, Tensor) else TypeError
+        raise error(f"images must be a tensor of the shape (N, C, H, W); got {shape}")
+    traced = trace(model, tuple(images.shape), dtypes=[images.dtype], training=False)
+    if traced.failure is not None:
+        raise ValueError(
+            f"images must be such as the model takes; it fails for {tuple(images.shape)} at "
+            f"{traced.failure.path!r}: {traced.failure.message}"
+        )
+    linear, pooling = _ending(traced)
+    copied = real_copy(model).eval()
+    watch = _Watch(pooling.name, sum(op.name == pooling.name for op in traced.ops[: pooling.index]))
+    with random_state_kept(), torch.no_grad(), watch:
+        logits = copied(images)
+    features = watch.found
+    num_classes = logits.shape[1]
+    weight, bias = torch.eye(num_classes).to(features), torch.zeros(num_classes).to(features)
+    if linear is not None:
+        parameters = dict(copied.named_parameters())
+        for name in linear.parameters:
+            if parameters[name].dim() == 2:
+                weight = parameters[name].detach()
+            else:
+                bias = parameters[name].detach()
+    return CAM(torch.einsum("kc,nchw->nkhw", weight, features), bias, logits)
+
+
+def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return maps (N, h, w) at the size of the images, (N, H, W), bilinearly between cells.
+
+    Parameters
+    ----------
+    maps
+        (N, h, w).
+    size
+        (H, W) in pixels.
+    """
+    return interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def _ending(traced: Trace) -> tuple[Op | None, Op]:
+    """Return the linear layer at the end, if there is one, and the global pooling before it."""
+
+    def before(op: Op) -> Op | None:
+        """Go back to the operation that made the numbers which this one reads."""
+        while len(op.sources) == 1 and op.sources[0] >= 0:
+            op = traced.ops[op.sources[0]]
+            if op.name not in _PASSING:
+                return op
+        return None
+
+    last: Op | None = traced.ops[-1]
+    if last is not None and last.name in _PASSING:
+        last = before(last)
+    linear = None
+    if last is not None and last.name in ("addmm", "mm", "linear"):
+        linear, last = last, before(last)
+    if last is not None and _is_global_pooling(last):
+        return linear, last
+    found = "its input" if last is None else f"{last.name} at {last.path!r}"
+    if linear is not None:
+        shape = linear.input_shapes[0]
+        found = f"a linear layer at {linear.path!r} that reads {shape} from {found}"
+    raise ValueError(
+        "model must end in global average pooling, with at most one linear layer after it; it ends "
+        f"in {found}; vgglab.with_gap_head builds such an end, which has to be trained"
+    )
+
+
+def _is_global_pooling(op: Op) -> bool:
+    (before, *_), (after, *_) = op.input_shapes, op.output_shapes
+    return op.name in _POOLING and len(before) == 4 and after in (before[:2], (*before[:2], 1, 1))
+
+
+class _Watch(TorchDispatchMode):
+    """Keeps what goes into one operation, found by its name and by how many came before it."""
+
+    def __init__(self, name: str, before: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._name = name
+        self._before = before
+        self.found = torch.empty(0)
+
+    def __torch_dispatch__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func.overloadpacket.__name__ == self._name:  # type: ignore[attr-defined]
+            if self._before == 0:
+                self.found = args[0].clone()
+            self._before -= 1
+        return func(*args, **(kwargs or {}))

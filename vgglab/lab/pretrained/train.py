@@ -1,0 +1,127 @@
+"""Train the network that comes with the package: ``python -m vgglab.lab.pretrained.train``.
+
+``VGGLAB_DATA`` says what it is trained on. An interrupted training goes on when the same command
+is given again.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from vgglab.lab.data import cifar10
+from vgglab.lab.pretrained import NAME
+from vgglab.lab.provenance import provenance, today
+from vgglab.lab.small_networks import slim_vgg
+from vgglab.lab.training import Epoch, Recipe, evaluate, fit
+
+SEED = 0
+RECIPE = Recipe(
+    epochs=30, batch_size=128, lr=0.1, warmup=1, augment=True, seed=SEED, channels_last=True
+)
+
+
+@click.command()
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(__file__).parent,
+    help="Folder for the weights and their card.",
+)
+@click.option(
+    "--checkpoint", type=click.Path(path_type=Path), default=Path(f"{NAME}.checkpoint.pt")
+)
+def main(out: Path, checkpoint: Path) -> None:
+    """Train slim_vgg on CIFAR-10 and write its weights with their card."""
+    images, test = cifar10("train"), cifar10("test")
+    torch.manual_seed(SEED)
+    network = slim_vgg()
+    history = fit(network, images, RECIPE, checkpoint=checkpoint, on_epoch=_say)
+    after = evaluate(network, test)
+    out.mkdir(parents=True, exist_ok=True)
+    weights: dict[str, Tensor] = {
+        name: tensor.contiguous() for name, tensor in network.state_dict().items()
+    }
+    card = {
+        "network": "slim_vgg()",
+        "command": "VGGLAB_DATA=cifar10-jpeg.tar.xz python -m vgglab.lab.pretrained.train",
+        "date": today(),
+        "provenance": provenance(),
+        "seed": SEED,
+        "recipe": asdict(RECIPE),
+        "train_images": dict(images.source),
+        "test_images": dict(test.source),
+        "classes": images.classes,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "train_loss": [round(epoch.train_loss, 4) for epoch in history],
+        "test_loss": after.loss,
+        "test_accuracy": after.accuracy,
+    }
+    encoded = save(weights)
+    card["weights_sha256"] = sha256(encoded).hexdigest()
+    for suffix, content in {
+        "safetensors": encoded,
+        "json": (json.dumps(card, indent=1) + "\n").encode(),
+        "md": model_card(card).encode(),
+    }.items():
+        (out / f"{NAME}.{suffix}").write_bytes(content)
+    checkpoint.unlink()
+    click.echo(f"accuracy on {len(test)} test images: {after.accuracy:.4f}")
+
+
+def model_card(card: Mapping[str, Any]) -> str:
+    """Return the card for people: https://arxiv.org/abs/1810.03993 says what belongs in one."""
+    recipe, measured_on, images = card["recipe"], card["provenance"], card["train_images"]
+    digest = f", SHA-256 `{images['sha256']}`" if "sha256" in images else ""
+    return f"""# Slim VGG, trained on CIFAR-10
+
+The first three stages of VGG-16 at half their width, with BatchNorm, global average pooling and
+one linear layer: `{card["network"]}`, {card["parameters"]:,} parameters, for images of 32 by 32
+pixels. `vgglab.lab.pretrained.trained_slim_vgg()` loads it.
+
+## For what
+
+To look at: score maps, features and probes in the chapters, with real weights and no download. It
+is no strong classifier, and nothing should be decided by what it says.
+
+## Trained
+
+* Command: `{card["command"]}`
+* Images: {images["split"]} part of `{images["data"]}`, CIFAR-10 (A. Krizhevsky, 2009) as
+  JPEG{digest}
+* {recipe["epochs"]} epochs of SGD with Nesterov momentum {recipe["momentum"]}, batches of
+  {recipe["batch_size"]}, learning rate {recipe["lr"]} with a warm-up of {recipe["warmup"]} epoch
+  and a cosine schedule, weight decay {recipe["weight_decay"]}, shifts and mirrors; seed
+  {card["seed"]}
+* On {card["date"]}: {measured_on["device"]}, {measured_on["threads"]} threads, torch
+  {measured_on["torch"]}, Python {measured_on["python"]}
+
+## Measured
+
+Accuracy {card["test_accuracy"]:.2%}, mean cross-entropy {card["test_loss"]:.3f}, on the
+test images of the same archive, looked at once, after the last epoch. One training, one seed: how
+far another seed would be from this is not measured.
+
+## Limits
+
+It knows {len(card["classes"])} classes ({", ".join(card["classes"])}), in small photographs with
+the object in the middle, and gives every other image one of these names. The images were
+compressed as JPEG (quality 75), so its accuracy is not that on the original CIFAR-10.
+
+Weights: SHA-256 `{card["weights_sha256"]}`
+"""
+
+
+def _say(epoch: Epoch) -> None:
+    click.echo(f"epoch {epoch.number}: loss {epoch.train_loss:.4f}, {epoch.seconds:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

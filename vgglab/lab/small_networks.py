@@ -1,0 +1,89 @@
+"""Networks for images of 32 pixels: small enough to be trained on a laptop."""
+
+from collections.abc import Callable, Mapping
+
+from torch import nn
+
+from vgglab.models import VGG, Norm, vgg
+from vgglab.models.heads import Head, gap_head
+from vgglab.shapes import check_integer
+
+STAGES = 3
+SIDE = 32
+"""Side in pixels of the images that it is made for."""
+
+
+def _flatten_head(channels: int, side: int, num_classes: int, dropout: float) -> Head:
+    """One linear layer on all cells."""
+    linear = nn.Linear(channels * side**2, num_classes)
+    return Head(nn.Identity(), nn.Flatten(), nn.Sequential(nn.Dropout(dropout), linear))
+
+
+def _flatten_fc_head(channels: int, side: int, num_classes: int, dropout: float) -> Head:
+    """Two linear layers on all cells, as many hidden features as the map has channels."""
+    classifier = nn.Sequential(
+        nn.Linear(channels * side**2, channels),
+        nn.ReLU(inplace=True),
+        nn.Dropout(dropout),
+        nn.Linear(channels, num_classes),
+    )
+    return Head(nn.Identity(), nn.Flatten(), classifier)
+
+
+HEADS: Mapping[str, Callable[[int, int, int, float], Head]] = {
+    "gap": gap_head,
+    "flatten": _flatten_head,
+    "flatten-fc": _flatten_fc_head,
+}
+
+
+def slim_vgg(
+    head: str = "gap",
+    *,
+    norm: Norm | None = "batch",
+    width: float = 0.5,
+    side: int = SIDE,
+    num_classes: int = 10,
+    in_channels: int = 3,
+    dropout: float = 0.0,
+) -> VGG:
+    """Build the first three stages of VGG-16 without their last pooling, and one of three heads.
+
+    Five poolings leave one cell of an image of 32 pixels. This network leaves 8x8.
+
+    Parameters
+    ----------
+    head
+        ``"gap"``: the mean of each channel and a linear layer; ``"flatten"``: a linear layer on
+        all cells; ``"flatten-fc"``: two of them.
+    norm, width, num_classes, in_channels, dropout
+        As in `vgg`.
+    side
+        Side in pixels of the images; the flattening heads take no other.
+
+    Returns
+    -------
+    VGG
+        In train mode, initialised as `vgg` is. Input (N, in_channels, side, side), output logits
+        (N, num_classes).
+
+    Raises
+    ------
+    ValueError
+        If an argument is not one of those above.
+    """
+    if head not in HEADS:
+        raise ValueError(f"head must be one of {', '.join(HEADS)}; got {head!r}")
+    check_integer("side", side, minimum=2 ** (STAGES - 1))
+    whole = vgg(
+        "D", norm=norm, head="gap", num_classes=num_classes, in_channels=in_channels, width=width
+    ).features
+    pools = [place for place, layer in enumerate(whole) if isinstance(layer, nn.MaxPool2d)]
+    features = whole[: pools[STAGES - 1]]
+    channels = next(m.out_channels for m in reversed(features) if isinstance(m, nn.Conv2d))
+    ends = HEADS[head](channels, side >> STAGES - 1, num_classes, dropout)
+    for layer in ends.classifier:
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, mean=0.0, std=0.01)
+            nn.init.zeros_(layer.bias)
+    return VGG(features, ends)
