@@ -408,7 +408,7 @@ def test_intervals_cover_and_the_detectable_effect_is_detected():
     assert sum(not d.seen for d in null) / 4000 == pytest.approx(0.95, abs=0.012)
     # The true spread is 1, so the effect that the formula names for it is known.
     effect = (stats.t.ppf(0.975, 4) + stats.t.ppf(0.8, 4)) / 5**0.5
-    seen = sum(difference(sample(effect), zeros).seen for _ in range(4000)) / 4000
+    seen = sum(difference(sample(effect), zeros).significant for _ in range(4000)) / 4000
     assert seen == pytest.approx(0.8, abs=0.03)
 
 
@@ -418,7 +418,7 @@ def test_a_verdict_says_what_was_and_what_could_have_been_seen():
         "more (+9.7 points, 95% interval "
     )
     assert difference([0.1, 0.2, 0.1], [0.5, 0.6, 0.6]).verdict("more", "less").startswith("less (")
-    unclear = Difference(0.003, -0.01, 0.016, 5, detectable=0.017)
+    unclear = Difference(0.003, -0.01, 0.016, 5, minimum_detectable_effect=0.017)
     assert unclear.verdict("more", "less", "points", 100) == (
         "no difference seen (+0.3 points, 95% interval -1 to +1.6, n = 5; one of 1.7 points would "
         "have been seen in four of five such experiments)"

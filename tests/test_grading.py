@@ -21,7 +21,7 @@ from vgglab.__main__ import main
 from vgglab.grading import Call, Probe, Randn, Ref, Tensor, cgroups, sandbox
 from vgglab.grading.assignment import Assignment, render, role_of
 from vgglab.grading.collect import collect, feedback
-from vgglab.grading.marking import Judge, difference, known_exception
+from vgglab.grading.marking import Judge, known_exception, mismatch
 from vgglab.grading.release import leaks, notebook_text, release_notebook, write_release
 from vgglab.grading.runner import grade, result_name
 from vgglab.grading.sandbox import Sandbox, SandboxError
@@ -182,7 +182,7 @@ def observed(value):
     ],
 )
 def test_values_are_compared_with_exact_types(want, got, why):
-    assert difference(observed(want), observed(got)) == why
+    assert mismatch(observed(want), observed(got)) == why
 
 
 def test_tensors_are_compared_by_dtype_shape_and_values():
@@ -190,7 +190,7 @@ def test_tensors_are_compared_by_dtype_shape_and_values():
     want = observed(torch.tensor([[1.0, 2.0]]))
 
     def why(got):
-        return difference(want, observed(got))
+        return mismatch(want, observed(got))
 
     assert why(torch.tensor([[1.0, 2.00001]])) == ""
     assert why(torch.tensor([[1.0, 2.01]])) == "wrong values"
@@ -200,11 +200,11 @@ def test_tensors_are_compared_by_dtype_shape_and_values():
     assert why([[1.0, 2.0]]) == "an answer of another type"
     assert why(torch.empty(1, 2, device="meta")) == "wrong values"
     exact = observed(torch.tensor([1, 2]))
-    assert difference(exact, observed(torch.tensor([1, 3]))) == "wrong values"
+    assert mismatch(exact, observed(torch.tensor([1, 3]))) == "wrong values"
     double = observed(torch.tensor([1.0]).double())
     near = observed(torch.tensor([1.00005]).double())
-    assert difference(double, near) == "wrong values"
-    assert difference(double, near, rtol=1e-3) == ""
+    assert mismatch(double, near) == "wrong values"
+    assert mismatch(double, near, rtol=1e-3) == ""
 
 
 @pytest.mark.parametrize(
@@ -224,8 +224,8 @@ def test_tensors_are_compared_by_dtype_shape_and_values():
 )
 def test_forged_json_equals_no_tensor(forged):
     want = {"$tensor": {"shape": [2], "dtype": "float32", "data": [1.0, 2.0]}}
-    assert difference(want, forged) != ""
-    assert difference({"$dict": [["a", 1]]}, forged) != ""
+    assert mismatch(want, forged) != ""
+    assert mismatch({"$dict": [["a", 1]]}, forged) != ""
 
 
 def test_exceptions_are_named_only_if_python_has_them():
@@ -270,7 +270,10 @@ def test_helpers_describe_and_run_networks():
     kept = Call("build", 1, name="net", returned=False)
     (layers,) = run(kept, Call("@layers", Ref("net")))
     assert [name for name, _ in layers["value"]] == ["Conv2d", "BatchNorm2d", "ReLU", "MaxPool2d"]
-    same = run(Call("build", "same", name="net", returned=False), Call("@layers", Ref("net")))
+    same = run(
+        Call("build", "same", name="net", returned=False),
+        Call("@layers", Ref("net")),
+    )
     assert same == [layers]
     filled = [kept, Call("@fill", Ref("net"), 3, returned=False)]
     image = Randn((1, 2, 4, 4), seed=5)

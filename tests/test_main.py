@@ -82,7 +82,7 @@ def test_every_public_name_can_be_imported():
     assert python("-c", code).strip() == "True"
 
 
-@pytest.mark.parametrize("name", ["summary", "explorer", "receptive_field"])
+@pytest.mark.parametrize("name", ["compare", "diagnose", "receptive_field", "summary"])
 def test_a_function_is_not_hidden_by_the_module_of_its_name(name):
     code = f"""
 import vgglab

@@ -13,7 +13,7 @@ import pytest
 from vgglab.lab.experiments import find_experiment, reproduce
 from vgglab.lab.experiments.catalogue import EXPERIMENTS
 from vgglab.lab.experiments.reading import recorded
-from vgglab.lab.experiments.results import plain, read_results
+from vgglab.lab.experiments.results import as_json, read_results
 
 BOOK = Path(__file__).parents[1] / "book"
 RESULTS = BOOK / "results"
@@ -29,7 +29,7 @@ CHAPTERS = {
 def test_a_record_is_whole_and_of_the_experiment_as_it_is(name, budget):
     record = recorded(RESULTS / f"{name}.json", budget)
     size = find_experiment(name).budgets[budget]
-    assert record.definition == plain({"vary": size.vary, "held": size.held, "seeds": size.seeds})
+    assert record.definition == as_json({"vary": size.vary, "held": size.held, "seeds": size.seeds})
     assert record.command == f"vgglab experiment {name} --budget {budget}"
     assert {"device", "threads", "torch", "torchvision", "python", "vgglab", "driver", "cuda"} <= {
         *record.provenance
@@ -44,7 +44,7 @@ def test_the_seeds_differ(name):
     """Five equal numbers would have an interval of no width, and be one number."""
     record = recorded(RESULTS / f"{name}.json", "cpu")
     for settings in find_experiment(name).budgets["cpu"].combinations():
-        results = [run["result"] for run in record.runs if run["settings"] == plain(settings)]
+        results = [run["result"] for run in record.runs if run["settings"] == as_json(settings)]
         assert len({json.dumps(result) for result in results}) == len(results)
 
 

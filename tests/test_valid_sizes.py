@@ -13,7 +13,7 @@ from networks import small_networks, torchvision_network
 from torch import Tensor, nn
 
 from vgglab import trace, vgg
-from vgglab.valid_sizes import Interval, ValidSizes, follow, valid_sizes
+from vgglab.valid_sizes import Interval, ValidSizes, propagate, valid_sizes
 
 SIZES = range(1, 129)
 
@@ -160,9 +160,9 @@ def really(model: nn.Module, n: int) -> bool:
 
 def test_what_cannot_be_followed_is_named() -> None:
     model = torchvision_network("vit_b_32", "meta").eval()
-    walk = follow(trace(model, (1, 3, 224, 224)))
-    assert walk.stuck is not None
-    assert "view" in walk.stuck
+    propagation = propagate(trace(model, (1, 3, 224, 224)))
+    assert propagation.unsupported is not None
+    assert "view" in propagation.unsupported
     sizes = valid_sizes(model, trace(model, (1, 3, 400, 400)))
     assert not sizes.exact
     assert sizes.height == (Interval(224, 224),)

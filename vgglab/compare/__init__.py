@@ -23,8 +23,8 @@ from vgglab.compare.reference import (
     check_model,
     random_input,
     relative_l2,
-    run,
     run_and_measure,
+    run_copies,
 )
 from vgglab.report import Report
 from vgglab.summary import MIB, summary
@@ -283,7 +283,7 @@ def compare(
     models = (check_model("before", before), check_model("after", after))
     sizes = check_input_sizes(input_sizes)
     inputs = [random_input(size, seed) for size in sizes]
-    outputs = zip(*(run(model, inputs) for model in models), strict=True)
+    outputs = zip(*(run_copies(model, inputs) for model in models), strict=True)
     rows = [_compare_outputs(size, models, pair) for size, pair in zip(sizes, outputs, strict=True)]
 
     open_ones = [k for k, row in enumerate(rows) if row.verdict is None and not row.errors]

@@ -51,7 +51,7 @@ def random_input(shape: Shape, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
 
 
-def run(
+def run_copies(
     model: nn.Module, inputs: Sequence[Tensor], dtype: torch.dtype | None = None
 ) -> list[Tensor | Failed]:
     """Run a copy of a model on each input, with its numbers in `dtype` or in their own type."""
@@ -77,12 +77,12 @@ def _run_once(model: nn.Module, x: Tensor) -> Tensor | Failed:
 def run_and_measure(model: nn.Module, inputs: Sequence[Tensor]) -> list[Answer | Failed]:
     """Run a model in its own type and in float64, and measure its rounding on each input."""
     dtype = number_type(model)
-    own = run(model, inputs)
+    own = run_copies(model, inputs)
     if dtype is torch.float64:
         # What rounding does to it follows from what it does in float32.
-        low, low_dtype, exact = run(model, inputs, torch.float32), torch.float32, own
+        low, low_dtype, exact = run_copies(model, inputs, torch.float32), torch.float32, own
     else:
-        low, low_dtype, exact = own, dtype, run(model, inputs, torch.float64)
+        low, low_dtype, exact = own, dtype, run_copies(model, inputs, torch.float64)
     step, low_step = torch.finfo(dtype).eps, torch.finfo(low_dtype).eps
 
     def answer(

@@ -1,4 +1,4 @@
-"""The surgeon: a network for another input size, with the weights that it has.
+"""A network for another input size, with the weights that it has.
 
 Each function takes a network apart into a chain of modules, exchanges what has to be exchanged
 where feature maps become rows of features, and returns a new ``nn.Sequential`` of copies in which

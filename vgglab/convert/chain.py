@@ -15,7 +15,7 @@ from torch import nn
 from vgglab.convert.dry_run import find_run, has_hooks, no_chain
 from vgglab.convert.equivalence import RESHAPES, options_of, require_same_steps
 from vgglab.pooling import SpatialPyramidPool
-from vgglab.tracing import Call, Op, Shape, Trace
+from vgglab.tracing import ModuleCall, Op, Shape, Trace
 from vgglab.tracing.copies import real_copy
 
 Part: TypeAlias = tuple[str | None, nn.Module]
@@ -109,9 +109,9 @@ def sequential(model: nn.Module, parts: Mapping[str, nn.Module], prefix: str = "
     return network
 
 
-def _expand(model: nn.Module, trace: Trace, call: Call) -> Iterator[Part]:
+def _expand(model: nn.Module, trace: Trace, call: ModuleCall) -> Iterator[Part]:
     """Yield what runs in a call: its modules, and modules for its functions."""
-    inside: list[Call | Op] = [
+    inside: list[ModuleCall | Op] = [
         *(other for other in trace.calls if other.parent == call.index),
         *(op for op in trace.ops if op.call == call.index),
     ]
@@ -128,12 +128,12 @@ def _expand(model: nn.Module, trace: Trace, call: Call) -> Iterator[Part]:
                 yield item.path, model.get_submodule(item.path)
 
 
-def _begin(item: Call | Op) -> tuple[int, int, int]:
+def _begin(item: ModuleCall | Op) -> tuple[int, int, int]:
     """Return when it began; a call in which nothing is executed comes before the next operation."""
     return (item.index, 1, 0) if isinstance(item, Op) else (item.first_op, 0, item.index)
 
 
-def _is_whole(model: nn.Module, trace: Trace, call: Call) -> bool:
+def _is_whole(model: nn.Module, trace: Trace, call: ModuleCall) -> bool:
     """Tell whether a module stays as it is: a layer, or a block from one feature map to another.
 
     A block that ends with pooling is opened: it may be the pooling before the flatten.
@@ -155,7 +155,7 @@ def _is_whole(model: nn.Module, trace: Trace, call: Call) -> bool:
     return not (ops and ops[-1].name in _POOLINGS)
 
 
-def _is_idle(call: Call) -> bool:
+def _is_idle(call: ModuleCall) -> bool:
     return call.type in ("Identity", "Flatten") and call.input_shapes == call.output_shapes
 
 
@@ -196,7 +196,7 @@ _FUNCTIONS: Mapping[str, tuple[type[nn.Module], tuple[str, ...]]] = {
 }
 
 
-def _is_reshape(item: Call | Op) -> bool:
+def _is_reshape(item: ModuleCall | Op) -> bool:
     return isinstance(item, Op) and item.name in RESHAPES
 
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.modules import activation
 
 from vgglab.convert.chain import Part
-from vgglab.convert.dry_run import has_hooks, image_batch, trial
-from vgglab.convert.split import ADAPTIVE_POOLS, MapShape, Seam, find_seam, require_flatten, sides
+from vgglab.convert.dry_run import dry_run, has_hooks, image_batch
+from vgglab.convert.split import ADAPTIVE_POOLS, MapShape, Split, find_split, require_flatten, sides
 from vgglab.pooling import adaptive_matrix, pool_matrix
 from vgglab.shapes import Window, as_pair
 from vgglab.tracing.copies import real_copy
@@ -60,32 +60,32 @@ def fc_to_conv(model: nn.Module, input_size: Sequence[int]) -> nn.Sequential:
     torch.Size([1, 1000, 6, 6])
     """
     size = image_batch(input_size)
-    seam = find_seam(model, size)
-    require_flatten(seam)
-    shape = seam.map_shape(seam.maps, size)
-    if prod(shape) != seam.first.linear.in_features:
-        raise seam.misfit(seam.maps, size, shape)
-    adaptive = dict(part for part in seam.pools if isinstance(part[1], ADAPTIVE_POOLS))
-    kept = [part for part in seam.maps if part[0] not in adaptive]
-    for call in seam.trial(seam.maps, size).calls:
+    split = find_split(model, size)
+    require_flatten(split)
+    shape = split.map_shape(split.maps, size)
+    if prod(shape) != split.first.linear.in_features:
+        raise split.misfit(split.maps, size, shape)
+    adaptive = dict(part for part in split.pooling if isinstance(part[1], ADAPTIVE_POOLS))
+    kept = [part for part in split.maps if part[0] not in adaptive]
+    for call in split.dry_run(split.maps, size).calls:
         if call.path in adaptive and call.input_shapes != call.output_shapes:
             before, after = (shapes[0][2:] for shapes in (call.input_shapes, call.output_shapes))
             raise ValueError(
                 f"input_size must be one at which {call.path} ({call.type}) changes nothing, so "
                 f"that it can be left out; at {sides(size[2:])} it makes {sides(after)} of "
-                f"{sides(before)}.{seam.sizes_that_fit(kept, size)} fold_adaptive_pool keeps an "
+                f"{sides(before)}.{split.sizes_that_fit(kept, size)} fold_adaptive_pool keeps an "
                 "average pooling at any size"
             )
-    weight = seam.first.linear.weight.detach().reshape(-1, *shape).clone()
+    weight = split.first.linear.weight.detach().reshape(-1, *shape).clone()
     parts: list[Part] = [
         *kept,
-        *_before(seam, shape),
-        (seam.first.path, _convolution(seam.first.linear, weight)),
-        *_on_maps([*seam.hidden, *seam.after]),
+        *_before(split, shape),
+        (split.first.path, _convolution(split.first.linear, weight)),
+        *_on_maps([*split.hidden, *split.after]),
     ]
-    network = seam.build(parts)
+    network = split.build(parts)
     larger = (*size[:2], size[2] + _STRIDE, size[3] + _STRIDE)
-    scores = trial(network, larger).output_shapes
+    scores = dry_run(network, larger).output_shapes
     if not scores or 1 in scores[0][2:]:
         raise ValueError(
             "model must give larger feature maps for larger images; "
@@ -136,50 +136,50 @@ def fold_adaptive_pool(model: nn.Module, input_size: Sequence[int]) -> nn.Sequen
     Conv2d(32, 256, kernel_size=(12, 12), stride=(1, 1))
     """
     size = image_batch(input_size)
-    seam = find_seam(model, size)
-    require_flatten(seam)
-    if not seam.pools:
+    split = find_split(model, size)
+    require_flatten(split)
+    if not split.pooling:
         raise ValueError(
             "model must have average pooling right before the flatten, to be folded; "
             f"{type(model).__name__} has none there, see fc_to_conv"
         )
-    channels, height, width = seam.map_shape(seam.body, size)
-    rows, columns = pool_matrices(seam.pools, height, width)
+    channels, height, width = split.map_shape(split.backbone, size)
+    rows, columns = pool_matrices(split.pooling, height, width)
     pooled = (channels, len(rows), len(columns))
-    if prod(pooled) != seam.first.linear.in_features:
-        raise seam.misfit(seam.maps, size, pooled)
-    for path, module in seam.before:
+    if prod(pooled) != split.first.linear.in_features:
+        raise split.misfit(split.maps, size, pooled)
+    for path, module in split.before:
         if not isinstance(module, nn.Dropout):
             raise ValueError(
-                f"model must have nothing but dropout between pooling and {seam.first.path}; "
+                f"model must have nothing but dropout between pooling and {split.first.path}; "
                 f"it has {path} ({type(module).__name__})"
             )
-    dropout = [part for part in seam.pools if isinstance(part[1], nn.Dropout)]
-    weight = _folded(seam.first.linear.weight.detach().reshape(-1, *pooled), rows, columns)
+    dropout = [part for part in split.pooling if isinstance(part[1], nn.Dropout)]
+    weight = _folded(split.first.linear.weight.detach().reshape(-1, *pooled), rows, columns)
     parts: list[Part] = [
-        *seam.body,
+        *split.backbone,
         *dropout,
-        *seam.before,
-        (seam.first.path, _convolution(seam.first.linear, weight)),
-        *_on_maps(seam.hidden),
+        *split.before,
+        (split.first.path, _convolution(split.first.linear, weight)),
+        *_on_maps(split.hidden),
         (None, nn.AdaptiveAvgPool2d(1)),
         (None, nn.Flatten()),
-        *seam.after,
+        *split.after,
     ]
-    return seam.build(parts)
+    return split.build(parts)
 
 
-def _before(seam: Seam, map_shape: MapShape) -> list[Part]:
+def _before(split: Split, map_shape: MapShape) -> list[Part]:
     """Return what comes between the flatten and the first linear layer, for maps."""
     if map_shape[1:] == (1, 1):
-        return _on_maps(seam.before)
-    for path, module in seam.before:
+        return _on_maps(split.before)
+    for path, module in split.before:
         if type(module) not in _ELEMENTWISE:
             raise ValueError(
-                f"model must have nothing between the flatten and {seam.first.path} that treats "
+                f"model must have nothing between the flatten and {split.first.path} that treats "
                 f"the cells of a map differently; it has {path} ({type(module).__name__})"
             )
-    return seam.before
+    return split.before
 
 
 _STRIDE = 512  # more pixels than the stride of a network from the image to its last map

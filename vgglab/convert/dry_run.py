@@ -46,7 +46,7 @@ def has_hooks(module: nn.Module) -> bool:
     return any(hooks for name, hooks in vars(module).items() if name.endswith("_hooks"))
 
 
-def trial(network: nn.Module, size: Shape, *, training: bool = False) -> Trace:
+def dry_run(network: nn.Module, size: Shape, *, training: bool = False) -> Trace:
     """Trace a network in eval or in train mode, whatever mode it is in.
 
     Dropout is shown in either mode, as one operation ``native_dropout`` with its options.
@@ -101,7 +101,7 @@ def find_run(model: nn.Module, size: Shape) -> Run:
     ValueError
         If no run ends.
     """
-    first = trial(model, size)
+    first = dry_run(model, size)
     if _ended(first):
         return Run(size, first)
     if first.fallback is not None:
@@ -116,12 +116,12 @@ def find_run(model: nn.Module, size: Shape) -> Run:
     sizes = valid_sizes(meta_copy(model).eval(), first)
     if sizes:
         other = (*size[:2], *sizes.nearest((size[2], size[3])))
-        again = trial(model, other)
+        again = dry_run(model, other)
         if _ended(again):
             return Run(other, again)
     if stopped is not None:
         misfit = Misfit(stopped[0], features=stopped[1][1])
-        again = trial(mended(model, misfit), size)
+        again = dry_run(mended(model, misfit), size)
         if _ended(again):
             return Run(size, again, misfit)
     reason = f"it returns {first.output_shapes} for {_BATCH} images"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from vgglab.convert.dry_run import Run, mended, no_chain, trial
+from vgglab.convert.dry_run import Run, dry_run, mended, no_chain
 from vgglab.tracing import Op, Shape, Trace
 
 RESHAPES = {"view", "_unsafe_view", "_reshape_alias", "clone", "squeeze", "unsqueeze"}
@@ -42,7 +42,7 @@ def require_same_steps(model: nn.Module, rewritten: nn.Module, run: Run) -> None
     for training, mode in ((False, "eval"), (True, "train")):
         histories = []
         for network in (model, rewritten):
-            result = trial(_Probe(mended(network, run.misfit)), run.size, training=training)
+            result = dry_run(_Probe(mended(network, run.misfit)), run.size, training=training)
             if result.failure is not None:
                 raise no_chain(model, f"in {mode} mode it stops: {result.failure.message}")
             histories.append(_steps(result))

@@ -8,8 +8,8 @@ from torch import nn
 
 from vgglab.convert.chain import Part, free_name
 from vgglab.convert.convolutional import pool_matrices
-from vgglab.convert.dry_run import image_batch, linear_that_stopped, plain_module, trial
-from vgglab.convert.split import POOLS, Seam, find_seam, require_flatten, sides
+from vgglab.convert.dry_run import dry_run, image_batch, linear_that_stopped, plain_module
+from vgglab.convert.split import POOLS, Split, find_split, require_flatten, sides
 from vgglab.pooling import SpatialPyramidPool
 from vgglab.shapes import IntOrPair, as_pair, check_integer
 from vgglab.tracing.copies import real_copy
@@ -54,27 +54,27 @@ def with_adaptive_pool(model: nn.Module, output_size: IntOrPair = (7, 7)) -> nn.
         check_integer("output_size", height, minimum=1),
         check_integer("output_size", width, minimum=1),
     )
-    seam = find_seam(model)
-    features = (_channels(seam), *pooled)
-    path, linear = seam.first
+    split = find_split(model)
+    features = (_channels(split), *pooled)
+    path, linear = split.first
     if prod(features) != linear.in_features:
         raise ValueError(
             f"output_size must give the {linear.in_features} features that {path} takes; "
             f"{sides(pooled)} gives {sides(features)} = {prod(features)}"
         )
     pool = nn.AdaptiveAvgPool2d(pooled)
-    maps = _pooled(seam, pool)
-    if not _same_average(seam, maps[len(seam.body) :]):
-        maps = [*seam.maps, (None, pool)]
+    maps = _pooled(split, pool)
+    if not _same_average(split, maps[len(split.backbone) :]):
+        maps = [*split.maps, (None, pool)]
     parts: list[Part] = [
         *maps,
-        seam.flatten if isinstance(seam.flatten[1], nn.Flatten) else (None, nn.Flatten()),
-        *seam.before,
-        seam.first,
-        *seam.hidden,
-        *seam.after,
+        split.flatten if isinstance(split.flatten[1], nn.Flatten) else (None, nn.Flatten()),
+        *split.before,
+        split.first,
+        *split.hidden,
+        *split.after,
     ]
-    return seam.build(parts)
+    return split.build(parts)
 
 
 def with_gap_head(model: nn.Module, num_classes: int) -> nn.Sequential:
@@ -114,14 +114,14 @@ def with_gap_head(model: nn.Module, num_classes: int) -> nn.Sequential:
     )
     """
     num_classes = check_integer("num_classes", num_classes, minimum=1)
-    seam = find_seam(model)
+    split = find_split(model)
     parts: list[Part] = [
-        *_pooled(seam, nn.AdaptiveAvgPool2d(1)),
+        *_pooled(split, nn.AdaptiveAvgPool2d(1)),
         (None, nn.Flatten()),
-        (seam.last.path, _fresh(seam.last.linear, _channels(seam), num_classes)),
-        *seam.after,
+        (split.last.path, _fresh(split.last.linear, _channels(split), num_classes)),
+        *split.after,
     ]
-    return seam.build(parts)
+    return split.build(parts)
 
 
 def with_spp_head(model: nn.Module, levels: Sequence[int], num_classes: int) -> nn.Sequential:
@@ -167,21 +167,21 @@ def with_spp_head(model: nn.Module, levels: Sequence[int], num_classes: int) -> 
     """
     num_classes = check_integer("num_classes", num_classes, minimum=1)
     pyramid = SpatialPyramidPool(levels)
-    seam = find_seam(model)
-    first, last, hidden = seam.first, seam.last, seam.hidden
+    split = find_split(model)
+    first, last, hidden = split.first, split.last, split.hidden
     outputs = first.linear.out_features if hidden else num_classes
-    new_first = _fresh(first.linear, _channels(seam) * pyramid.bins, outputs)
+    new_first = _fresh(first.linear, _channels(split) * pyramid.bins, outputs)
     if hidden and last.linear.out_features != num_classes:
         new_last = _fresh(last.linear, last.linear.in_features, num_classes)
         hidden = [*hidden[:-1], (last.path, new_last)]
     parts: list[Part] = [
-        *_pooled(seam, pyramid),
-        *seam.before,
+        *_pooled(split, pyramid),
+        *split.before,
         (first.path, new_first),
         *hidden,
-        *seam.after,
+        *split.after,
     ]
-    return seam.build(parts)
+    return split.build(parts)
 
 
 def with_new_fc(model: nn.Module, input_size: Sequence[int]) -> nn.Sequential:
@@ -214,24 +214,24 @@ def with_new_fc(model: nn.Module, input_size: Sequence[int]) -> nn.Sequential:
     Linear(in_features=4608, out_features=256, bias=True)
     """
     size = image_batch(input_size)
-    seam = find_seam(model, size)
-    require_flatten(seam)
-    path, linear = seam.first
-    features = prod(seam.map_shape(seam.maps, size))
+    split = find_split(model, size)
+    require_flatten(split)
+    path, linear = split.first
+    features = prod(split.map_shape(split.maps, size))
     if features == linear.in_features:
         raise ValueError(
             f"input_size must be one that {path} does not fit; {sides(size[2:])} gives the "
             f"{features} features that it takes"
         )
     parts: list[Part] = [
-        *seam.maps,
-        seam.flatten,
-        *seam.before,
+        *split.maps,
+        split.flatten,
+        *split.before,
         (path, _fresh(linear, features, linear.out_features)),
-        *seam.hidden,
-        *seam.after,
+        *split.hidden,
+        *split.after,
     ]
-    return seam.build(parts, size)
+    return split.build(parts, size)
 
 
 def with_flatten(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
@@ -268,7 +268,7 @@ def with_flatten(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     """
     model = plain_module(model)
     size = image_batch(input_size)
-    before = trial(model, size)
+    before = dry_run(model, size)
     stopped = linear_that_stopped(model, before)
     if stopped is None or len(stopped[1]) == 2:
         found = "runs" if before.failure is None else f"stops otherwise: {before.failure.message}"
@@ -290,7 +290,7 @@ def with_flatten(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     free = free_name("flatten", [child for child, _ in children])
     flatten = nn.Flatten().train(container.training)
     container._modules = dict([*children[:place], (free, flatten), *children[place:]])
-    after = trial(network, size).failure
+    after = dry_run(network, size).failure
     if after is not None:
         raise ValueError(
             f"input_size must be one at which a flatten is all that is missing; at "
@@ -300,27 +300,32 @@ def with_flatten(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     return network
 
 
-def _pooled(seam: Seam, pool: nn.Module) -> list[Part]:
+def _pooled(split: Split, pool: nn.Module) -> list[Part]:
     """Return the parts before the flatten with `pool` in place of the last pooling, or added."""
-    places = [k for k, (_, module) in enumerate(seam.pools) if isinstance(module, POOLS)]
+    places = [k for k, (_, module) in enumerate(split.pooling) if isinstance(module, POOLS)]
     if not places:
-        return [*seam.body, (None, pool)]
+        return [*split.backbone, (None, pool)]
     last = places[-1]
-    pool.train(seam.chain.model.training)
-    return [*seam.body, *seam.pools[:last], (seam.pools[last][0], pool), *seam.pools[last + 1 :]]
+    pool.train(split.chain.model.training)
+    return [
+        *split.backbone,
+        *split.pooling[:last],
+        (split.pooling[last][0], pool),
+        *split.pooling[last + 1 :],
+    ]
 
 
-def _same_average(seam: Seam, pools: list[Part]) -> bool:
+def _same_average(split: Split, pools: list[Part]) -> bool:
     """Tell whether other pools average the maps as those of the network do where it runs."""
-    if any(isinstance(module, nn.AdaptiveMaxPool2d) for _, module in seam.pools):
+    if any(isinstance(module, nn.AdaptiveMaxPool2d) for _, module in split.pooling):
         return False
-    _, height, width = seam.map_shape(seam.body, seam.chain.size)
-    old, new = (pool_matrices(parts, height, width) for parts in (seam.pools, pools))
+    _, height, width = split.map_shape(split.backbone, split.chain.size)
+    old, new = (pool_matrices(parts, height, width) for parts in (split.pooling, pools))
     return all(map(torch.equal, old, new))
 
 
-def _channels(seam: Seam) -> int:
-    return seam.map_shape(seam.maps, seam.chain.size)[0]
+def _channels(split: Split) -> int:
+    return split.map_shape(split.maps, split.chain.size)[0]
 
 
 def _fresh(like: nn.Linear, in_features: int, out_features: int) -> nn.Linear:

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeAlias
 from torch import nn
 
 from vgglab.convert.chain import Chain, Part, assemble, sequential, unroll
-from vgglab.convert.dry_run import image_batch, plain_module, trial
+from vgglab.convert.dry_run import dry_run, image_batch, plain_module
 from vgglab.pooling import SpatialPyramidPool
 from vgglab.tracing import Shape, Trace
 from vgglab.valid_sizes import valid_sizes
@@ -27,16 +27,16 @@ class Layer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Seam:
+class Split:
     """A network, cut where its last feature maps are flattened.
 
     Attributes
     ----------
     chain
         The whole network.
-    body
+    backbone
         Its parts that make the feature maps.
-    pools
+    pooling
         Average and adaptive pooling right before the flatten, with the dropout after it.
     flatten
         An ``nn.Flatten`` or a `vgglab.pooling.SpatialPyramidPool`.
@@ -51,8 +51,8 @@ class Seam:
     """
 
     chain: Chain
-    body: list[Part]
-    pools: list[Part]
+    backbone: list[Part]
+    pooling: list[Part]
     flatten: Part
     before: list[Part]
     first: Layer
@@ -62,7 +62,7 @@ class Seam:
     @property
     def maps(self) -> list[Part]:
         """All parts before the flatten."""
-        return [*self.body, *self.pools]
+        return [*self.backbone, *self.pooling]
 
     @property
     def last(self) -> Layer:
@@ -80,7 +80,7 @@ class Seam:
         ValueError
             If they do not get through.
         """
-        result = self.trial(parts, size)
+        result = self.dry_run(parts, size)
         if result.failure is not None:
             raise ValueError(
                 f"input_size must be one that the feature layers take; {sides(size[2:])} stops in "
@@ -91,9 +91,9 @@ class Seam:
             raise ValueError(f"model must flatten maps of shape (N, C, H, W); it flattens {shape}")
         return shape[1], shape[2], shape[3]
 
-    def trial(self, parts: Iterable[Part], size: Shape) -> Trace:
+    def dry_run(self, parts: Iterable[Part], size: Shape) -> Trace:
         """Run some of the parts, without computing anything."""
-        return trial(self._network(parts), size)
+        return dry_run(self._network(parts), size)
 
     def _network(self, parts: Iterable[Part]) -> nn.Sequential:
         return sequential(self.chain.model, {str(path): module for path, module in parts})
@@ -110,7 +110,7 @@ class Seam:
         """Say for which images `maps` give the features that the first linear layer takes."""
         parts = [*maps, self.flatten, *self.before, self.first]
         network = self._network(parts)
-        sizes = valid_sizes(network, trial(network, size))
+        sizes = valid_sizes(network, dry_run(network, size))
         return f" It is so at {sizes}." if sizes else ""
 
     def build(self, parts: Iterable[Part], size: Shape | None = None) -> nn.Sequential:
@@ -122,7 +122,7 @@ class Seam:
             If it does not run at `size`, by default the size at which this one ran.
         """
         network = assemble(self.chain, parts)
-        failure = trial(network, size or self.chain.size).failure
+        failure = dry_run(network, size or self.chain.size).failure
         if failure is not None:
             raise ValueError(
                 "model must have other layers that fit the new ones; the network would stop in "
@@ -131,7 +131,7 @@ class Seam:
         return network
 
 
-def find_seam(model: nn.Module, size: Shape | None = None) -> Seam:
+def find_split(model: nn.Module, size: Shape | None = None) -> Split:
     """Cut a network where its last feature maps are flattened.
 
     Parameters
@@ -175,10 +175,10 @@ def find_seam(model: nn.Module, size: Shape | None = None) -> Seam:
     first, last = layers[0], layers[-1]
     path, linear = parts[first]
     assert isinstance(linear, nn.Linear)
-    return Seam(
+    return Split(
         chain,
-        body=[*parts[:start]],
-        pools=[*parts[start:cut]],
+        backbone=[*parts[:start]],
+        pooling=[*parts[start:cut]],
         flatten=parts[cut],
         before=[*parts[cut + 1 : first]],
         first=Layer(path, linear),
@@ -192,9 +192,9 @@ def sides(shape: Sequence[int]) -> str:
     return "×".join(map(str, shape))
 
 
-def require_flatten(seam: Seam) -> None:
+def require_flatten(split: Split) -> None:
     """Raise a ValueError for a network that pools its maps into a pyramid and does not flatten."""
-    path, module = seam.flatten
+    path, module = split.flatten
     if not isinstance(module, nn.Flatten):
         raise ValueError(
             "model must flatten its feature maps, cell by cell, before the first linear layer; "

@@ -71,7 +71,7 @@ class Exercise:
     solution: Callable[[], Any]
     mistakes: tuple[Mistake, ...]
     hints: tuple[str, ...]
-    observe: Callable[[Any], "Observed"]
+    observe: Callable[[Any], "Observation"]
     others: tuple[Callable[[], Any], ...] = ()
 
 
@@ -120,7 +120,7 @@ class Feedback:
 
 
 @dataclass(frozen=True)
-class Observed:
+class Observation:
     """What was seen of an answer: plain values to compare, and words to quote it back.
 
     Several lines of words are quoted as a list.
@@ -129,7 +129,7 @@ class Observed:
     seen: Any
     words: str
 
-    def agrees_with(self, other: "Observed") -> bool:
+    def agrees_with(self, other: "Observation") -> bool:
         """Tell whether two answers are the same; ``True`` and ``1`` are not."""
         return self.seen is not None and repr(self.seen) == repr(other.seen)
 
@@ -144,22 +144,22 @@ class NotAttemptedError(Exception):
     """The answer is still the blank that the chapter left."""
 
 
-def value(answer: Any) -> Observed:
+def value(answer: Any) -> Observation:
     """Observe a number, a string, a shape, or a list of them.
 
     Numbers of numpy and torch count as Python's, lists and ``torch.Size`` as tuples; floats are
     compared with 6 significant digits.
     """
     plain = _plain(answer)
-    return Observed(plain, repr(plain))
+    return Observation(plain, repr(plain))
 
 
-def calls(*inputs: Sequence[Any]) -> Callable[[Any], Observed]:
+def calls(*inputs: Sequence[Any]) -> Callable[[Any], Observation]:
     """Return an observer of functions: what they return for each of `inputs` (argument lists)."""
 
-    def observe(answer: Any) -> Observed:
+    def observe(answer: Any) -> Observation:
         if not callable(answer):
-            return Observed(None, f"a {type(answer).__name__}, where a function is asked for")
+            return Observation(None, f"a {type(answer).__name__}, where a function is asked for")
         results, quoted = [], []
         for arguments in inputs:
             call = f"f({', '.join(map(_short, arguments))})"
@@ -168,25 +168,25 @@ def calls(*inputs: Sequence[Any]) -> Callable[[Any], Observed]:
             except NotImplementedError:
                 raise NotAttemptedError from None
             except Exception as error:
-                return Observed(None, f"{call} raises {_named(error)}")
+                return Observation(None, f"{call} raises {_named(error)}")
             if result is None or result is ...:
                 raise NotAttemptedError
             results.append(result)
             quoted.append(f"{call} = {result!r}")
-        return Observed(tuple(results), "; ".join(quoted[:3]))
+        return Observation(tuple(results), "; ".join(quoted[:3]))
 
     return observe
 
 
-def network(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observed]:
+def network(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observation]:
     """Return an observer of networks: shapes, where the forward stops, and parameters.
 
     A network may also come as a function without arguments that builds it.
     """
 
-    def observe(answer: Any) -> Observed:
+    def observe(answer: Any) -> Observation:
         model = _built(answer)
-        if isinstance(model, Observed):
+        if isinstance(model, Observation):
             return model
         seen: list[Any] = []
         words = []
@@ -202,7 +202,7 @@ def network(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observed]:
                 outcome = f"stops in {failure.path or 'the model'} ({reason})"
             words.append(f"{size} → {outcome}")
         words.append(f"{table.total_params:,} parameters")
-        return Observed(tuple(seen), "\n".join(words))
+        return Observation(tuple(seen), "\n".join(words))
 
     return observe
 
@@ -227,15 +227,15 @@ class Condition:
 Tables: TypeAlias = Callable[[tuple[int, ...]], Summary]
 
 
-def network_that(*conditions: Condition) -> Callable[[Any], Observed]:
+def network_that(*conditions: Condition) -> Callable[[Any], Observation]:
     """Return an observer of networks that may be built in many ways: which conditions hold.
 
     A network may also come as a function without arguments that builds it.
     """
 
-    def observe(answer: Any) -> Observed:
+    def observe(answer: Any) -> Observation:
         model = _built(answer)
-        if isinstance(model, Observed):
+        if isinstance(model, Observation):
             return model
         tables = cache(partial(summary, model))
         met = [_holds(condition, model, tables) for condition in conditions]
@@ -243,7 +243,7 @@ def network_that(*conditions: Condition) -> Callable[[Any], Observed]:
             f"{condition.text}: {'yes' if yes else 'no'}"
             for condition, yes in zip(conditions, met, strict=True)
         ]
-        return Observed(tuple(met), "\n".join(words))
+        return Observation(tuple(met), "\n".join(words))
 
     return observe
 
@@ -258,7 +258,7 @@ def gives(input_size: tuple[int, ...], output_shape: tuple[int, ...]) -> Conditi
     return Condition(f"{input_size} → {output_shape}", holds)
 
 
-def _built(answer: Any) -> nn.Module | Observed:
+def _built(answer: Any) -> nn.Module | Observation:
     """Return the network that an answer is or builds, or what was seen in its place."""
     if callable(answer) and not isinstance(answer, nn.Module):
         try:
@@ -266,11 +266,11 @@ def _built(answer: Any) -> nn.Module | Observed:
         except NotImplementedError:
             raise NotAttemptedError from None
         except Exception as error:
-            return Observed(None, f"building it raises {_named(error)}")
+            return Observation(None, f"building it raises {_named(error)}")
         if answer is None or answer is ...:
             raise NotAttemptedError
     if not isinstance(answer, nn.Module):
-        return Observed(None, f"a {type(answer).__name__}, where a network is asked for")
+        return Observation(None, f"a {type(answer).__name__}, where a network is asked for")
     return answer
 
 
@@ -281,12 +281,12 @@ def _holds(condition: Condition, model: nn.Module, tables: Tables) -> bool:
         return False
 
 
-def outputs(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observed]:
+def outputs(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observation]:
     """Return an observer of layers: what they give for an input of each size, always the same."""
 
-    def observe(answer: Any) -> Observed:
+    def observe(answer: Any) -> Observation:
         if not isinstance(answer, nn.Module):
-            return Observed(None, f"a {type(answer).__name__}, where a layer is asked for")
+            return Observation(None, f"a {type(answer).__name__}, where a layer is asked for")
         seen, words = [], []
         for size in input_sizes:
             generator = torch.Generator().manual_seed(0)
@@ -295,11 +295,11 @@ def outputs(*input_sizes: tuple[int, ...]) -> Callable[[Any], Observed]:
                 with torch.no_grad():
                     y = answer(x)
             except Exception as error:
-                return Observed(None, f"{size} raises {_named(error)}")
+                return Observation(None, f"{size} raises {_named(error)}")
             shape = _plain(getattr(y, "shape", y))
             seen.append((shape, _plain(y)))
             words.append(f"{size} → {shape}")
-        return Observed(tuple(seen), "; ".join(words))
+        return Observation(tuple(seen), "; ".join(words))
 
     return observe
 
@@ -324,7 +324,7 @@ def check_answer(exercise: Exercise, answer: Any) -> Feedback:
 
 
 @cache
-def _expected(observe: Callable[[Any], Observed], answer: Callable[[], Any]) -> Observed:
+def _expected(observe: Callable[[Any], Observation], answer: Callable[[], Any]) -> Observation:
     """Observe a solution or a typical mistake, once in a session."""
     return observe(answer())
 

@@ -1,7 +1,7 @@
 """Why a network does not take an input, and what can be done about it.
 
 `diagnose` runs nothing: it reads one trace (`vgglab.trace`). If the forward stops, `problems` says
-why, from the shapes. If it ends, `doubts` says what should not be trusted all the same. `fixes`
+why, from the shapes. If it ends, `warnings` says what should not be trusted all the same. `fixes`
 offers repairs, each tried without data before it is offered.
 """
 
@@ -15,9 +15,9 @@ from torch import nn
 
 from vgglab.diagnose.fixes import Candidate, Case, Fix, fixes_for, other_layout, tried
 from vgglab.diagnose.problems import find_problem
-from vgglab.diagnose.warnings import doubts
+from vgglab.diagnose.warnings import find_warnings
 from vgglab.tracing import InputSize, Shape, Trace, trace
-from vgglab.valid_sizes import Interval, ValidSizes, follow, valid_sizes
+from vgglab.valid_sizes import Interval, ValidSizes, propagate, valid_sizes
 
 __all__ = ["Diagnosis", "Fix", "Interval", "ValidSizes", "diagnose"]
 
@@ -34,8 +34,10 @@ class Diagnosis:
     def __init__(self, model: nn.Module, trace: Trace) -> None:
         self.trace = trace
         self._model = model
-        self._walk = follow(trace)
-        self._problem = find_problem(trace, self._walk) if trace.failure is not None else None
+        self._propagation = propagate(trace)
+        self._problem = (
+            find_problem(trace, self._propagation) if trace.failure is not None else None
+        )
 
     @property
     def ok(self) -> bool:
@@ -89,7 +91,7 @@ class Diagnosis:
     @cached_property
     def warnings(self) -> list[str]:
         """Things that run and should not be trusted, a sentence each."""
-        return doubts(self.trace, self._walk)
+        return find_warnings(self.trace, self._propagation)
 
     @cached_property
     def fixes(self) -> list[Fix]:
@@ -103,7 +105,9 @@ class Diagnosis:
                 for fix in then.fixes
             ]
             return tried(self._model, self.trace, [first, *both])
-        return fixes_for(Case(self._model, self.trace, self._walk, self._problem, self.valid_sizes))
+        return fixes_for(
+            Case(self._model, self.trace, self._propagation, self._problem, self.valid_sizes)
+        )
 
     @cached_property
     def _rearranged(self) -> tuple[Candidate, "Diagnosis"] | None:

@@ -15,7 +15,7 @@ from vgglab.diagnose.warnings import adaptive_pools, flattened
 from vgglab.summary import Summary, summary
 from vgglab.tracing import Shape, Trace
 from vgglab.tracing.copies import meta_copy
-from vgglab.valid_sizes import ValidSizes, Walk
+from vgglab.valid_sizes import Propagation, ValidSizes
 
 IMPORTS = """\
 import vgglab
@@ -98,10 +98,10 @@ class Case:
     ----------
     model
         The network.
-    seen
+    trace
         Its trace at the input.
-    walk
-        What `vgglab.valid_sizes.follow` makes of the trace.
+    propagation
+        What `vgglab.valid_sizes.propagate` makes of the trace.
     problem
         Why the forward stopped; ``None`` if it did not.
     sizes
@@ -109,14 +109,14 @@ class Case:
     """
 
     model: nn.Module
-    seen: Trace
-    walk: Walk
+    trace: Trace
+    propagation: Propagation
     problem: Problem | None
     sizes: ValidSizes
 
     @property
     def input_size(self) -> Shape:
-        return self.seen.input_sizes[0]
+        return self.trace.input_sizes[0]
 
 
 class Candidate(NamedTuple):
@@ -130,14 +130,14 @@ class Candidate(NamedTuple):
 
 def fixes_for(case: Case) -> list[Fix]:
     """Return the repairs that work, those that keep the network's function first."""
-    return tried(case.model, case.seen, _candidates(case))
+    return tried(case.model, case.trace, _candidates(case))
 
 
-def tried(model: nn.Module, seen: Trace, candidates: Iterable[Candidate]) -> list[Fix]:
+def tried(model: nn.Module, trace: Trace, candidates: Iterable[Candidate]) -> list[Fix]:
     """Return the repairs that work: each is tried on a copy of the network without data."""
     found: list[Fix] = []
     for candidate in candidates:
-        fix = Fix(*candidate, model, seen.input_sizes)
+        fix = Fix(*candidate, model, trace.input_sizes)
         try:
             works = fix.works
         except ValueError:  # the conversions say so if they do not apply
@@ -147,9 +147,9 @@ def tried(model: nn.Module, seen: Trace, candidates: Iterable[Candidate]) -> lis
     return sorted(found, key=lambda fix: not fix.same_function)
 
 
-def other_layout(seen: Trace, problem: Problem) -> tuple[Candidate, Shape] | None:
+def other_layout(trace: Trace, problem: Problem) -> tuple[Candidate, Shape] | None:
     """Return what brings the input into the layout that the network wants, and its shape then."""
-    size = seen.input_sizes[0]
+    size = trace.input_sizes[0]
     if problem.kind == "unbatched-input" and isinstance(problem.expected, tuple):
         first = problem.expected[: 5 - len(size)]
         line = f"model = nn.Sequential(nn.Unflatten(0, {first}), model)"
@@ -227,7 +227,7 @@ def _other_head(case: Case) -> Iterator[Candidate]:
     trained = None if target is None else (*size[:-2], *target)
     pooled = "model"
     sides = _sides_at_head(case)
-    if sides is not None and not adaptive_pools(case.seen):
+    if sides is not None and not adaptive_pools(case.trace):
         pooled = f"vgglab.with_adaptive_pool(model, {sides})"
         yield _pool("model", sides)
     yield Candidate(
@@ -272,10 +272,10 @@ def _other_head(case: Case) -> Iterator[Candidate]:
 def trained_size(case: Case) -> tuple[int, int] | None:
     """Return the size nearest to the input at which the classifier reads its map unpooled."""
     sizes = case.sizes
-    pools = adaptive_pools(case.seen)
+    pools = adaptive_pools(case.trace)
     if pools:
         pool = pools[-1]
-        sizes = case.walk.sizes_with(pool.sources[0], tuple(pool.options["output_size"]))
+        sizes = case.propagation.sizes_with(pool.sources[0], tuple(pool.options["output_size"]))
     if not sizes:
         return None
     return sizes.nearest((case.input_size[-2], case.input_size[-1]))
@@ -287,15 +287,15 @@ def _sides_at_head(case: Case) -> tuple[int, int] | None:
     if problem is not None and problem.map is not None and isinstance(problem.expected, int):
         channels, features = problem.map[0], problem.expected
     else:
-        read = [op for op, _ in flattened(case.seen)]
+        read = [op for op, _ in flattened(case.trace)]
         if not read:
             return None
         channels, features = read[-1].input_shapes[0][1], read[-1].output_shapes[0][1]
-    wanted = map_for(case.walk, features, channels)
+    wanted = map_for(case.propagation, features, channels)
     return (wanted[1], wanted[2]) if wanted is not None and len(wanted) == 3 else None
 
 
 def _classes(case: Case) -> int | None:
     """Return how many logits the network has: the outputs of its last matrix of weights."""
-    shapes = [parameter.shape for parameter in case.seen.parameters.values()]
+    shapes = [parameter.shape for parameter in case.trace.parameters.values()]
     return next((shape[0] for shape in reversed(shapes) if len(shape) >= 2), None)

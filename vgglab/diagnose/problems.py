@@ -9,7 +9,7 @@ from typing import NamedTuple
 from vgglab.explain import explain_error
 from vgglab.shapes import Window
 from vgglab.tracing import Failure, Op, Shape, Trace
-from vgglab.valid_sizes import Walk
+from vgglab.valid_sizes import Propagation
 from vgglab.valid_sizes.size_rules import Map
 
 VIEWS = ("view", "_unsafe_view", "_reshape_alias")
@@ -44,8 +44,8 @@ class Problem:
 class Scene(NamedTuple):
     """All that a rule looks at."""
 
-    seen: Trace
-    walk: Walk
+    trace: Trace
+    propagation: Propagation
     failure: Failure
     op: Op
 
@@ -57,23 +57,23 @@ class Scene(NamedTuple):
         return f"{self.failure.path} ({self.failure.type})"
 
 
-def find_problem(seen: Trace, walk: Walk) -> Problem:
+def find_problem(trace: Trace, propagation: Propagation) -> Problem:
     """Return why a forward stopped.
 
     Parameters
     ----------
-    seen
+    trace
         A trace with a failure.
-    walk
-        What `vgglab.valid_sizes.follow` makes of it.
+    propagation
+        What `vgglab.valid_sizes.propagate` makes of it.
     """
-    failure = seen.failure
+    failure = trace.failure
     assert failure is not None
-    unbatched = _unbatched(seen)
+    unbatched = _unbatched(trace)
     if unbatched is not None:
         return unbatched
     if failure.op is not None:
-        scene = Scene(seen, walk, failure, failure.op)
+        scene = Scene(trace, propagation, failure, failure.op)
         for pattern, rule in _RULES.items():
             if re.fullmatch(pattern, failure.op.name.removesuffix("_")):
                 problem = rule(scene)
@@ -82,16 +82,16 @@ def find_problem(seen: Trace, walk: Walk) -> Problem:
     return _from_text(failure)
 
 
-def feature_map(seen: Trace, source: int) -> Shape | None:
+def feature_map(trace: Trace, source: int) -> Shape | None:
     """Return the shape of the map that was flattened into what operation `source` returned."""
     while source >= 0:
-        op = seen.ops[source]
+        op = trace.ops[source]
         if op.name in VIEWS and len(op.input_shapes[0]) > len(op.output_shapes[0]):
             return op.input_shapes[0]
         if len(op.output_shapes[0]) != 2 or op.name in LINEAR or not op.sources:
             return None
         source = op.sources[0]
-    return seen.input_sizes[-1 - source]
+    return trace.input_sizes[-1 - source]
 
 
 def product(factors: tuple[int, ...]) -> str:
@@ -99,7 +99,7 @@ def product(factors: tuple[int, ...]) -> str:
     return f"{prod(factors)} = {'·'.join(map(str, factors))}"
 
 
-def map_for(walk: Walk, features: int, channels: int) -> tuple[int, ...] | None:
+def map_for(propagation: Propagation, features: int, channels: int) -> tuple[int, ...] | None:
     """Return channels, height and width of the map with so many features, if there is one.
 
     It is the map that an image gives or, if none does, a square. Where no square fits either, the
@@ -107,7 +107,7 @@ def map_for(walk: Walk, features: int, channels: int) -> tuple[int, ...] | None:
     """
     if features % channels:
         return None
-    sides = walk.map_that_fits()
+    sides = propagation.map_that_fits()
     if sides is not None and channels * prod(sides) == features:
         return (channels, *sides)
     cells = features // channels
@@ -115,19 +115,19 @@ def map_for(walk: Walk, features: int, channels: int) -> tuple[int, ...] | None:
     return (channels, side, side) if side * side == cells else (channels, cells)
 
 
-def chain_of_sides(seen: Trace, walk: Walk, source: int) -> str:
+def chain_of_sides(trace: Trace, propagation: Propagation, source: int) -> str:
     """Return how the sides of the maps changed from the input to operation `source`."""
     sides: list[tuple[int, int]] = []
     while True:
-        form = walk.forms.get(source)
-        if isinstance(form, Map):
-            shape = seen.input_sizes[0] if source < 0 else seen.ops[source].output_shapes[0]
-            here = (shape[form.dims[0]], shape[form.dims[1]])
+        layout = propagation.layouts.get(source)
+        if isinstance(layout, Map):
+            shape = trace.input_sizes[0] if source < 0 else trace.ops[source].output_shapes[0]
+            here = (shape[layout.dims[0]], shape[layout.dims[1]])
             if not sides or sides[0] != here:
                 sides.insert(0, here)
         if source < 0:
             break
-        before = [s for s in seen.ops[source].sources if s in walk.forms]
+        before = [s for s in trace.ops[source].sources if s in propagation.layouts]
         if not before:
             break
         source = before[0]
@@ -140,13 +140,13 @@ def chain_of_sides(seen: Trace, walk: Walk, source: int) -> str:
     return f"the height goes {height}, the width {width}"
 
 
-def _unbatched(seen: Trace) -> Problem | None:
+def _unbatched(trace: Trace) -> Problem | None:
     """Tell an image that came without a batch, from the first layer that treats images."""
-    size = seen.input_sizes[0]
-    refused = seen.failure.op if seen.failure else None
-    two_dimensional = "Conv2d" in seen.modules.values() or any(
+    size = trace.input_sizes[0]
+    refused = trace.failure.op if trace.failure else None
+    two_dimensional = "Conv2d" in trace.modules.values() or any(
         op.name == "convolution" and len(op.options["kernel_size"]) == 2
-        for op in (*seen.ops, *([refused] if refused else []))
+        for op in (*trace.ops, *([refused] if refused else []))
     )
     if len(size) not in (2, 3) or not two_dimensional:
         return None
@@ -164,7 +164,7 @@ def _unbatched(seen: Trace) -> Problem | None:
 
 def _linear(scene: Scene) -> Problem | None:
     """Explain a product of matrices whose inner sizes differ."""
-    failure, seen = scene.failure, scene.seen
+    failure, trace = scene.failure, scene.trace
     rows, weight = failure.input_shapes[-2:]
     if len(rows) != 2 or len(weight) != 2:
         return None
@@ -172,7 +172,7 @@ def _linear(scene: Scene) -> Problem | None:
     view = _layout(scene)
     if view is not None and view.output_shapes[0] == (prod(view.input_shapes[0][:-1]), got):
         return _lost_flatten(scene, view.input_shapes[0], expected)
-    shape = feature_map(seen, scene.op.sources[-1]) if scene.op.sources else None
+    shape = feature_map(trace, scene.op.sources[-1]) if scene.op.sources else None
     if shape is None or len(shape) != 4:
         return Problem(
             "wrong-in-features",
@@ -189,7 +189,7 @@ def _layout(scene: Scene) -> Op | None:
     sources = [s for s in scene.op.sources if s >= 0]
     if not sources:
         return None
-    op = scene.seen.ops[sources[-1]]
+    op = scene.trace.ops[sources[-1]]
     return op if op.name in VIEWS else None
 
 
@@ -207,9 +207,9 @@ def _features(scene: Scene, shape: Shape, expected: int, rows: Shape) -> Problem
     _, channels, height, width = shape
     got = channels * height * width
     came = product((channels, height, width))
-    sides = chain_of_sides(scene.seen, scene.walk, _last_map(scene))
+    sides = chain_of_sides(scene.trace, scene.propagation, _last_map(scene))
     because = f", because {sides}" if sides else ""
-    made_for = map_for(scene.walk, expected, channels)
+    made_for = map_for(scene.propagation, expected, channels)
     wants = product(made_for) if made_for else str(expected)
     text = f"{scene.where} wants {wants} features and gets {came}{because}."
     if rows[1] != got:  # a view has cut the features of all images into other rows
@@ -238,20 +238,20 @@ def _features(scene: Scene, shape: Shape, expected: int, rows: Shape) -> Problem
 
 def _no_size(scene: Scene) -> str | None:
     """Return which images cannot give the map that is wanted; ``None`` if some do."""
-    if scene.walk.stuck is not None:
+    if scene.propagation.unsupported is not None:
         return None
-    sizes = scene.walk.valid_sizes()
+    sizes = scene.propagation.valid_sizes()
     if not sizes:
         return "no image"
-    height, width = scene.seen.input_sizes[0][-2:]
+    height, width = scene.trace.input_sizes[0][-2:]
     return "no square image" if height == width and not sizes.square else None
 
 
 def _last_map(scene: Scene) -> int:
     """Return the last operation from which the failing one has its data and that holds a map."""
     source = scene.op.sources[-1]
-    while source >= 0 and not isinstance(scene.walk.forms.get(source), Map):
-        sources = scene.seen.ops[source].sources
+    while source >= 0 and not isinstance(scene.propagation.layouts.get(source), Map):
+        sources = scene.trace.ops[source].sources
         if not sources:
             break
         source = sources[0]
@@ -261,7 +261,7 @@ def _last_map(scene: Scene) -> int:
 def _fixed_average(scene: Scene) -> bool:
     """Tell whether a pooling of fixed size is the last that happened to the map."""
     source = _last_map(scene)
-    return source >= 0 and scene.seen.ops[source].name.startswith("avg_pool2d")
+    return source >= 0 and scene.trace.ops[source].name.startswith("avg_pool2d")
 
 
 def _lost_flatten(scene: Scene, shape: Shape, expected: int) -> Problem:
@@ -321,7 +321,11 @@ def _too_small(scene: Scene) -> Problem | None:
 
 def _does_not_fit(scene: Scene, axis: str, window: Window, side: int) -> Problem:
     smallest = window.smallest_input(1)
-    sides = chain_of_sides(scene.seen, scene.walk, scene.op.sources[0]) if scene.op.sources else ""
+    sides = (
+        chain_of_sides(scene.trace, scene.propagation, scene.op.sources[0])
+        if scene.op.sources
+        else ""
+    )
     because = f" On the way {sides}." if sides else ""
     return Problem(
         "input-too-small",
@@ -334,8 +338,10 @@ def _does_not_fit(scene: Scene, axis: str, window: Window, side: int) -> Problem
 
 def _join(scene: Scene) -> Problem | None:
     """Explain maps that meet, in a sum or side by side, and do not have the same sides."""
-    seen, sources = scene.seen, scene.op.sources
-    shapes = [seen.input_sizes[-1 - s] if s < 0 else seen.ops[s].output_shapes[0] for s in sources]
+    trace, sources = scene.trace, scene.op.sources
+    shapes = [
+        trace.input_sizes[-1 - s] if s < 0 else trace.ops[s].output_shapes[0] for s in sources
+    ]
     if len(shapes) < 2 or any(len(shape) != len(shapes[0]) for shape in shapes):
         return None
     first = shapes[0]
@@ -355,13 +361,13 @@ def _join(scene: Scene) -> Problem | None:
         return None
     k, dim = different[0]
     pair = ((first, sources[0]), (shapes[k], sources[k]))
-    origins = " and ".join(f"{shape} from {_origin(seen, source)}" for shape, source in pair)
+    origins = " and ".join(f"{shape} from {_origin(trace, source)}" for shape, source in pair)
     text = f"{scene.where} joins {origins} ({scene.op.name})"
     if len(first) < 3:
         return Problem("wrong-in-features", first, shapes[k], f"{text}, and their features differ.")
     if dim < len(first) - 2:
         return Problem("channel-mismatch", first, shapes[k], f"{text}, and their channels differ.")
-    ways = filter(None, (chain_of_sides(seen, scene.walk, source) for _, source in pair))
+    ways = filter(None, (chain_of_sides(trace, scene.propagation, source) for _, source in pair))
     return Problem(
         "padding-mismatch",
         first,
@@ -371,8 +377,8 @@ def _join(scene: Scene) -> Problem | None:
     )
 
 
-def _origin(seen: Trace, source: int) -> str:
-    return "the input" if source < 0 else seen.ops[source].path or "the model's own forward"
+def _origin(trace: Trace, source: int) -> str:
+    return "the input" if source < 0 else trace.ops[source].path or "the model's own forward"
 
 
 def _norm(scene: Scene) -> Problem | None:
@@ -380,7 +386,7 @@ def _norm(scene: Scene) -> Problem | None:
     shape = scene.op.input_shapes[0] if scene.op.input_shapes else ()
     if not names or len(shape) < 2:
         return None
-    expected = scene.seen.parameters[names[0]].shape[0]
+    expected = scene.trace.parameters[names[0]].shape[0]
     if expected == shape[1]:
         return None
     return Problem(

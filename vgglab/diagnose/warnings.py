@@ -8,48 +8,48 @@ from vgglab.diagnose.problems import LINEAR, VIEWS, chain_of_sides
 from vgglab.pooling import adaptive_bins
 from vgglab.shapes import Window
 from vgglab.tracing import Op, Trace
-from vgglab.valid_sizes import Walk
+from vgglab.valid_sizes import Propagation
 from vgglab.valid_sizes.size_rules import Map
 
 ADAPTIVE = ("_adaptive_avg_pool2d", "adaptive_max_pool2d")
 
 
-def doubts(seen: Trace, walk: Walk) -> list[str]:
+def find_warnings(trace: Trace, propagation: Propagation) -> list[str]:
     """Return a sentence for each thing that runs and is not what it seems to be.
 
     Parameters
     ----------
-    seen
+    trace
         A trace; of a forward that stopped, the part before it counts.
-    walk
-        What `vgglab.valid_sizes.follow` makes of it.
+    propagation
+        What `vgglab.valid_sizes.propagate` makes of it.
     """
-    return list(dict.fromkeys(chain.from_iterable(find(seen, walk) for find in _FINDERS)))
+    return list(dict.fromkeys(chain.from_iterable(find(trace, propagation) for find in _FINDERS)))
 
 
-def adaptive_pools(seen: Trace) -> list[Op]:
+def adaptive_pools(trace: Trace) -> list[Op]:
     """Return the adaptive poolings to more than one cell."""
-    return [op for op in seen.ops if op.name in ADAPTIVE and prod(op.options["output_size"]) > 1]
+    return [op for op in trace.ops if op.name in ADAPTIVE and prod(op.options["output_size"]) > 1]
 
 
-def flattened(seen: Trace) -> Iterator[tuple[Op, Op]]:
+def flattened(trace: Trace) -> Iterator[tuple[Op, Op]]:
     """Yield each view that lays out maps as rows, with the linear layer that reads them."""
-    for reader in seen.ops:
+    for reader in trace.ops:
         if reader.name not in LINEAR or not reader.sources:
             continue
         source = reader.sources[-1]
-        while source >= 0 and _keeps_rows(seen.ops[source]):
-            source = seen.ops[source].sources[0]
+        while source >= 0 and _keeps_rows(trace.ops[source]):
+            source = trace.ops[source].sources[0]
         if source < 0:
             continue
-        op = seen.ops[source]
+        op = trace.ops[source]
         came, went = op.input_shapes[0], op.output_shapes[0]
         if op.name in VIEWS and len(came) == 4 and len(went) == 2 and went[1] != came[-1]:
             yield op, reader
 
 
-def _rows_of_other_images(seen: Trace, walk: Walk) -> Iterator[str]:
-    for op, _ in flattened(seen):
+def _rows_of_other_images(trace: Trace, propagation: Propagation) -> Iterator[str]:
+    for op, _ in flattened(trace):
         images, rows = op.input_shapes[0][0], op.output_shapes[0][0]
         if images != rows:
             yield (
@@ -58,12 +58,12 @@ def _rows_of_other_images(seen: Trace, walk: Walk) -> Iterator[str]:
             )
 
 
-def _strips(seen: Trace, walk: Walk) -> Iterator[str]:
-    for op, reader in flattened(seen):
+def _strips(trace: Trace, propagation: Propagation) -> Iterator[str]:
+    for op, reader in flattened(trace):
         *_, height, width = op.input_shapes[0]
         side = isqrt(height * width)
         if side * side == height * width and height != width:
-            sides = chain_of_sides(seen, walk, op.sources[0])
+            sides = chain_of_sides(trace, propagation, op.sources[0])
             yield (
                 f"{_name(reader)} reads {height * width} cells, which come as {height}×{width}; "
                 f"{side}×{side} has as many, and the layer cannot tell them apart. If it was made "
@@ -72,8 +72,8 @@ def _strips(seen: Trace, walk: Walk) -> Iterator[str]:
             )
 
 
-def _resizing_pools(seen: Trace, walk: Walk) -> Iterator[str]:
-    for op in adaptive_pools(seen):
+def _resizing_pools(trace: Trace, propagation: Propagation) -> Iterator[str]:
+    for op in adaptive_pools(trace):
         came = op.input_shapes[0][-2:]
         wanted = tuple(op.options["output_size"])
         from_to = f"{came[0]}×{came[1]} to {wanted[0]}×{wanted[1]}"
@@ -102,9 +102,9 @@ def _pixel_weights(input_size: int, output_size: int) -> list[float]:
     return [sum(1 / len(bin_) for bin_ in bins if k in bin_) for k in range(input_size)]
 
 
-def _ignored_cells(seen: Trace, walk: Walk) -> Iterator[str]:
-    for op, _ in flattened(seen):
-        pool = _last_pool(seen, op.sources[0])
+def _ignored_cells(trace: Trace, propagation: Propagation) -> Iterator[str]:
+    for op, _ in flattened(trace):
+        pool = _last_pool(trace, op.sources[0])
         if pool is None or pool.windows is None or not pool.name.startswith("avg_pool2d"):
             continue
         sides = pool.input_shapes[0][-2:]
@@ -116,23 +116,27 @@ def _ignored_cells(seen: Trace, walk: Walk) -> Iterator[str]:
             )
 
 
-def _columns_as_features(seen: Trace, walk: Walk) -> Iterator[str]:
-    for op in seen.ops:
+def _columns_as_features(trace: Trace, propagation: Propagation) -> Iterator[str]:
+    for op in trace.ops:
         if op.name not in LINEAR or not op.sources or op.sources[-1] < 0:
             continue
-        view = seen.ops[op.sources[-1]]
-        form = walk.forms.get(view.sources[0]) if view.name in VIEWS and view.sources else None
+        view = trace.ops[op.sources[-1]]
+        layout = (
+            propagation.layouts.get(view.sources[0])
+            if view.name in VIEWS and view.sources
+            else None
+        )
         shape = view.input_shapes[0]
         rows = (prod(shape[:-1]), shape[-1])
-        if isinstance(form, Map) and form.dims[1] == -1 and view.output_shapes[0] == rows:
+        if isinstance(layout, Map) and layout.dims[1] == -1 and view.output_shapes[0] == rows:
             yield (
                 f"{_name(op)} got the map {shape} itself and reads each row of {shape[-1]} pixels "
                 "as features: a flatten is missing, and the width happens to fit."
             )
 
 
-def _stretched_sums(seen: Trace, walk: Walk) -> Iterator[str]:
-    for op in seen.ops:
+def _stretched_sums(trace: Trace, propagation: Propagation) -> Iterator[str]:
+    for op in trace.ops:
         if op.name.removesuffix("_") != "add" or len(op.input_shapes) != 2:
             continue
         first, second = op.input_shapes
@@ -143,7 +147,7 @@ def _stretched_sums(seen: Trace, walk: Walk) -> Iterator[str]:
             )
 
 
-_FINDERS: tuple[Callable[[Trace, Walk], Iterator[str]], ...] = (
+_FINDERS: tuple[Callable[[Trace, Propagation], Iterator[str]], ...] = (
     _rows_of_other_images,
     _strips,
     _columns_as_features,
@@ -158,10 +162,10 @@ def _keeps_rows(op: Op) -> bool:
     return op.name not in LINEAR and bool(op.sources) and len(op.input_shapes[0]) == 2
 
 
-def _last_pool(seen: Trace, source: int) -> Op | None:
+def _last_pool(trace: Trace, source: int) -> Op | None:
     """Return the last operation with windows, going back from `source`."""
     while source >= 0:
-        op = seen.ops[source]
+        op = trace.ops[source]
         if op.windows is not None:
             return op
         source = op.sources[0] if op.sources else -1

@@ -156,7 +156,9 @@ class Judge:
         notes = list(answers.notes.get(question.id, []))
         problem = observed.problems.get(question.id)
         if problem is not None:
-            notes.append(plain(self._cell_problem(problem, answers.cells.get(question.id, ""))))
+            notes.append(
+                plain_text(self._cell_problem(problem, answers.cells.get(question.id, "")))
+            )
         probes = []
         for index, probe in enumerate(self.assignment.probes):
             if probe.question == question.id:
@@ -209,7 +211,7 @@ class Judge:
             if "value" not in got:
                 return _NOTHING
             try:
-                why = difference(want["value"], got["value"], probe.rtol, probe.atol)
+                why = mismatch(want["value"], got["value"], probe.rtol, probe.atol)
             except (RecursionError, ValueError):  # keys of a dict that JSON cannot write again
                 why = "a wrong answer"
             if why:
@@ -263,9 +265,7 @@ def known_exception(name: Any) -> str:
 # Comparing what travelled
 
 
-def difference(
-    expected: Any, got: Any, rtol: float | None = None, atol: float | None = None
-) -> str:
+def mismatch(expected: Any, got: Any, rtol: float | None = None, atol: float | None = None) -> str:
     """Return how an encoded answer differs from the encoded reference; ``""`` if it does not.
 
     The words come from a closed set, so that they give away no value.
@@ -306,7 +306,7 @@ def _lists(expected: Sequence[Any], got: Any, rtol: float | None, atol: float | 
         return _KIND
     if len(got) != len(expected):
         return "an answer of another length"
-    found = (difference(e, g, rtol, atol) for e, g in zip(expected, got, strict=True))
+    found = (mismatch(e, g, rtol, atol) for e, g in zip(expected, got, strict=True))
     return next(filter(None, found), "")
 
 
@@ -371,7 +371,7 @@ def _close(expected: float, got: float, rtol: float, atol: float) -> bool:
     return abs(got - expected) <= atol + rtol * abs(expected)
 
 
-def plain(text: str) -> str:
+def plain_text(text: str) -> str:
     """Return text without control characters and unpaired surrogates, for files and terminals."""
     text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text)
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -14,7 +14,7 @@ from typing import Any
 
 from vgglab.files import write_whole
 from vgglab.grading.assignment import Assignment
-from vgglab.grading.marking import Judge, plain
+from vgglab.grading.marking import Judge, plain_text
 from vgglab.grading.sandbox import Sandbox, SandboxError
 from vgglab.grading.submissions import (
     Submission,
@@ -96,7 +96,7 @@ def _grade_one(
     submission: Submission, judge: Judge, results: Path, basis: str
 ) -> tuple[str, str, str]:
     target = results / result_name(judge.assignment.name, submission.name)
-    shown = plain(submission.name)
+    shown = plain_text(submission.name)
     try:
         try:
             data = read_notebook(submission, judge.assignment)
@@ -106,7 +106,7 @@ def _grade_one(
             start = time.perf_counter()
             answers = read_answers(data, judge.assignment)
         except UnreadableError as error:
-            words = plain(str(error))
+            words = plain_text(str(error))
             key = hashlib.sha256((basis + words).encode()).hexdigest()
             made = {**_head(submission, judge.assignment, key), "status": UNREADABLE}
             _write(target, {**made, "notes": [words], **judge.assignment.nothing()})
@@ -136,8 +136,8 @@ def _head(submission: Submission, assignment: Assignment, key: str) -> dict[str,
         "key": key,
         "assignment": assignment.name,
         "title": assignment.title,
-        "submission": plain(submission.name),
-        "student": plain(submission.student),
+        "submission": plain_text(submission.name),
+        "student": plain_text(submission.student),
         "by_hand": [
             {"id": question.id, "title": question.title, "points": question.points}
             for question in assignment.questions

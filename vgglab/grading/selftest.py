@@ -19,7 +19,7 @@ MIN_MUTANTS = 6
 
 
 @dataclass
-class Report:
+class SelftestReport:
     """What the selftest found.
 
     Attributes
@@ -43,7 +43,7 @@ def selftest(
     seeds: Sequence[str] = (DEFAULT_SEED, OTHER_SEED),
     judge: Path | None = None,
     site: Path | None = None,
-) -> Report:
+) -> SelftestReport:
     """Grade the solution, the blank release and every mutant of an assignment.
 
     Parameters
@@ -64,7 +64,7 @@ def selftest(
     ValueError
         If the assignment contradicts itself.
     """
-    report = Report(folder.resolve().name)
+    report = SelftestReport(folder.resolve().name)
     assignments = [Assignment(folder, seed=seed, judge=judge) for seed in seeds]
     sandbox = Sandbox(assignments[0].packages, assignments[0].memory_mb)
     trials = [_Trial(one, Judge(one, sandbox), report) for one in assignments]
@@ -82,7 +82,7 @@ def selftest(
 
 
 def _run(
-    sandbox: Sandbox, jobs: list[dict[str, Any]], seconds: float, report: Report
+    sandbox: Sandbox, jobs: list[dict[str, Any]], seconds: float, report: SelftestReport
 ) -> Iterator[Observed]:
     """Run jobs, and yield what was seen of each."""
     outcome = sandbox.run_trusted(jobs, seconds=seconds)
@@ -102,7 +102,7 @@ def _run(
 class _Trial:
     """The selftest of one assignment with one course seed."""
 
-    def __init__(self, assignment: Assignment, judge: Judge, report: Report) -> None:
+    def __init__(self, assignment: Assignment, judge: Judge, report: SelftestReport) -> None:
         self.assignment, self.judge, self.report = assignment, judge, report
         self.seed = f"seed {assignment.seed!r}"
         self.points = {question.id: question.points for question in assignment.coded}

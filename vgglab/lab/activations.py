@@ -110,7 +110,7 @@ def activation_statistics(
         )
     with torch.inference_mode(False), random_state_kept():
         copied = real_copy(model)
-        watch = _Watch(bins, decades)
+        watch = _Watched(bins, decades)
         for path, module in copied.named_modules():
             if isinstance(module, kinds):
                 watch.attach(path, module)
@@ -129,7 +129,7 @@ def activation_statistics(
     return watch.found
 
 
-class _Watch:
+class _Watched:
     """Looks at what layers return, and at the gradients that come back to them."""
 
     def __init__(self, bins: int, decades: tuple[int, int]) -> None:

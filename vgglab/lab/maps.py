@@ -98,7 +98,9 @@ def class_activation_map(model: nn.Module, images: Tensor) -> CAM:
         )
     linear, pooling = _ending(traced)
     copied = real_copy(model).eval()
-    watch = _Watch(pooling.name, sum(op.name == pooling.name for op in traced.ops[: pooling.index]))
+    watch = _LastMap(
+        pooling.name, sum(op.name == pooling.name for op in traced.ops[: pooling.index])
+    )
     with random_state_kept(), torch.no_grad(), watch:
         logits = copied(images)
     features = watch.found
@@ -161,7 +163,7 @@ def _is_global_pooling(op: Op) -> bool:
     return op.name in _POOLING and len(before) == 4 and after in (before[:2], (*before[:2], 1, 1))
 
 
-class _Watch(TorchDispatchMode):
+class _LastMap(TorchDispatchMode):
     """Keeps what goes into one operation, found by its name and by how many came before it."""
 
     def __init__(self, name: str, before: int) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 from vgglab.receptive_field import ReceptiveField, fields_of
 from vgglab.report import Report
 from vgglab.summary.formats import torchinfo_table, torchsummary_table
-from vgglab.tracing import Call, InputSize, Op, Shape, Trace, trace
+from vgglab.tracing import InputSize, ModuleCall, Op, Shape, Trace, trace
 
 MIB = 2**20
 
@@ -303,7 +303,7 @@ def _rows(trace: Trace) -> list[Row]:
         )
 
     # A module comes before an operation outside of it that ran when the module had begun.
-    places: list[tuple[int, int, Call | Op]] = [
+    places: list[tuple[int, int, ModuleCall | Op]] = [
         *((call.first_op, 0, call) for call in leaves.values()),
         *((op.index, 1, op) for op in alone),
     ]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
-from vgglab.tracing import Call, Parameter, Trace
+from vgglab.tracing import ModuleCall, Parameter, Trace
 
 MIB = 2**20
 MB = 10**6
@@ -86,7 +86,7 @@ class _Node:
     type: str
     depth: int
     repeated: bool = False
-    call: Call | None = None  # None: a container that is never called
+    call: ModuleCall | None = None  # None: a container that is never called
     number: int = 0
     below: list["_Node"] = field(default_factory=list)
     params: int = 0

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 
 from vgglab.tracing.copies import meta_copy, real_copy
 from vgglab.tracing.recorder import Recorder
-from vgglab.tracing.records import Call, Failure, Op, Parameter, Shape, Trace
+from vgglab.tracing.records import Failure, ModuleCall, Op, Parameter, Shape, Trace
 
 __all__ = [
-    "Call",
     "Failure",
     "InputSize",
+    "ModuleCall",
     "Op",
     "Parameter",
     "Shape",

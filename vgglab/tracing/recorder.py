@@ -12,7 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from vgglab.tracing.records import Call, Failure, Op, Shape
+from vgglab.tracing.records import Failure, ModuleCall, Op, Shape
 from vgglab.tracing.shortcuts import shortcut
 
 
@@ -24,11 +24,11 @@ class Recorder(TorchDispatchMode):
         self.model = model
         self.inputs = inputs
         self.ops: list[Op] = []
-        self.calls: list[Call] = []
+        self.calls: list[ModuleCall] = []
         self.output_shapes: tuple[Shape, ...] = ()
         self.failures: list[tuple[BaseException, Failure]] = []
 
-        self._stack: list[Call] = []
+        self._stack: list[ModuleCall] = []
         self._modules_called: set[int] = set()
         self._calls_finished = 0
         self._keep_alive: list[Tensor] = []  # so that no id or storage is used again
@@ -103,7 +103,7 @@ class Recorder(TorchDispatchMode):
 
         return run
 
-    def _begin(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> Call:
+    def _begin(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> ModuleCall:
         own_parameters = []
         for name, parameter in module._parameters.items():
             if parameter is None:
@@ -111,7 +111,7 @@ class Recorder(TorchDispatchMode):
             if id(parameter) not in self._names:  # a lazy module has just made it
                 self._add_parameter(f"{path}.{name}".lstrip("."), parameter)
             own_parameters.append(self._names[id(parameter)])
-        call = Call(
+        call = ModuleCall(
             index=len(self.calls),
             parent=self._stack[-1].index if self._stack else None,
             path=path,

@@ -87,7 +87,7 @@ class Op:
 
 
 @dataclass
-class Call:
+class ModuleCall:
     """One call of a module.
 
     Attributes
@@ -205,7 +205,7 @@ class Trace:
     parameters: Mapping[str, Parameter]
     modules: Mapping[str, str]
     ops: tuple[Op, ...]
-    calls: tuple[Call, ...]
+    calls: tuple[ModuleCall, ...]
     output_shapes: tuple[Shape, ...]
     failure: Failure | None = None
     fallback: str | None = None

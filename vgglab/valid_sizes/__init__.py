@@ -2,11 +2,12 @@
 
 A trace holds the operations for one input size. Most of them treat every size alike: a window has
 so many places, a flatten multiplies the sides, a linear layer insists on a number of features. So
-the trace is walked through once with all candidate sizes at the same time, each axis for itself:
-the side of every feature map becomes an array, one number for each candidate (`rules`).
+the trace is read once with all candidate sizes at the same time, each axis for itself: the side of
+every feature map becomes an array, one number for each candidate (`size_rules`). The field calls
+this abstract interpretation.
 
 Operations of which this is not known (the windows of a Swin transformer, the position embedding of
-a ViT) end the walk. Then usual sizes are tried one by one.
+a ViT) end the propagation. Then usual sizes are tried one by one.
 """
 
 from collections.abc import Sequence
@@ -17,17 +18,18 @@ from typing import NamedTuple
 import numpy as np
 from torch import nn
 
-from vgglab.tracing import Trace, trace
+from vgglab import tracing
+from vgglab.tracing import Trace
 from vgglab.valid_sizes.size_rules import (
     Fits,
     Flat,
-    Form,
     Input,
+    Layout,
     Map,
     Sides,
     Step,
     Term,
-    Unfollowable,
+    Unsupported,
     rule_for,
 )
 
@@ -118,29 +120,29 @@ class ValidSizes:
 
 
 @dataclass
-class Walk:
+class Propagation:
     """A trace, walked with all candidate sizes.
 
     Attributes
     ----------
     sizes
         The candidate sizes.
-    forms
+    layouts
         How height and width are held in the output of each operation (the input is -1); operations
         whose output no longer depends on them have no entry.
     fits
         For each axis whether each candidate gets through.
     wanted
         Rows of features with the number that a layer insists on.
-    stuck
-        Why the walk ended early; ``None`` if it did not.
+    unsupported
+        Why the propagation ended early; ``None`` if it did not.
     """
 
     sizes: Sides
-    forms: dict[int, Form]
+    layouts: dict[int, Layout]
     fits: tuple[Fits, Fits]
     wanted: list[tuple[Flat, int]] = field(default_factory=list)
-    stuck: str | None = None
+    unsupported: str | None = None
 
     def valid_sizes(self) -> ValidSizes:
         """Return the sizes that fit, each axis for itself.
@@ -178,12 +180,12 @@ class Walk:
 
     def sizes_with(self, source: int, sides: tuple[int, int]) -> ValidSizes:
         """Return the sizes for which the map that operation `source` returns has these sides."""
-        form = self.forms.get(source)
-        if not isinstance(form, Map):
+        layout = self.layouts.get(source)
+        if not isinstance(layout, Map):
             return ValidSizes((), ())
         height, width = (
             _intervals(self.sizes, fit & (here == side))
-            for fit, here, side in zip(self.fits, form.sides, sides, strict=True)
+            for fit, here, side in zip(self.fits, layout.sides, sides, strict=True)
         )
         return ValidSizes(height, width)
 
@@ -219,7 +221,7 @@ class Walk:
         return int(h[best]), int(w[best])
 
 
-def valid_sizes(model: nn.Module, seen: Trace) -> ValidSizes:
+def valid_sizes(model: nn.Module, trace: Trace) -> ValidSizes:
     """Return the input sizes that a network takes, given what one forward showed.
 
     If the forward stopped, the network is traced again at a size that suits all operations up to
@@ -230,39 +232,41 @@ def valid_sizes(model: nn.Module, seen: Trace) -> ValidSizes:
     ----------
     model
         The network.
-    seen
+    trace
         Its trace, with an image or a batch of images as the first input.
     """
     while True:
-        walk = follow(seen)
-        if walk.stuck is not None:
-            return _tried(model, seen)
-        sizes = walk.valid_sizes()
-        if seen.failure is None or not sizes:
+        propagation = propagate(trace)
+        if propagation.unsupported is not None:
+            return _tried(model, trace)
+        sizes = propagation.valid_sizes()
+        if trace.failure is None or not sizes:
             return sizes
-        height, width = seen.input_sizes[0][-2:]
-        further = retrace(model, seen, sizes.nearest((height, width)))
-        if further.failure is not None and len(further.ops) <= len(seen.ops):
-            return _tried(model, seen)
-        seen = further
+        height, width = trace.input_sizes[0][-2:]
+        further = retrace(model, trace, sizes.nearest((height, width)))
+        if further.failure is not None and len(further.ops) <= len(trace.ops):
+            return _tried(model, trace)
+        trace = further
 
 
-def retrace(model: nn.Module, seen: Trace, size: tuple[int, int]) -> Trace:
+def retrace(model: nn.Module, trace: Trace, size: tuple[int, int]) -> Trace:
     """Trace a network again with images of another size."""
-    first, *others = seen.input_sizes
-    return trace(model, [(*first[:-2], *size), *others])
+    first, *others = trace.input_sizes
+    return tracing.trace(model, [(*first[:-2], *size), *others])
 
 
-def _tried(model: nn.Module, seen: Trace) -> ValidSizes:
-    sides = sorted({*USUAL_SIZES, *seen.input_sizes[0][-2:]})
+def _tried(model: nn.Module, trace: Trace) -> ValidSizes:
+    sides = sorted({*USUAL_SIZES, *trace.input_sizes[0][-2:]})
     good = tuple(
-        Interval(side, side) for side in sides if retrace(model, seen, (side, side)).failure is None
+        Interval(side, side)
+        for side in sides
+        if retrace(model, trace, (side, side)).failure is None
     )
     return ValidSizes(good, good, exact=False)
 
 
-def follow(trace: Trace) -> Walk:
-    """Walk through a trace with all sizes from 1 to `LIMIT` at once.
+def propagate(trace: Trace) -> Propagation:
+    """Push all sizes through a trace from 1 to `LIMIT` at once.
 
     Parameters
     ----------
@@ -273,35 +277,37 @@ def follow(trace: Trace) -> Walk:
     size = trace.input_sizes[0]
     count = max(LIMIT, 2 * max(size))
     sizes = np.arange(1, count + 1)
-    walk = Walk(
+    propagation = Propagation(
         sizes,
-        forms={-1: Map((-2, -1), (sizes, sizes))},
+        layouts={-1: Map((-2, -1), (sizes, sizes))},
         fits=(np.ones(count, dtype=bool), np.ones(count, dtype=bool)),
     )
     if len(size) not in (3, 4):
-        walk.stuck = f"an input with {len(size)} dimensions is neither an image nor a batch of them"
-        return walk
+        propagation.unsupported = (
+            f"an input with {len(size)} dimensions is neither an image nor a batch of them"
+        )
+        return propagation
     shapes = {-1 - k: shape for k, shape in enumerate(trace.input_sizes)}
     failure = trace.failure
     if failure is not None and failure.op is None:
-        walk.stuck = "the error came from Python code"
-        return walk
+        propagation.unsupported = "the error came from Python code"
+        return propagation
     for op in (*trace.ops, failure.op) if failure and failure.op else trace.ops:
-        inputs = [Input(walk.forms.get(s), shapes[s]) for s in op.sources]
-        if any(form is not None for form, _ in inputs):
-            step = Step(op, inputs, trace, walk.fits, walk.wanted)
+        inputs = [Input(propagation.layouts.get(s), shapes[s]) for s in op.sources]
+        if any(layout is not None for layout, _ in inputs):
+            step = Step(op, inputs, trace, propagation.fits, propagation.wanted)
             try:
-                form = rule_for(op.name)(step)
-            except Unfollowable as reason:
-                walk.stuck = f"{op.name} in {op.path or 'the model'}: {reason}"
+                layout = rule_for(op.name)(step)
+            except Unsupported as reason:
+                propagation.unsupported = f"{op.name} in {op.path or 'the model'}: {reason}"
                 break
-            if form is not None:
-                walk.forms[op.index] = form
+            if layout is not None:
+                propagation.layouts[op.index] = layout
         elif not op.output_shapes:  # it refuses something that does not depend on the image
-            walk.fits[0][...] = False
+            propagation.fits[0][...] = False
         if op.output_shapes:
             shapes[op.index] = op.output_shapes[0]
-    return walk
+    return propagation
 
 
 def _intervals(sizes: Sides, fits: Fits) -> tuple[Interval, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from vgglab.lab.data import origin
-from vgglab.lab.experiments.results import Results, plain, read_results
+from vgglab.lab.experiments.results import Results, as_json, read_results
 from vgglab.lab.provenance import provenance, today
 
 BUDGETS = ("tiny", "cpu", "gpu")
@@ -159,7 +159,7 @@ def reproduce(
         raise ValueError(f"budget must be one that is recorded; got {budget!r}")
     runs = {_key(run["settings"], run["seed"]): run for run in recorded["runs"]}
     here = _provenance(experiment, budget)
-    tolerance = 0.0 if recorded["provenance"] == plain(here) else experiment.tolerance
+    tolerance = 0.0 if recorded["provenance"] == as_json(here) else experiment.tolerance
     for settings, seed in _wanted(experiment, budget, only or {}):
         then = runs.get(_key(settings, seed))
         if then is not None:
@@ -205,7 +205,7 @@ def _make(
     result = experiment.trial({**held, **settings}, seed, checkpoint)
     seconds = time.perf_counter() - start
     checkpoint.unlink(missing_ok=True)
-    made: dict[str, Any] = plain(
+    made: dict[str, Any] = as_json(
         {
             "settings": settings,
             "seed": seed,

@@ -18,7 +18,7 @@ from vgglab.files import write_whole
 FORMAT = 1
 
 
-def plain(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """Return a value as it is after it was written and read: lists for tuples."""
     return json.loads(json.dumps(value))
 
@@ -81,8 +81,8 @@ class Results:
         self.experiment = experiment
         self.budget = budget
         self._new = {
-            "definition": plain(definition),
-            "provenance": plain(provenance),
+            "definition": as_json(definition),
+            "provenance": as_json(provenance),
             "command": command,
             "runs": [],
         }
@@ -104,7 +104,7 @@ class Results:
         """Write the file again with one run more, whole or not at all."""
         whole = self._read()
         part = whole["budgets"].setdefault(self.budget, self._new)
-        part["runs"] = [*part["runs"], plain(run)]
+        part["runs"] = [*part["runs"], as_json(run)]
         text = json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
         write_whole(self.path, lambda file: file.write(text.encode()))
 

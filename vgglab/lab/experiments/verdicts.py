@@ -10,7 +10,7 @@ POWER = 0.8
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """A mean with its confidence interval; `n` samples."""
 
     mean: float
@@ -23,20 +23,20 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Difference(Interval):
+class Difference(ConfidenceInterval):
     """The mean difference of pairs.
 
     Attributes
     ----------
-    detectable
+    minimum_detectable_effect
         The size of a true difference that such an interval would have kept apart from 0 in four
         of five repetitions of the experiment.
     """
 
-    detectable: float
+    minimum_detectable_effect: float
 
     @property
-    def seen(self) -> bool:
+    def significant(self) -> bool:
         """Whether the interval leaves 0 out."""
         return 0 not in self
 
@@ -53,16 +53,16 @@ class Difference(Interval):
         shown = [f"{scale * value:+.2g}" for value in (self.mean, self.low, self.high)]
         unit = f" {unit}" if unit else ""
         numbers = f"{shown[0]}{unit}, {CONFIDENCE:.0%} interval {shown[1]} to {shown[2]}"
-        if self.seen:
+        if self.significant:
             return f"{more if self.mean > 0 else less} ({numbers}, n = {self.n})"
         return (
             f"no difference seen ({numbers}, n = {self.n}; one of "
-            f"{scale * self.detectable:.2g}{unit} would have been seen in four of five such "
-            "experiments)"
+            f"{scale * self.minimum_detectable_effect:.2g}{unit} would have been seen in four of "
+            "five such experiments)"
         )
 
 
-def interval(samples: Sequence[float]) -> Interval:
+def interval(samples: Sequence[float]) -> ConfidenceInterval:
     """Return the mean with its interval by Student's t.
 
     Parameters
@@ -77,7 +77,7 @@ def interval(samples: Sequence[float]) -> Interval:
     """
     error = _standard_error(samples)
     mean, half = fmean(samples), _t(1 - (1 - CONFIDENCE) / 2, len(samples)) * error
-    return Interval(mean, mean - half, mean + half, len(samples))
+    return ConfidenceInterval(mean, mean - half, mean + half, len(samples))
 
 
 def difference(ours: Sequence[float], others: Sequence[float]) -> Difference:
