@@ -692,7 +692,7 @@ def classifier(*layers: nn.Module) -> nn.Module:
         (CHANNELS_LAST, "it calls permute"),
         (ALWAYS_DROPS, "in eval mode"),
         (TRAINS_OTHERWISE, "in train mode"),
-        (NEEDS_VALUES, "it needs the values of its tensors"),
+        (NEEDS_VALUES, "Wrapped needs the values of its tensors"),
         (nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), "Sequential has no Conv2d"),
         (nn.Sequential(nn.Conv2d(3, 3, 8), nn.Flatten()), "Sequential ends with Conv2d, Flatten"),
         (nn.Sequential(nn.LazyConv2d(3, 3), nn.Flatten(), nn.LazyLinear(2)), "has lazy layers"),

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from vgglab.convert.dry_run import has_hooks, plain_module
+from vgglab.convert.chain import has_hooks
+from vgglab.convert.dry_run import plain_module
 from vgglab.tracing import InputSize, Op, Shape, Trace, trace
 from vgglab.tracing.copies import real_copy
 

@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from torch import nn
 
-from vgglab.convert.dry_run import find_run, has_hooks, no_chain
-from vgglab.convert.equivalence import RESHAPES, options_of, require_same_steps
+from vgglab.convert.dry_run import find_run
+from vgglab.convert.equivalence import RESHAPES, no_chain, options_of, require_same_steps
 from vgglab.pooling import SpatialPyramidPool
 from vgglab.tracing import ModuleCall, Op, Shape, Trace
 from vgglab.tracing.copies import real_copy
@@ -67,6 +67,11 @@ def unroll(model: nn.Module, size: Shape) -> Chain:
     if not _is_nested_sequence(model, set(parts.values())):
         require_same_steps(model, sequential(model, parts), run)
     return Chain(model, parts, run.size)
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Tell whether something else runs when the module is called."""
+    return any(hooks for name, hooks in vars(module).items() if name.endswith("_hooks"))
 
 
 def _is_nested_sequence(module: nn.Module, parts: set[nn.Module]) -> bool:

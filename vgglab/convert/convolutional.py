@@ -3,15 +3,13 @@
 from collections.abc import Iterable, Sequence
 from math import prod
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.modules import activation
 
-from vgglab.convert.chain import Part
-from vgglab.convert.dry_run import dry_run, has_hooks, image_batch
+from vgglab.convert.chain import Part, has_hooks
+from vgglab.convert.dry_run import dry_run, image_batch
+from vgglab.convert.folding import fold_pooling, linear_as_convolution, pool_matrices
 from vgglab.convert.split import ADAPTIVE_POOLS, MapShape, Split, find_split, require_flatten, sides
-from vgglab.pooling import adaptive_matrix, pool_matrix
-from vgglab.shapes import Window, as_pair
 from vgglab.tracing.copies import real_copy
 
 
@@ -76,11 +74,10 @@ def fc_to_conv(model: nn.Module, input_size: Sequence[int]) -> nn.Sequential:
                 f"{sides(before)}.{split.sizes_that_fit(kept, size)} fold_adaptive_pool keeps an "
                 "average pooling at any size"
             )
-    weight = split.first.linear.weight.detach().reshape(-1, *shape).clone()
     parts: list[Part] = [
         *kept,
         *_before(split, shape),
-        (split.first.path, _convolution(split.first.linear, weight)),
+        (split.first.path, linear_as_convolution(_replaceable(split.first.linear), shape)),
         *_on_maps([*split.hidden, *split.after]),
     ]
     network = split.build(parts)
@@ -144,7 +141,13 @@ def fold_adaptive_pool(model: nn.Module, input_size: Sequence[int]) -> nn.Sequen
             f"{type(model).__name__} has none there, see fc_to_conv"
         )
     channels, height, width = split.map_shape(split.backbone, size)
-    rows, columns = pool_matrices(split.pooling, height, width)
+    for path, pool in split.pooling:
+        if isinstance(pool, nn.AdaptiveMaxPool2d):
+            raise ValueError(
+                f"model must have average pooling, to be folded; {path} is {pool}, and taking a "
+                "maximum is not linear"
+            )
+    rows, columns = pool_matrices((pool for _, pool in split.pooling), height, width)
     pooled = (channels, len(rows), len(columns))
     if prod(pooled) != split.first.linear.in_features:
         raise split.misfit(split.maps, size, pooled)
@@ -155,12 +158,12 @@ def fold_adaptive_pool(model: nn.Module, input_size: Sequence[int]) -> nn.Sequen
                 f"it has {path} ({type(module).__name__})"
             )
     dropout = [part for part in split.pooling if isinstance(part[1], nn.Dropout)]
-    weight = _folded(split.first.linear.weight.detach().reshape(-1, *pooled), rows, columns)
+    folded = fold_pooling(_replaceable(split.first.linear), rows, columns)
     parts: list[Part] = [
         *split.backbone,
         *dropout,
         *split.before,
-        (split.first.path, _convolution(split.first.linear, weight)),
+        (split.first.path, folded),
         *_on_maps(split.hidden),
         (None, nn.AdaptiveAvgPool2d(1)),
         (None, nn.Flatten()),
@@ -183,7 +186,6 @@ def _before(split: Split, map_shape: MapShape) -> list[Part]:
 
 
 _STRIDE = 512  # more pixels than the stride of a network from the image to its last map
-_CHUNK = 64  # output channels that are computed at a time, for they are in float64
 
 _MIXING = {"GLU", "MultiheadAttention", "PReLU", "Softmin", "Softmax", "Softmax2d", "LogSoftmax"}
 _ELEMENTWISE = (
@@ -202,7 +204,7 @@ def _on_map(path: str | None, module: nn.Module) -> nn.Module:
     if type(module) in (*_ELEMENTWISE, nn.PReLU):
         return module
     if type(module) is nn.Linear:
-        return _convolution(module, module.weight.detach()[:, :, None, None].clone())
+        return linear_as_convolution(_replaceable(module), (module.in_features, 1, 1))
     if type(module) is nn.BatchNorm1d:
         copy = real_copy(module)
         copy.__class__ = nn.BatchNorm2d  # they differ in nothing but the shapes that they accept
@@ -215,65 +217,7 @@ def _on_map(path: str | None, module: nn.Module) -> nn.Module:
     )
 
 
-def _convolution(linear: nn.Linear, weight: Tensor) -> nn.Conv2d:
-    """Return a convolution with this weight, and everything else from a linear layer."""
+def _replaceable(linear: nn.Linear) -> nn.Linear:
     if has_hooks(linear):
         raise ValueError(f"model must have no hooks on layers that are replaced; {linear} has some")
-    outputs, channels, height, width = weight.shape
-    bias = linear.bias
-    # On the meta device no random weights are drawn.
-    convolution = nn.Conv2d(
-        channels, outputs, (height, width), bias=bias is not None, device="meta"
-    )
-    convolution.weight = nn.Parameter(weight, linear.weight.requires_grad)
-    if bias is not None:
-        convolution.bias = nn.Parameter(bias.detach().clone(), bias.requires_grad)
-    return convolution.train(linear.training)
-
-
-def pool_matrices(pools: Iterable[Part], height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return average poolings, one after the other, as matrices for rows and columns.
-
-    Raises
-    ------
-    ValueError
-        If one of them takes a maximum.
-    """
-    rows, columns = torch.eye(height, dtype=torch.float64), torch.eye(width, dtype=torch.float64)
-    for path, pool in pools:
-        if isinstance(pool, nn.AdaptiveMaxPool2d):
-            raise ValueError(
-                f"model must have average pooling, to be folded; {path} is {pool}, and taking a "
-                "maximum is not linear"
-            )
-        if isinstance(pool, nn.AdaptiveAvgPool2d):
-            h, w = as_pair("output_size", pool.output_size)
-            rows = adaptive_matrix(len(rows), h or len(rows)) @ rows
-            columns = adaptive_matrix(len(columns), w or len(columns)) @ columns
-        elif isinstance(pool, nn.AvgPool2d):
-            h, w = _windows(pool)
-            padded, divisor = pool.count_include_pad, pool.divisor_override
-            rows = pool_matrix(h, len(rows), count_include_pad=padded, divisor=divisor) @ rows
-            columns = (
-                pool_matrix(w, len(columns), count_include_pad=padded, divisor=divisor and 1)
-                @ columns
-            )
-    return rows, columns
-
-
-def _windows(pool: nn.AvgPool2d) -> tuple[Window, Window]:
-    options = (pool.kernel_size, pool.stride, pool.padding)
-    height, width = (
-        Window(kernel_size, stride, padding, ceil_mode=pool.ceil_mode)
-        for kernel_size, stride, padding in zip(*(as_pair("", o) for o in options), strict=True)
-    )
-    return height, width
-
-
-def _folded(weight: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return the weight (out, C, H, W) that reads a map as `weight` reads the pooled map."""
-    rows, columns = rows.to(weight.device), columns.to(weight.device)
-    folded = weight.new_empty(*weight.shape[:2], rows.shape[1], columns.shape[1])
-    for part, result in zip(weight.split(_CHUNK), folded.split(_CHUNK), strict=True):
-        result.copy_(rows.T @ part.to(rows.dtype) @ columns)
-    return folded
+    return linear

@@ -41,11 +41,6 @@ def plain_module(model: nn.Module) -> nn.Module:
     return plain
 
 
-def has_hooks(module: nn.Module) -> bool:
-    """Tell whether something else runs when the module is called."""
-    return any(hooks for name, hooks in vars(module).items() if name.endswith("_hooks"))
-
-
 def dry_run(network: nn.Module, size: Shape, *, training: bool = False) -> Trace:
     """Trace a network in eval or in train mode, whatever mode it is in.
 
@@ -105,7 +100,10 @@ def find_run(model: nn.Module, size: Shape) -> Run:
     if _ended(first):
         return Run(size, first)
     if first.fallback is not None:
-        raise no_chain(model, f"it needs the values of its tensors ({first.fallback})")
+        raise ValueError(
+            f"model must run without data; {type(model).__name__} needs the values of its tensors "
+            f"({first.fallback})"
+        )
     stopped = linear_that_stopped(model, first)
     if stopped is not None and len(stopped[1]) != 2:
         path, shape = stopped
@@ -148,11 +146,3 @@ def linear_that_stopped(model: nn.Module, trace: Trace) -> tuple[str, Shape] | N
         return None
     (shape,) = trace.calls[-1].input_shapes
     return failure.path, shape
-
-
-def no_chain(model: nn.Module, reason: str) -> ValueError:
-    """Return the error for a network that cannot be taken apart."""
-    return ValueError(
-        "model must be a chain of modules from the image to the scores, each fed by the one "
-        f"before; {type(model).__name__} is not: {reason}"
-    )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from vgglab.convert.dry_run import Run, dry_run, mended, no_chain
+from vgglab.convert.dry_run import Run, dry_run, mended
 from vgglab.tracing import Op, Shape, Trace
 
 RESHAPES = {"view", "_unsafe_view", "_reshape_alias", "clone", "squeeze", "unsqueeze"}
@@ -80,3 +80,11 @@ def options_of(op: Op) -> dict[str, Any]:
         options["dim"] = sorted(dim % rank for dim in options["dim"] or range(rank))
         del options["keepdim"]
     return options
+
+
+def no_chain(model: nn.Module, reason: str) -> ValueError:
+    """Return the error for a network that cannot be taken apart."""
+    return ValueError(
+        "model must be a chain of modules from the image to the scores, each fed by the one "
+        f"before; {type(model).__name__} is not: {reason}"
+    )

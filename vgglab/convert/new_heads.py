@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from vgglab.convert.chain import Part, free_name
-from vgglab.convert.convolutional import pool_matrices
 from vgglab.convert.dry_run import dry_run, image_batch, linear_that_stopped, plain_module
+from vgglab.convert.folding import pool_matrices
 from vgglab.convert.split import POOLS, Split, find_split, require_flatten, sides
 from vgglab.pooling import SpatialPyramidPool
 from vgglab.shapes import IntOrPair, as_pair, check_integer
@@ -320,7 +320,10 @@ def _same_average(split: Split, pools: list[Part]) -> bool:
     if any(isinstance(module, nn.AdaptiveMaxPool2d) for _, module in split.pooling):
         return False
     _, height, width = split.map_shape(split.backbone, split.chain.size)
-    old, new = (pool_matrices(parts, height, width) for parts in (split.pooling, pools))
+    old, new = (
+        pool_matrices((pool for _, pool in parts), height, width)
+        for parts in (split.pooling, pools)
+    )
     return all(map(torch.equal, old, new))
 
 
