@@ -1,6 +1,7 @@
 """Grading: what is read, compared, written and released."""
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -17,13 +18,14 @@ import pytest
 from click.testing import CliRunner
 from grading_course import NAME, answered, cell, notebook, require_sandbox, write_course
 
+import vgglab
 from vgglab.__main__ import main
 from vgglab.grading import Call, Probe, Randn, Ref, Tensor, cgroups, sandbox
 from vgglab.grading.assignment import Assignment, render, role_of
 from vgglab.grading.collect import collect, feedback
 from vgglab.grading.marking import Judge, known_exception, mismatch
 from vgglab.grading.release import leaks, notebook_text, release_notebook, write_release
-from vgglab.grading.runner import grade, result_name
+from vgglab.grading.runner import code_digest, environment, grade, result_name
 from vgglab.grading.sandbox import Sandbox, SandboxError
 from vgglab.grading.selftest import OTHER_SEED, selftest, site_texts
 from vgglab.grading.submissions import UnreadableError, find_submissions, read_answers
@@ -383,6 +385,44 @@ def test_a_release_shows_no_solution_no_hidden_test_and_no_probe(course, tmp_pat
     assert "return a + b" in source
 
 
+def test_a_seed_that_can_be_guessed_is_not_released(course, tmp_path):
+    for seed in ("0", "2027", "spring-2027"):
+        with pytest.raises(ValueError, match=f"seed must have at least 12 .* got {len(seed)}"):
+            write_release(Assignment(course, seed=seed), tmp_path)
+    assert not list(tmp_path.glob("**/*.ipynb"))
+
+
+def test_the_stamp_differs_by_seed_and_by_assignment_and_is_slow_to_try(course):
+    stamps = {Assignment(course, seed=seed).stamp for seed in ("a", "b")}
+    assert len(stamps) == 2
+    scrypt = hashlib.scrypt(b"a", salt=f"{NAME}:stamp".encode(), n=2**14, r=8, p=2, dklen=9)
+    assert scrypt.hex() in stamps
+
+
+def test_any_code_of_the_package_is_part_of_what_a_kept_mark_rests_on(tmp_path):
+    package = tmp_path / "package"
+    (package / "deep").mkdir(parents=True)
+    files = {"a.py": "1", "deep/b.py": "2", "data.json": "{}"}
+    for name, text in files.items():
+        (package / name).write_text(text)
+    seen = {code_digest(package)}
+    for name, text in files.items():
+        (package / name).write_text(text + " ")
+        seen.add(code_digest(package))
+        (package / name).write_text(text)
+    (package / "a.py").rename(package / "c.py")
+    seen.add(code_digest(package))
+    assert len(seen) == 5
+    (package / "__pycache__").mkdir()
+    (package / "__pycache__" / "a.pyc").write_text("3")
+    assert code_digest(package) in seen
+
+
+def test_the_digest_is_of_vgglab_itself(assignment):
+    root = Path(vgglab.__file__).parent
+    assert code_digest(root) in environment(assignment)
+
+
 def test_leaks_are_found_in_pages_notebooks_and_sources(assignment, tmp_path):
     judge = assignment.judge_file.read_text()
     (tmp_path / "a.html").write_text(
@@ -649,11 +689,13 @@ def test_a_person_adds_points_and_comments(assignment, tmp_path):
 def test_a_notebook_of_another_course_seed_is_noted(course, tmp_path):
     require_sandbox()
     (tmp_path / "submissions").mkdir()
-    write_release(Assignment(course, seed="1"), tmp_path / "released")
+    first, second = "the first course", "the second course"
+    write_release(Assignment(course, seed=first), tmp_path / "released")
     shutil.copy(
         tmp_path / "released" / NAME / f"{NAME}.ipynb", tmp_path / "submissions" / "a.ipynb"
     )
-    for seed, notes in (("1", []), ("2", ["The notebook was released with another course seed."])):
+    other = ["The notebook was released with another course seed."]
+    for seed, notes in ((first, []), (second, other)):
         list(grade(Assignment(course, seed=seed), tmp_path / "submissions", tmp_path / seed))
         (result,) = (tmp_path / seed).iterdir()
         assert json.loads(result.read_text())["notes"] == notes
@@ -784,7 +826,7 @@ def test_the_command_from_release_to_feedback(course, tmp_path):
     def run(*arguments):
         return CliRunner().invoke(main, ["grade", *map(str, arguments)])
 
-    released = run("release", course, tmp_path / "released", "--seed", "2026")
+    released = run("release", course, tmp_path / "released", "--seed", "the course of 2026")
     assert released.exit_code == 0
     submissions = tmp_path / "submissions"
     submissions.mkdir()
@@ -793,7 +835,7 @@ def test_the_command_from_release_to_feedback(course, tmp_path):
         if role_of(code) == ("answer", "q1"):
             code["source"] = "def add(a, b):\n    return a + b"
     (submissions / "anna.ipynb").write_text(json.dumps(notebook_))
-    arguments = ("run", course, submissions, tmp_path / "results", "--seed", "2026")
+    arguments = ("run", course, submissions, tmp_path / "results", "--seed", "the course of 2026")
     assert run(*arguments, "--workers", 2).output == "anna.ipynb: graded, 3 of 5\n"
     assert run(*arguments, "--shard", "1/1").output == "anna.ipynb: kept\n"
     collected = run("collect", tmp_path / "results", tmp_path / "out")

@@ -15,6 +15,9 @@ from vgglab.grading.assignment import (
     role_of,
 )
 
+SHORTEST_SEED = 12
+"""Characters of a course seed that no student finds by trying."""
+
 # In nbgrader's order; it keeps names of cells in its database besides, which nothing here needs.
 PREPROCESSORS = (
     "LockCells",
@@ -58,7 +61,7 @@ def release_notebook(assignment: Assignment) -> Any:
     notebook = source_notebook(assignment)
     for name in PREPROCESSORS:
         notebook, resources = getattr(preprocessors, name)().preprocess(notebook, resources)
-    notebook.metadata["vgglab"] = {"assignment": assignment.name, "stamp": assignment.stamp()}
+    notebook.metadata["vgglab"] = {"assignment": assignment.name, "stamp": assignment.stamp}
     found = leaks(assignment, [("the release", notebook_text(notebook))])
     if found:
         raise ValueError(found[0])
@@ -72,8 +75,20 @@ def write_release(assignment: Assignment, out: Path, *, source: bool = False) ->
     -------
     Path
         ``out/NAME/NAME.ipynb``.
+
+    Raises
+    ------
+    ValueError
+        If the course seed is short enough to be guessed.
     """
     import nbformat
+
+    if len(assignment.seed) < SHORTEST_SEED:
+        raise ValueError(
+            f"seed must have at least {SHORTEST_SEED} characters, or students find it by trying, "
+            f"and with it the hidden probes; got {len(assignment.seed)}. Draw one: "
+            'python -c "import secrets; print(secrets.token_urlsafe())"'
+        )
 
     notebook = source_notebook(assignment) if source else release_notebook(assignment)
     nbformat.validate(notebook)

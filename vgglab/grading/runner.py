@@ -29,7 +29,7 @@ UNREADABLE = "not graded"
 KEPT = "kept"
 FAILED = "failed"
 
-_ENGINE = ("worker.py", "marking.py", "submissions.py")
+_PACKAGE = Path(__file__).resolve().parent.parent
 _STALE_SECONDS = 3600
 
 
@@ -113,7 +113,7 @@ def _grade_one(
             return shown, UNREADABLE, words
         observed = judge.observe(answers)
         notes = list(answers.notes.get("", []))
-        if answers.stamp not in (None, judge.assignment.stamp()):
+        if answers.stamp not in (None, judge.assignment.stamp):
             notes.append("The notebook was released with another course seed.")
         made = {
             **_head(submission, judge.assignment, key),
@@ -147,12 +147,22 @@ def _head(submission: Submission, assignment: Assignment, key: str) -> dict[str,
 
 
 def environment(assignment: Assignment) -> str:
-    """Return what besides submission and judge can change marks: versions, and this engine."""
+    """Return what besides submission and judge can change marks: versions, and all of vgglab.
+
+    Judges compute what they expect with the package, so any of its code may decide about a mark.
+    """
     versions = [f"{name} {metadata.version(name)}" for name in assignment.packages]
-    engine = hashlib.sha256()
-    for name in _ENGINE:
-        engine.update(Path(__file__).with_name(name).read_bytes())
-    return f"Python {platform.python_version()}, {', '.join(versions)}, {engine.hexdigest()[:16]}"
+    return f"Python {platform.python_version()}, {', '.join(versions)}, {code_digest(_PACKAGE)}"
+
+
+def code_digest(package: Path) -> str:
+    """Return a hash of all code and data of a package, names included."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(package).as_posix()}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
 
 
 def result_name(assignment: str, submission: str) -> str:
