@@ -18,7 +18,7 @@ unexport PYTHONPATH PYTHONWARNINGS MPLBACKEND PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make book       build the book"
 	@echo "make test       prove the code, the notebooks and the pages"
-	@echo "make check      ruff and mypy"
+	@echo "make check      ruff, mypy, the rules of imports, text and notebooks agree"
 	@echo "make notebooks  run the chapters' text into notebooks (CHAPTER=01_vgg_design for one)"
 	@echo "make student    write the chapters with blanks for solutions into student/ (DIR=... elsewhere)"
 	@echo "make serve      show the built book on http://127.0.0.1:$(PORT)/"
@@ -60,6 +60,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/python book/make_notebooks.py check
 
 notebooks: $(STAMP)
