@@ -26,8 +26,8 @@ from vgglab.compare.reference import (
     run_and_measure,
     run_copies,
 )
-from vgglab.report import Report
-from vgglab.summary import MIB, summary
+from vgglab.report import Report, count, mebibytes
+from vgglab.summary import summary
 from vgglab.tracing import InputSize, Shape
 
 Verdict: TypeAlias = Literal["identical", "equal within rounding", "a different function"]
@@ -208,8 +208,8 @@ class Comparison(Report):
         for row in self.rows:
             sides = (row.before, row.after)
             costs += [
-                [f"Mult-adds, {row.input_size}", *(_count(side.mult_adds) for side in sides)],
-                [f"Kept (MiB), {row.input_size}", *(_mib(side.saved_bytes) for side in sides)],
+                [f"Mult-adds, {row.input_size}", *(count(side.mult_adds) for side in sides)],
+                [f"Kept (MiB), {row.input_size}", *(mebibytes(side.saved_bytes) for side in sides)],
             ]
         return [
             tabulate(
@@ -427,11 +427,3 @@ def _listed(names: Sequence[str], most: int = 6) -> str:
 
 def _scientific(number: float | None) -> str:
     return "-" if number is None else f"{number:.1e}"
-
-
-def _count(number: int | None) -> str:
-    return "-" if number is None else f"{number:,}"
-
-
-def _mib(number: int | None) -> str:
-    return "-" if number is None else f"{number / MIB:.2f}"

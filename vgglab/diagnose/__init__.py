@@ -7,7 +7,6 @@ offers repairs, each tried without data before it is offered.
 
 from dataclasses import asdict
 from functools import cached_property
-from html import escape
 from typing import Any
 
 from tabulate import tabulate
@@ -16,13 +15,14 @@ from torch import nn
 from vgglab.diagnose.fixes import Candidate, Case, Fix, fixes_for, other_layout, tried
 from vgglab.diagnose.problems import find_problem
 from vgglab.diagnose.warnings import find_warnings
+from vgglab.report import Remark, Report
 from vgglab.tracing import InputSize, Shape, Trace, trace
 from vgglab.valid_sizes import Interval, ValidSizes, propagate, valid_sizes
 
 __all__ = ["Diagnosis", "Fix", "Interval", "ValidSizes", "diagnose"]
 
 
-class Diagnosis:
+class Diagnosis(Report):
     """What `diagnose` found; printed it is a report, in a notebook too.
 
     Attributes
@@ -146,45 +146,20 @@ class Diagnosis:
             ],
         }
 
-    def __str__(self) -> str:
-        parts = [self._title(), *self._sentences()]
-        if self.fixes:
-            parts += ["", *self._table("simple").splitlines(), ""]
-            parts += [f"{fix.name}: {fix.note}\n    {fix.line}" for fix in self.fixes]
-        return "\n".join(parts)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        title = escape(self._title())
-        paragraphs = "".join(f"<p>{escape(line)}</p>" for line in self._sentences())
-        repairs = ""
-        if self.fixes:
-            notes = "".join(
-                f"<dt>{escape(fix.name)}</dt>"
-                f"<dd>{escape(fix.note)}<br><code>{escape(fix.line)}</code></dd>"
-                for fix in self.fixes
-            )
-            repairs = (
-                f'<div class="vgglab-scroll" role="region" aria-label="Repairs" tabindex="0">'
-                f"{self._table('html')}</div><dl>{notes}</dl>"
-            )
-        return (
-            f'<div class="vgglab-table"><p><strong>{title}</strong></p>{paragraphs}{repairs}</div>'
-        )
-
     def _title(self) -> str:
         sizes = ", ".join(map(str, self.trace.input_sizes))
         return f"{self.trace.model_type}, input {sizes}: {self.kind or 'ok'}"
 
-    def _sentences(self) -> list[str]:
+    def _answer(self) -> list[str]:
         return [
             self.explanation,
             f"Sizes that fit: {self.valid_sizes}.",
             *(f"Warning: {warning}" for warning in self.warnings),
         ]
 
-    def _table(self, tablefmt: str) -> str:
+    def _tables(self, tablefmt: str) -> list[str]:
+        if not self.fixes:
+            return []
         cells = [
             [
                 fix.name,
@@ -196,7 +171,13 @@ class Diagnosis:
         ]
         headers = ("Repair", "Function", "Parameters", "Mult-adds")
         align = ("left", "left", "right", "right")
-        return tabulate(cells, headers, tablefmt=tablefmt, colalign=align, disable_numparse=True)
+        return [tabulate(cells, headers, tablefmt=tablefmt, colalign=align, disable_numparse=True)]
+
+    def _remarks(self) -> list[Remark]:
+        return [Remark(fix.name, fix.note, fix.line) for fix in self.fixes]
+
+    def _sentences(self) -> list[str]:
+        return []
 
 
 def diagnose(model: nn.Module, input_size: InputSize) -> Diagnosis:

@@ -1,7 +1,5 @@
 """Repaired networks as files: a state_dict, and the code that builds the network for it."""
 
-import os
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vgglab.diagnose.fixes import IMPORTS, Fix
+from vgglab.files import write_whole
 from vgglab.models.loading import load_model
 
 CODE = """\
@@ -51,13 +50,8 @@ def save_repaired(fix: Fix, source: str, path: Path) -> None:
     if data is None:
         raise ValueError(f"the repaired network cannot be built again from {source!r}")
     code = CODE.format(imports=IMPORTS, file=path.name, source=source, data=data, line=fix.line)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            torch.save({"state_dict": state_dict, "code": code}, file)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    saved = {"state_dict": state_dict, "code": code}
+    write_whole(path, lambda file: torch.save(saved, file))
 
 
 def _fits(fix: Fix, source: str, data: bool, state_dict: dict[str, Tensor]) -> bool:

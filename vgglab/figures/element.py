@@ -6,6 +6,7 @@ table.
 """
 
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -22,7 +23,7 @@ def figure_html(name: str, data: dict[str, Any], table: str) -> str:
     table
         HTML for readers without scripts.
     """
-    tag = f"vgglab-{name.replace('_', '-')}"
+    tag = _tag(name)
     # Within a script only "<" could end it.
     text = json.dumps(data, separators=(",", ":")).replace("<", r"\u003c")
     # Scripts of another type than JavaScript are plain text to a browser, and are dropped together
@@ -33,6 +34,8 @@ def figure_html(name: str, data: dict[str, Any], table: str) -> str:
 {table}
 <script type="application/json">{text}</script>
 <script type="text/html">
+<style>
+{_resource("element.css")}</style>
 {_resource(f"{name}.html")}</script>
 </{tag}>
 <script>
@@ -41,6 +44,46 @@ def figure_html(name: str, data: dict[str, Any], table: str) -> str:
 {_resource(f"{name}.js")}}}
 </script>
 """
+
+
+def fallback_table(figure: str, label: str, caption: str, head: Sequence[str], rows: str) -> str:
+    """Return the table for readers without scripts, which scrolls by itself where it is too wide.
+
+    Parameters
+    ----------
+    figure
+        Name of the figure.
+    label
+        What a screen reader calls the scrolling region.
+    caption
+        HTML above the table.
+    head
+        Titles of the columns.
+    rows
+        HTML of the rows.
+    """
+    tag = _tag(figure)
+    titles = "".join(f'<th scope="col">{title}</th>' for title in head)
+    return f"""\
+<style>
+{tag} .vgglab-scroll {{ overflow-x: auto; }}
+{tag} table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+{tag} caption {{ text-align: start; }}
+{tag} :is(th, td) {{ padding: .2em .4em; text-align: end; white-space: nowrap; }}
+</style>
+<div class="vgglab-scroll" role="region" tabindex="0" aria-label="{label}">
+<table>
+<caption>{caption}</caption>
+<thead><tr>{titles}</tr></thead>
+<tbody>
+{rows}
+</tbody>
+</table>
+</div>"""
+
+
+def _tag(figure: str) -> str:
+    return f"vgglab-{figure.replace('_', '-')}"
 
 
 def _resource(name: str) -> str:

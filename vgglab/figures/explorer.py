@@ -9,7 +9,7 @@ table.
 from dataclasses import dataclass
 from typing import Any
 
-from vgglab.figures.element import figure_html
+from vgglab.figures.element import fallback_table, figure_html
 from vgglab.models.configs import (
     CONFIGS,
     FC_SIDE,
@@ -156,7 +156,6 @@ def _feature_map(channels: int, side: int) -> dict[str, Any]:
 def _table(data: dict[str, Any]) -> str:
     """Return the figure's content for readers without scripts."""
     stages = data["configs"][data["config"]]["stages"]
-    pools = "".join(f'<th scope="col">{stage[-1][0]}</th>' for stage in stages)
     rows = []
     for size in data["examples"]:
         side, *halved = data["sides"][str(size)]
@@ -170,20 +169,10 @@ def _table(data: dict[str, Any]) -> str:
         )
     expected = data["maps"][str(FC_SIDE)]["features"]
     title = data["configs"][data["config"]]["title"]
-    return f"""\
-<style>
-vgglab-explorer .vgglab-scroll {{ overflow-x: auto; }}
-vgglab-explorer table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-vgglab-explorer caption {{ text-align: start; }}
-vgglab-explorer :is(th, td) {{ padding: .2em .4em; text-align: end; white-space: nowrap; }}
-</style>
-<div class="vgglab-scroll" role="region" tabindex="0" aria-label="Sides of the feature maps">
-<table>
-<caption>Config {title}: sides of the maps in pixels; fc6 expects {expected:,} features</caption>
-<thead><tr><th scope="col">input</th>{pools}<th scope="col">features</th>
-<th scope="col">fits</th></tr></thead>
-<tbody>
-{chr(10).join(rows)}
-</tbody>
-</table>
-</div>"""
+    return fallback_table(
+        "explorer",
+        "Sides of the feature maps",
+        f"Config {title}: sides of the maps in pixels; fc6 expects {expected:,} features",
+        ["input", *(stage[-1][0] for stage in stages), "features", "fits"],
+        "\n".join(rows),
+    )

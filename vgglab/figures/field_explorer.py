@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from vgglab.figures.element import figure_html
+from vgglab.figures.element import fallback_table, figure_html
 from vgglab.models import vgg
 from vgglab.models.configs import CONFIGS, FC_SIDE, FULLY_CONNECTED, config_title, get_config
 from vgglab.receptive_field import ReceptiveField, receptive_fields
@@ -169,23 +169,12 @@ def _table(data: dict[str, Any]) -> str:
             f"<td>{stride}</td><td>{padding}</td><td>({middle}, {middle})</td>"
             f"<td>{first[middle]}–{last[middle]}</td></tr>"
         )
-    return f"""\
-<style>
-figure:has(> vgglab-field-explorer) {{ margin-inline: 0; }}
-vgglab-field-explorer .vgglab-scroll {{ overflow-x: auto; }}
-vgglab-field-explorer table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-vgglab-field-explorer caption {{ text-align: start; }}
-vgglab-field-explorer :is(th, td) {{ padding: .2em .4em; text-align: end; white-space: nowrap; }}
-</style>
-<div class="vgglab-scroll" role="region" tabindex="0" aria-label="Receptive fields by layer">
-<table>
-<caption>Config {config["title"]}: receptive fields in an image of {SIDE} × {SIDE} pixels, and what
-the cell in the middle of each map sees of it</caption>
-<thead><tr><th scope="col">layer</th><th scope="col">map</th><th scope="col">field</th>
-<th scope="col">stride</th><th scope="col">padding</th><th scope="col">middle cell</th>
-<th scope="col">its rows and columns</th></tr></thead>
-<tbody>
-{chr(10).join(rows)}
-</tbody>
-</table>
-</div>"""
+    table = fallback_table(
+        "field_explorer",
+        "Receptive fields by layer",
+        f"Config {config['title']}: receptive fields in an image of {SIDE} × {SIDE} pixels, and "
+        "what the cell in the middle of each map sees of it",
+        ["layer", "map", "field", "stride", "padding", "middle cell", "its rows and columns"],
+        "\n".join(rows),
+    )
+    return f"<style>figure:has(> vgglab-field-explorer) {{ margin-inline: 0; }}</style>\n{table}"

@@ -9,11 +9,9 @@ from tabulate import tabulate
 from torch import nn
 
 from vgglab.receptive_field import ReceptiveField, fields_of
-from vgglab.report import Report
+from vgglab.report import MIB, Report, count, mebibytes
 from vgglab.summary.formats import torchinfo_table, torchsummary_table
 from vgglab.tracing import InputSize, ModuleCall, Op, Shape, Trace, trace
-
-MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -186,8 +184,8 @@ class Summary(Report):
                 else ", ".join(_shape(shape) for shape in row.output_shapes) or "-",
                 _seen(row.receptive_field),
                 f"{row.params:,}" if row.params else "-",
-                "unknown" if row.mult_adds is None else _count(row.mult_adds),
-                "unknown" if row.saved_bytes is None else _mib(row.saved_bytes),
+                "unknown" if row.mult_adds is None else count(row.mult_adds or None),
+                "unknown" if row.saved_bytes is None else mebibytes(row.saved_bytes or None),
             ]
             for row in self.rows
         ]
@@ -262,14 +260,6 @@ def _seen(field: ReceptiveField | None) -> str:
     varies = field.size is None and field.map_size != (1, 1)
     prefix = "at most " if field.exactness == "bound" else "up to " if varies else ""
     return f"{prefix}{height}x{width}"
-
-
-def _count(number: int) -> str:
-    return f"{number:,}" if number else "-"
-
-
-def _mib(number: int) -> str:
-    return f"{number / MIB:.2f}" if number else "-"
 
 
 def _rows(trace: Trace) -> list[Row]:

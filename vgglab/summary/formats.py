@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
+from vgglab.report import MIB
 from vgglab.tracing import ModuleCall, Parameter, Trace
 
-MIB = 2**20
 MB = 10**6
 
 TORCHSUMMARY_CONVENTIONS = (
