@@ -150,6 +150,25 @@ def conv_output_size(
 def feature_map_sizes(size: int, windows: Iterable[Window]) -> list[int]:
     """Return `size` and the size after each window; 0 from the first that does not fit.
 
+    Parameters
+    ----------
+    size
+        Height or width of the input in pixels.
+    windows
+        Convolutions and poolings along that axis, in order.
+
+    Returns
+    -------
+    list of int
+        One size more than there are windows.
+
+    Raises
+    ------
+    TypeError
+        If `size` is no integer.
+    ValueError
+        If `size` is below 1.
+
     Examples
     --------
     >>> feature_map_sizes(400, [Window(kernel_size=2, stride=2)] * 5)
@@ -166,6 +185,25 @@ def input_sizes(output_size: int, windows: Sequence[Window]) -> range:
 
     The output of a window never shrinks when its input grows, so along one axis the sizes form one
     unbroken range; it is empty if no input gives `output_size`.
+
+    Parameters
+    ----------
+    output_size
+        Height or width of the last map in pixels.
+    windows
+        Convolutions and poolings along that axis, in order.
+
+    Returns
+    -------
+    range
+        Heights or widths in pixels.
+
+    Raises
+    ------
+    TypeError
+        If `output_size` is no integer.
+    ValueError
+        If `output_size` is below 1.
 
     Examples
     --------

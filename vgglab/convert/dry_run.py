@@ -127,7 +127,7 @@ def find_run(model: nn.Module, size: Shape) -> Run:
         where = first.failure.path or "its own code"
         reason = f"it stops in {where} ({first.failure.type}): {first.failure.message}"
     raise ValueError(
-        f"model must run at some size; no such size of {type(model).__name__} was found, and at "
+        f"model must run at some size; none was found for {type(model).__name__}: at "
         f"{'×'.join(map(str, size[1:]))} {reason}"
     )
 

@@ -180,7 +180,17 @@ PAPER_ERRORS: tuple[PaperResult, ...] = (
 
 
 def get_config(name: str) -> Config:
-    """Return the configuration called `name`.
+    """Return a configuration of Table 1 of the paper.
+
+    Parameters
+    ----------
+    name
+        ``"A"``, ``"A-LRN"``, ``"B"``, ``"C"``, ``"D"`` or ``"E"``.
+
+    Returns
+    -------
+    Config
+        Its layers as data.
 
     Raises
     ------

@@ -234,9 +234,26 @@ def receptive_field(
 
 
 def receptive_fields(model: nn.Module, input_size: InputSize) -> list[ReceptiveField]:
-    """Return a row for each operation, up to the one that failed if one did.
+    """Return the receptive field of each operation's output.
 
-    Parameters are those of `receptive_field`.
+    Parameters
+    ----------
+    model
+        Any module whose first input is a batch of images; it is traced in eval mode.
+    input_size
+        Shape of the input, such as ``(1, 3, 224, 224)``.
+
+    Returns
+    -------
+    list of ReceptiveField
+        In the order of the operations, up to the one that failed if one did.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type.
+    ValueError
+        If a size is below 1.
     """
     return fields_of(trace(model, input_size, training=False))
 

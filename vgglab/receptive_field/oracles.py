@@ -59,7 +59,15 @@ def perturbation_box(
 ) -> Box:
     """Return the box of pixels that change a cell, by lighting up a row or a column at a time.
 
-    Parameters are those of `gradient_support`.
+    Parameters
+    ----------
+    model, input_size, layer, i, j
+        See `gradient_support`.
+
+    Returns
+    -------
+    Box
+        The smallest one around the pixels that count.
     """
     height, width = input_size[2:]
     rows = torch.eye(height, dtype=torch.bool)[:, :, None].expand(-1, -1, width)
@@ -79,8 +87,19 @@ def answers(
 ) -> Tensor:
     """Tell for each of several masks (M, H, W) whether a cell changes when its pixels are lit.
 
-    The other parameters are those of `gradient_support`. The image is black elsewhere, so that a
-    change of any size can be seen.
+    The image is black elsewhere, so that a change of any size can be seen.
+
+    Parameters
+    ----------
+    model, input_size, layer, i, j
+        See `gradient_support`.
+    masks
+        (M, H, W), the pixels that are lit.
+
+    Returns
+    -------
+    Tensor
+        (M,), whether the cell is another one than that of a black image.
     """
     with _positive_copy(model, layer) as run, torch.no_grad():
         seen = [
