@@ -794,7 +794,7 @@ def test_a_sequential_that_does_not_hand_on_what_its_modules_make_is_refused(cha
         (
             lambda: fc_to_conv(narrow(), (1, 1, 224, 224)),
             ValueError,
-            "model must run at some size; no such size of VGG was found, and at 1×224×224 it stops "
+            "model must run at some size; none was found for VGG: at 1×224×224 it stops "
             "in features.0 (Conv2d): ",
         ),
         (

@@ -142,7 +142,7 @@ def networks(draw: st.DrawFn) -> tuple[nn.Sequential, tuple[int, int, int, int]]
 
 @given(networks(), st.data())
 @settings(max_examples=200, deadline=None)
-def test_three_witnesses_agree(network, data):
+def test_three_oracles_agree(network, data):
     model, size = network
     last = str(len(model) - 1)
     field = receptive_field(model, size, last)
@@ -178,7 +178,7 @@ KNOWN = {
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_the_witnesses_agree_on_known_networks(name):
+def test_the_oracles_agree_on_known_networks(name):
     layer, size = KNOWN[name]
     with_init = ("vgg16", "googlenet", "inception_v3")
     options = {"init_weights": False} if name in with_init else {}
