@@ -23,7 +23,7 @@ from vgglab.__main__ import main
 from vgglab.grading import Call, Probe, Randn, Ref, Tensor, cgroups, sandbox
 from vgglab.grading.assignment import Assignment, render, role_of
 from vgglab.grading.collect import collect, feedback
-from vgglab.grading.marking import Judge, known_exception, mismatch
+from vgglab.grading.marking import Judge, Observed, known_exception, mismatch
 from vgglab.grading.release import leaks, notebook_text, release_notebook, write_release
 from vgglab.grading.runner import code_digest, environment, grade, result_name
 from vgglab.grading.sandbox import Sandbox, SandboxError
@@ -684,6 +684,24 @@ def test_a_person_adds_points_and_comments(assignment, tmp_path):
         by_hand.write_text(f"submission,question,points,comment\n{bad}\n")
         with pytest.raises(ValueError, match=r"points\.csv, line 2, must"):
             collect(results, tmp_path / "out", by_hand)
+
+
+def test_what_was_too_slow_among_others_is_graded_once_more_alone(course, tmp_path, monkeypatch):
+    require_sandbox()
+    (tmp_path / "submissions").mkdir()
+    for name in "ab":
+        (tmp_path / "submissions" / f"{name}.ipynb").write_bytes(answered())
+    observe, asked = Judge.observe, []
+
+    def disturbed(judge, answers):
+        asked.append(answers)
+        return Observed(ended={"q1": "too slow"}) if len(asked) < 3 else observe(judge, answers)
+
+    monkeypatch.setattr(Judge, "observe", disturbed)
+    assignment = Assignment(course, seed="1")
+    made = list(grade(assignment, tmp_path / "submissions", tmp_path / "results", workers=2))
+    assert sorted(made) == [(f"{name}.ipynb", "graded", "5 of 5") for name in "ab"]
+    assert len(asked) == 4
 
 
 def test_a_notebook_of_another_course_seed_is_noted(course, tmp_path):

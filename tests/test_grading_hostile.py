@@ -445,7 +445,7 @@ def test_the_next_submission_is_graded_right(graded, name):
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("loop", "stopped after 2 seconds"),
+        ("loop", "not finished in 2 seconds"),
         ("memory", ("needs more than 150 MB", "raises MemoryError")),  # group, or process limit
         ("exits", "the process ended before it answered"),
         ("crash", "the process ended before it answered"),

@@ -1,8 +1,9 @@
-"""Limits of memory and of processes by Linux control groups, where they can be set."""
+"""Limits of memory and processes, and time used, by Linux control groups where they can be had."""
 
 import itertools
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,17 @@ class Group:
     """
 
     folders: tuple[Path, ...]
+
+    def processor_seconds(self) -> float | None:
+        """Return the processor time that all its processes have used, if the kernel counts it."""
+        for folder in self.folders:
+            for line in _read(folder / "cpu.stat").splitlines():
+                if line.startswith("usage_usec "):
+                    return int(line.split()[1]) / 1e6
+            nanoseconds = _read(folder / "cpuacct.usage").strip()
+            if nanoseconds.isdigit():
+                return int(nanoseconds) / 1e9
+        return None
 
     @property
     def entrances(self) -> list[Path]:
@@ -82,6 +94,10 @@ class Groups:
                 _first_that_works(root / name, own.get(name, "/"), limits)
                 for name, limits in (("memory", "memory.limit_in_bytes"), ("pids", "pids.max"))
             ]
+            with suppress(OSError):  # without it, time is counted by process
+                self._parents.append(
+                    _first_that_works(root / "cpuacct", own.get("cpuacct", "/"), "cpuacct.usage")
+                )
         else:
             self.version = 2
             unified = own.get("", "/")

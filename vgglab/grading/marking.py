@@ -40,6 +40,12 @@ class Observed:
     ended: dict[str, str] = field(default_factory=dict)
     peak_bytes: int = 0
 
+    @property
+    def was_too_slow(self) -> bool:
+        """Whether something was stopped because it took too long."""
+        reasons = [*self.ended.values(), *(p.get("ended") for p in self.problems.values())]
+        return "too slow" in reasons
+
     def add(self, messages: Iterable[dict[str, Any]]) -> None:
         """Take what a worker said. The first word about a thing counts."""
         cells_done = False
@@ -220,7 +226,7 @@ class Judge:
 
     def _why_ended(self, ended: str) -> str:
         return {
-            "too slow": f"stopped after {self.assignment.seconds:g} seconds",
+            "too slow": f"not finished in {self.assignment.seconds:g} seconds",
             "out of memory": f"needs more than {self.assignment.memory_mb} MB",
             "too much output": "answers with too much output",
         }.get(ended, "the process ended before it answered")

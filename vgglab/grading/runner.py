@@ -28,6 +28,7 @@ GRADED = "graded"
 UNREADABLE = "not graded"
 KEPT = "kept"
 FAILED = "failed"
+_LATER = "later"
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _STALE_SECONDS = 3600
@@ -53,7 +54,8 @@ def grade(
         Folder of the result files. A result is kept if submission, judge and environment are
         still the same, so that a run that was stopped goes on.
     workers
-        Sandboxes at a time.
+        Sandboxes at a time. What was too slow among others is graded once more, alone, before it
+        counts.
     shard
         ``(i, n)`` for the i-th of n parts, counted from 1. A submission's part depends on its
         name alone.
@@ -83,17 +85,23 @@ def grade(
     results.mkdir(parents=True, exist_ok=True)
     _remove_stale(results)
     basis = f"{assignment.digest()}:{environment(assignment)}"
+    late = []
     with ThreadPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_grade_one, s, judge, results, basis) for s in found]
+        jobs = {pool.submit(_grade_one, s, judge, results, basis, workers == 1): s for s in found}
         try:
             for job in as_completed(jobs):
-                yield job.result()
+                if job.result()[1] == _LATER:
+                    late.append(jobs[job])
+                else:
+                    yield job.result()
         finally:
             pool.shutdown(cancel_futures=True)
+    for submission in late:
+        yield _grade_one(submission, judge, results, basis, alone=True)
 
 
 def _grade_one(
-    submission: Submission, judge: Judge, results: Path, basis: str
+    submission: Submission, judge: Judge, results: Path, basis: str, alone: bool
 ) -> tuple[str, str, str]:
     target = results / result_name(judge.assignment.name, submission.name)
     shown = plain_text(submission.name)
@@ -112,6 +120,8 @@ def _grade_one(
             _write(target, {**made, "notes": [words], **judge.assignment.nothing()})
             return shown, UNREADABLE, words
         observed = judge.observe(answers)
+        if observed.was_too_slow and not alone:
+            return shown, _LATER, ""
         notes = list(answers.notes.get("", []))
         if answers.stamp not in (None, judge.assignment.stamp):
             notes.append("The notebook was released with another course seed.")

@@ -9,8 +9,9 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ PROCESSES = 64
 FILE_BYTES = 16_000_000
 SCRATCH_BYTES = 64_000_000
 NOBODY = 65534
+WALL = 5  # seconds that may pass for each second of processor time: other work may hold it up
+LOOK_SECONDS = 0.2  # between two looks at the time used
 
 _ISOLATION = [
     *["--unshare-all", "--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)],
@@ -153,7 +156,8 @@ class Sandbox:
             What `vgglab.grading.worker.run_job` takes. The probes are sent when the cells have
             run.
         seconds
-            Time between two steps of the worker, and `phases` times that for all of them.
+            Processor time between two steps of the worker, and `phases` times that for all of
+            them. Waiting is stopped as well, after `WALL` times as long.
         phases
             See `seconds`.
         """
@@ -227,19 +231,19 @@ def _follow(
     outcome = Outcome()
     lines = _Lines(process.stdout.fileno(), MAX_ANSWER_BYTES * len(task["jobs"]))
     _send(process, task, time.monotonic() + START_SECONDS)
-    first = lines.next(time.monotonic() + START_SECONDS)
+    used = partial(_processor_seconds, process.pid, group)
+    first = lines.next(_Budget(START_SECONDS, used))
     if first != {"ready": True}:
         raise _start_error(process, first)
-    end = time.monotonic() + seconds * phases
+    whole = _Budget(seconds * phases, used)
     while outcome.ended == "stopped":
-        deadline = min(time.monotonic() + seconds, end)
-        message = lines.next(deadline)
+        message = lines.next(whole, _Budget(seconds, used))
         if isinstance(message, str):
             outcome.ended = message
             break
         outcome.messages.append(message)
         if probes is not None and message == {"cells": "done"}:
-            _send(process, probes, deadline)
+            _send(process, probes, time.monotonic() + WALL * seconds)
             probes = None
         if message == {"end": True}:
             outcome.ended = "done"
@@ -248,6 +252,40 @@ def _follow(
         if outcome.ended != "done" and group.ran_out_of_memory():
             outcome.ended = "out of memory"
     return outcome
+
+
+class _Budget:
+    """So much processor time from now on, and `WALL` times as much on the clock."""
+
+    def __init__(self, seconds: float, used: Callable[[], float]) -> None:
+        self._used, self._processor = used, used() + seconds
+        self._deadline = time.monotonic() + WALL * seconds
+
+    def is_spent(self) -> bool:
+        return time.monotonic() > self._deadline or self._used() > self._processor
+
+
+def _processor_seconds(pid: int, group: Group | None) -> float:
+    """Return the processor time of a sandbox; without a control group, of its processes by now."""
+    counted = group.processor_seconds() if group else None
+    return tree_seconds(pid) if counted is None else counted
+
+
+def tree_seconds(root: int) -> float:
+    """Return the time of a process, of all below it, and of those of them that have ended."""
+    parents, ticks = {}, {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        pid = int(folder.name)
+        parents[pid] = int(fields[1])
+        ticks[pid] = sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime: see proc(5)
+    tree = {root}
+    while more := {pid for pid, parent in parents.items() if parent in tree} - tree:
+        tree |= more
+    return sum(ticks.get(pid, 0) for pid in tree) / os.sysconf("SC_CLK_TCK")
 
 
 def _wait_for_all(process: "subprocess.Popen[bytes]", seconds: float = 5) -> None:
@@ -281,12 +319,13 @@ class _Lines:
     def __init__(self, descriptor: int, most: int) -> None:
         self._descriptor, self._most, self._buffer, self._total = descriptor, most, b"", 0
 
-    def next(self, deadline: float) -> dict[str, Any] | str:
+    def next(self, *budgets: _Budget) -> dict[str, Any] | str:
         """Return the next message, or why there is none, as `Outcome.ended` says it."""
         while b"\n" not in self._buffer:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([self._descriptor], [], [], left)[0]:
+            if any(budget.is_spent() for budget in budgets):
                 return "too slow"
+            if not select.select([self._descriptor], [], [], LOOK_SECONDS)[0]:
+                continue
             data = os.read(self._descriptor, 1 << 16)
             if not data:
                 return "stopped"
