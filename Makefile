@@ -14,6 +14,7 @@ SHELL := /bin/bash
 unexport PYTHONPATH PYTHONWARNINGS MPLBACKEND PYTHONDONTWRITEBYTECODE
 
 .PHONY: help book test check notebooks student lock serve clean install $(addprefix do-,book test)
+.PHONY: dist links test-base
 
 help:
 	@echo "make book       build the book"
@@ -21,6 +22,9 @@ help:
 	@echo "make check      ruff, mypy, the rules of imports, text and notebooks agree"
 	@echo "make notebooks  run the chapters' text into notebooks (CHAPTER=01_vgg_design for one)"
 	@echo "make student    write the chapters with blanks for solutions into student/ (DIR=... elsewhere)"
+	@echo "make test-base  test the package without its extras, in .venv-base (OLDEST=1 on old versions)"
+	@echo "make links      look up every page elsewhere that the book and the README point to"
+	@echo "make dist       build what goes to PyPI (TAG=v0.1.0 must be its version)"
 	@echo "make serve      show the built book on http://127.0.0.1:$(PORT)/"
 	@echo "make lock       write constraints.txt again (UPGRADE=1 for newer versions)"
 	@echo "make clean      remove what was built, not $(VENV)"
@@ -73,6 +77,25 @@ student: $(STAMP)
 lock: $(STAMP)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate \
 	  --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) --output-file constraints.txt pyproject.toml
+
+test-base:
+	$(PYTHON) tests/base.py $(if $(OLDEST),--resolution lowest-direct)
+
+# The book's pages, and the texts at the root.
+links: $(STAMP)
+	@status=0; \
+	$(BIN)/jupyter-book build book/ --builder linkcheck --quiet --path-output _build/linkcheck || status=1; \
+	$(BIN)/python -m sphinx -q -b linkcheck -C -D extensions=myst_parser -D root_doc=README \
+	  -D include_patterns='*.md' -D suppress_warnings=myst,toc -D linkcheck_anchors=0 \
+	  -D linkcheck_retries=2 -D linkcheck_report_timeouts_as_broken=0 . _build/linkcheck/root || status=1; \
+	exit $$status
+
+dist: $(STAMP)
+	@test -z "$(TAG)" || test "$(TAG)" = "v$$($(BIN)/python -c 'import vgglab; print(vgglab.__version__)')" || \
+	  { echo "vgglab/__init__.py has another version than $(TAG)" >&2; exit 1; }
+	rm -rf dist
+	$(BIN)/uv build --quiet
+	$(BIN)/uv tool run --quiet twine check --strict dist/*
 
 serve:
 	@echo "http://127.0.0.1:$(PORT)/   (stop with Ctrl-C)"

@@ -12,7 +12,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from networks import FLATTENS, SmallNetwork, torchvision_network
 from test_tracing import assert_unchanged, everything
-from timm.models import vgg as timm_vgg
 from torch import Tensor, nn
 
 from vgglab.convert import (
@@ -99,6 +98,8 @@ def test_vggs_of_torchvision_keep_their_keys(name):
 @pytest.fixture(scope="module")
 def of_timm() -> nn.Module:
     """A VGG whose first two FC layers are convolutions already, then averages and a linear one."""
+    from timm.models import vgg as timm_vgg
+
     configuration = [2, "M", 4, "M", 4, "M", 4, "M", 4, "M"]
     return timm_vgg.VGG(configuration, num_classes=10, mlp_ratio=0.01).double().eval()
 

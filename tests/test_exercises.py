@@ -5,7 +5,6 @@ import re
 import time
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
 import torch
@@ -247,6 +246,8 @@ def test_an_unknown_id_is_named(call):
 
 
 def cells_of(chapter):
+    import nbformat
+
     (path,) = [path for path in NOTEBOOKS if path.name.startswith(chapter)]
     return nbformat.read(path, as_version=4).cells
 

@@ -10,8 +10,6 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-import torchinfo
-import torchsummary
 from networks import asker_network, filled, torchvision_network
 from torch import nn
 from torchvision.models import get_model_weights
@@ -97,6 +95,8 @@ OTHERS = ["vgg16", "vgg19_bn", "alexnet", "resnet18", "squeezenet1_0", "googlene
 
 @pytest.mark.parametrize("name", [*OTHERS, "densenet121", "mobilenet_v3_small"])
 def test_torchinfos_table_to_the_digit(name):
+    import torchinfo
+
     model = filled(torchvision_network(name, "meta")).eval()
     theirs = str(torchinfo.summary(model, (2, 3, 96, 96), verbose=0, device="cpu"))
     # Since Python 3.11 torchinfo 1.8.0 prints the name of an enum member for the unit.
@@ -107,6 +107,8 @@ def test_torchinfos_table_to_the_digit(name):
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_torchsummarys_table_to_the_digit(name):
+    import torchsummary
+
     model = filled(torchvision_network(name, "meta")).eval()
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

@@ -1,0 +1,82 @@
+"""Run the tests that need the base package alone, in an environment that has nothing else.
+
+    python tests/base.py                                # the newest versions of what it requires
+    python tests/base.py --resolution lowest-direct     # the oldest that pyproject.toml allows
+
+The environment, ``.venv-base``, is that of the Python that runs this: Linux, macOS and Windows.
+Further arguments go to pytest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / ".venv-base"
+PYTHON = FOLDER / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+# Tests that import more than the base package requires, each with what it needs. All others run.
+NEED_MORE = {
+    "browser": "playwright and the built book",
+    "test_book.py": "the tools of the book",
+    "test_convert.py::test_vgg_of_timm": "timm",
+    "test_exercises.py::test_a_quiz_before_anything_is_derived_and_one_before_what_to_remember": (
+        "nbformat"
+    ),
+    "test_exercises.py::test_exercises_lead_from_a_prediction_to_an_open_task": "nbformat",
+    "test_exercises.py::test_the_chapter_has_a_blank_and_a_proven_solution": "nbformat",
+    "test_experiments.py": "the extra train",
+    "test_glue.py": "IPython",
+    "test_grading.py": "nbgrader and bubblewrap",
+    "test_grading_hostile.py": "bubblewrap",
+    "test_logbook.py": "the tools of the book",
+    "test_notebooks.py": "the tools of the book",
+    "test_onnx.py": "the extra onnx",
+    "test_perturbations.py": "the extra train",
+    "test_pretrained.py": "the extra train",
+    "test_readout.py": "scikit-learn",
+    "test_results.py": "the extra train",
+    "test_summary.py::test_torchinfos_table_to_the_digit": "torchinfo",
+    "test_summary.py::test_torchsummarys_table_to_the_digit": "torchsummary",
+    "test_training.py": "the extra train",
+}
+
+
+def run(*command: str | Path) -> None:
+    """Run a command at the root of the repository; end with its status if it fails."""
+    result = subprocess.run([str(part) for part in command], cwd=ROOT)
+    if result.returncode:
+        sys.exit(result.returncode)
+
+
+def install(resolution: str) -> None:
+    """Make the environment anew."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    testing = project["optional-dependencies"]["test"]
+    tools = [name for name in testing if re.match(r"(pytest|hypothesis)[^\w-]", name)]
+    venv.create(FOLDER, clear=True, with_pip=True)
+    run(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv")
+    uv = [PYTHON, "-m", "uv", "pip"]
+    run(*uv, "install", "--python", PYTHON, "--resolution", resolution, "-e", ".", *tools)
+    run(*uv, "list", "--python", PYTHON)
+
+
+def main() -> None:
+    """Install, then test."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--resolution", choices=["highest", "lowest-direct"], default="highest")
+    arguments, further = parser.parse_known_args()
+    install(arguments.resolution)
+    left_out = [f"--{'deselect' if '::' in name else 'ignore'}=tests/{name}" for name in NEED_MORE]
+    run(PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", *left_out, *further, "tests")
+
+
+if __name__ == "__main__":
+    main()
