@@ -27,6 +27,8 @@ NEED_MORE = {
     "browser": "playwright and the built book",
     "test_book.py": "the tools of the book",
     "test_convert.py::test_vgg_of_timm": "timm",
+    "test_data.py::test_digits_are_scikit_learns": "scikit-learn",
+    "test_data.py::test_splits_have_no_image_in_common": "scikit-learn",
     "test_exercises.py::test_a_quiz_before_anything_is_derived_and_one_before_what_to_remember": (
         "nbformat"
     ),
@@ -36,6 +38,10 @@ NEED_MORE = {
     "test_glue.py": "IPython",
     "test_grading.py": "nbgrader and bubblewrap",
     "test_grading_hostile.py": "bubblewrap",
+    "test_house.py": "the tools of the book",
+    "test_loading.py::test_models_of_libraries_take_no_memory[timm": "timm",
+    "test_loading.py::test_unknown_weights_name_what_is_accepted[timm": "timm",
+    "test_loading.py::test_what_cannot_be_found_is_one_sentence[timm": "timm",
     "test_logbook.py": "the tools of the book",
     "test_notebooks.py": "the tools of the book",
     "test_onnx.py": "the extra onnx",
@@ -43,6 +49,10 @@ NEED_MORE = {
     "test_pretrained.py": "the extra train",
     "test_readout.py": "scikit-learn",
     "test_results.py": "the extra train",
+    "test_stacks.py::test_bad_input_is_named": "scipy",
+    "test_stacks.py::test_least_squares_finds_what_a_stack_can_be_and_leaves_what_it_cannot": (
+        "scipy"
+    ),
     "test_summary.py::test_torchinfos_table_to_the_digit": "torchinfo",
     "test_summary.py::test_torchsummarys_table_to_the_digit": "torchsummary",
     "test_training.py": "the extra train",
@@ -63,8 +73,10 @@ def install(resolution: str) -> None:
     tools = [name for name in testing if re.match(r"(pytest|hypothesis)[^\w-]", name)]
     venv.create(FOLDER, clear=True, with_pip=True)
     run(PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv")
-    uv = [PYTHON, "-m", "uv", "pip"]
-    run(*uv, "install", "--python", PYTHON, "--resolution", resolution, "-e", ".", *tools)
+    # Without the settings in pyproject.toml, which hold torch to the version of the stored outputs.
+    uv = [PYTHON, "-m", "uv", "--no-config", "pip"]
+    run(*uv, "install", "--python", PYTHON, "--resolution", resolution, "-e", ".")
+    run(*uv, "install", "--python", PYTHON, *tools)
     run(*uv, "list", "--python", PYTHON)
 
 
@@ -75,6 +87,8 @@ def main() -> None:
     arguments, further = parser.parse_known_args()
     install(arguments.resolution)
     left_out = [f"--{'deselect' if '::' in name else 'ignore'}=tests/{name}" for name in NEED_MORE]
+    if arguments.resolution == "lowest-direct":
+        further += ["-W", "default::DeprecationWarning"]  # old versions warn of what new ones mend
     run(PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", *left_out, *further, "tests")
 
 
