@@ -46,6 +46,9 @@ FURTHER = [
     "expected input's size at dim=1 to match num_features (8), but got: 4.",
     "Expected weight to be a vector of size equal to the number of channels in input, but got "
     "weight of shape [4] and input of shape [1, 8, 5, 5]",
+    "Given input size per channel: [2, 2]. Calculated output size per channel: [0, 0]. Output size "
+    "is too small",
+    "Trying to create tensor with negative dimension -2: [1, 8, -2, -2]",
     "Negative dimension size caused by subtracting 3 from 2 for 'Conv2D'",
     "The size of tensor a (64) must match the size of tensor b (128) at non-singleton dimension 1",
     "The size of tensor a (64) must match the size of tensor b (256) at non-singleton dimension 3",

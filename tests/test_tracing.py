@@ -285,7 +285,7 @@ class Wiring(nn.Module):
         b = self.conv(y)  # 1: the same module again
         a += b  # 2: in place
         c = torch.cat([a, b], 1)  # 3
-        c[:, :1].mul_(2)  # 4: a view; 5: writes into c through it
+        c.narrow(1, 0, 1).mul_(2)  # 4: a view; 5: writes into c through it
         return c.sigmoid(), {"mean": c.mean()}
 
 

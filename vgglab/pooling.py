@@ -340,5 +340,5 @@ def _bin_table(input_sizes: Sequence[int], output_size: int) -> Tensor:
 
 def _averages(table: Tensor, input_size: int, dtype: torch.dtype) -> Tensor:
     """Return the matrix for an input size: (bins, input_size)."""
-    bins = table[input_size, :, :input_size].to(dtype)
+    bins = table.narrow(0, input_size, 1)[0, :, :input_size].to(dtype)
     return bins / bins.sum(dim=1, keepdim=True)

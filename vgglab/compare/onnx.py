@@ -94,6 +94,8 @@ class OnnxRoundTrip(Report):
         return f"ONNX: exported at {self.exported_at}, run by onnxruntime"
 
     def _tables(self, tablefmt: str) -> list[str]:
+        if not self.rows:
+            return []
         cells = [
             [
                 str(row.input_size),
@@ -105,8 +107,7 @@ class OnnxRoundTrip(Report):
         ]
         headers = ("Input", "Output", "Relative L2", "Rounding")
         align = ("left", "left", "right", "right")
-        table = tabulate(cells, headers, tablefmt, colalign=align, disable_numparse=True)
-        return [table] if cells else []
+        return [tabulate(cells, headers, tablefmt, colalign=align, disable_numparse=True)]
 
     def _sentences(self) -> list[str]:
         errors = [f"At {row.input_size}: {row.error}" for row in self.rows if row.error]
