@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules import activation
 
+from vgglab.arguments import as_pair
 from vgglab.convert.chain import Part
 from vgglab.convert.dry_run import dry_run, has_hooks, image_batch
 from vgglab.convert.split import ADAPTIVE_POOLS, MapShape, Split, find_split, require_flatten, sides
 from vgglab.pooling import adaptive_matrix, pool_matrix
-from vgglab.shapes import Window, as_pair
+from vgglab.shapes import Window
 from vgglab.tracing.copies import real_copy
 
 
@@ -204,7 +205,7 @@ def _on_map(path: str | None, module: nn.Module) -> nn.Module:
     if type(module) is nn.Linear:
         return _convolution(module, module.weight.detach()[:, :, None, None].clone())
     if type(module) is nn.BatchNorm1d:
-        copy = real_copy(module)
+        copy = real_copy(module, hooks=True)
         copy.__class__ = nn.BatchNorm2d  # they differ in nothing but the shapes that they accept
         return copy
     if isinstance(module, nn.Softmax | nn.LogSoftmax) and module.dim in (None, 1, -1):
