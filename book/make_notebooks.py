@@ -75,13 +75,22 @@ ASSIGNMENTS = ROOT / "book" / "assignments"
 CELL_TIMEOUT = 300  # seconds
 WORKERS = 2
 
-# One-line tracebacks without local paths, and the package when a notebook opens in Colab.
+# One-line tracebacks without local paths, and the package when a notebook opens in Colab. There a
+# torch for its accelerator is installed, which pip would replace by another without a word.
 SETUP = """\
 %xmode Minimal
-import importlib.util
+from importlib import invalidate_caches
+from importlib.metadata import distributions
+from importlib.util import find_spec
 
-if importlib.util.find_spec("vgglab") is None:
-    %pip install -q "vgglab[chapters] @ git+https://github.com/vgglab/vgglab\""""
+if find_spec("vgglab") is None:
+    installed = {d.name: d.version for d in distributions()}
+    kept = " ".join(f"{n}=={installed[n]}" for n in ("torch", "torchvision") if n in installed)
+    course = "vgglab[chapters] @ git+https://github.com/vgglab/vgglab"
+    %pip install -q "{course}" {kept}
+    invalidate_caches()
+    if find_spec("vgglab") is None:
+        print(f'vgglab needs others than {kept}. To replace them: %pip install "{course}"')"""
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},

@@ -76,7 +76,7 @@ def test_bad_input_is_named():
     for bad, error, message in (
         ([1], TypeError, "images must be a floating-point tensor.*got list"),
         (images.long(), TypeError, "got torch.int64"),
-        (images[0], ValueError, r"images must be \(N, C, H, W\).*got \(1, 9, 9\)"),
+        (images[0], ValueError, r"images must be .*\(N, C, H, W\).*got the shape \(1, 9, 9\)"),
     ):
         with pytest.raises(error, match=message):
             effective_receptive_field(model, bad, "1")

@@ -317,9 +317,9 @@ def test_the_command_runs_resumes_and_reproduces(tmp_path):
     where = ("gap-digits", "--results", str(tmp_path))
     first = command(*where, "--only", "head=gap", "--only", "seed=0")
     assert first.exit_code == 0
-    assert first.output.startswith("head=gap lr=0.05 seed=0: ")
+    assert first.stdout.startswith("head=gap lr=0.05 seed=0: ")
     rest = command(*where)
-    assert len(rest.output.splitlines()) == 5
+    assert len(rest.stdout.splitlines()) == 5
     again = command(*where, "--reproduce", "--only", "head=gap")
     assert again.output == "".join(f"head=gap lr=0.05 seed={seed}: the same\n" for seed in (0, 1))
     path = tmp_path / "gap-digits.json"
@@ -339,7 +339,7 @@ def test_the_command_runs_resumes_and_reproduces(tmp_path):
     [
         (["nothing"], "Error: experiment must be one of stacking"),
         (["gap-digits", "--only", "head=cone"], "only must give head one of gap, flatten"),
-        (["gap-digits", "--reproduce", "--results", "/nowhere"], "No such file"),
+        (["gap-digits", "--reproduce", "--results", "/nowhere"], "'/nowhere' does not exist"),
     ],
 )
 def test_bad_words_end_with_2(words, message):
@@ -362,7 +362,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     process.send_signal(signal.SIGINT)
     output, said = process.communicate()
     assert process.returncode == 130
-    assert "the same command goes on" in said
+    assert "run it again to resume" in said
     runs = read_results(tmp_path / "gap-digits.json")["budgets"]["tiny"]["runs"]
     assert len(runs) == 1 + len(output.splitlines())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import make_notebooks
 import pytest
 from click.testing import CliRunner
+from filelock import FileLock
 
 import vgglab
 from vgglab.__main__ import main
@@ -113,9 +114,38 @@ def test_two_notebooks_at_once_lose_nothing(home, monkeypatch):
 def test_a_folder_that_cannot_be_written_breaks_no_check(tmp_path, monkeypatch):
     (tmp_path / "home").write_text("a file")
     monkeypatch.setenv("VGGLAB_HOME", str(tmp_path / "home"))
-    assert vgglab.check("04-4", RIGHT).ok
-    assert vgglab.hint("04-4").message
-    assert vgglab.progress().attempted == 0
+    assert_works_and_says_that_nothing_is_kept(tmp_path / "home")
+
+
+def assert_works_and_says_that_nothing_is_kept(place):
+    feedback = vgglab.check("04-4", RIGHT)
+    assert feedback.ok
+    for said in (feedback, vgglab.check("04-4", (1, 1)), vgglab.hint("04-4")):
+        last = said.message.splitlines()[-1]
+        assert last.startswith("This could not be noted in your progress: ")
+        assert str(place) in last
+    progress = vgglab.progress()
+    assert progress.attempted == 0
+    for text in (str(progress), progress._repr_html_(), run().output):
+        assert "Nothing can be kept: " in text
+        assert str(place) in text
+        assert "Kept in" not in text
+
+
+def test_nor_does_a_home_that_cannot_be(monkeypatch):
+    for name in ("VGGLAB_HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/proc/x")
+    assert_works_and_says_that_nothing_is_kept("/proc/x")
+
+
+def test_a_lock_that_another_holds_is_named(home, monkeypatch):
+    monkeypatch.setattr(logbook, "LOCK_TIMEOUT", 0)
+    assert "noted" not in vgglab.check("04-4", RIGHT).message
+    with FileLock(home / "progress.lock"):
+        message = vgglab.check("04-4", RIGHT).message
+    assert f"another notebook has kept {home / 'progress.lock'} locked" in message
+    assert entry("04-4").answers == 1
 
 
 @pytest.mark.parametrize("error", [OSError(28, "full"), PermissionError(), RuntimeError("home?")])
@@ -127,7 +157,9 @@ def test_nor_does_a_full_disk(home, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(logbook, "write_whole", write)
-    assert vgglab.check("04-4", RIGHT).ok
+    feedback = vgglab.check("04-4", RIGHT)
+    assert feedback.ok
+    assert "could not be noted in your progress" in feedback.message
     assert (home / "progress.json").read_text() == before
 
 

@@ -1,8 +1,10 @@
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +13,9 @@ from torchvision.models import resnet50
 
 from vgglab import diagnose, explain_error
 from vgglab.__main__ import main
+from vgglab.course.notebooks import RESULTS
 from vgglab.explain import format_causes
+from vgglab.lab import experiments
 from vgglab.models import vgg
 from vgglab.receptive_field import fields_table, receptive_fields
 from vgglab.summary import summary
@@ -257,3 +261,54 @@ def test_a_full_disk_leaves_no_half_file(tmp_path, monkeypatch):
     assert result.exit_code == 2
     assert "nothing was written" in result.output
     assert list(tmp_path.iterdir()) == []
+
+
+# --- records ----------------------------------------------------------------------------------
+
+
+def test_results_are_those_of_the_book_from_every_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    listed = run("results")
+    assert listed.exit_code == 0
+    assert re.search(r"gap-digits +cpu +[1-9]\d* of ", listed.output)
+    assert listed.output == run("results", str(RESULTS)).output
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["results", "nowhere"], ["experiment", "gap-digits", "--reproduce", "--results"]]
+)
+def test_a_folder_that_does_not_exist_is_said(tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    result = run(*arguments, *(["nowhere"] if arguments[-1] == "--results" else []))
+    assert result.exit_code == 2
+    assert "'nowhere' does not exist" in result.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_reproduce_reads_the_records_of_the_book(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr(
+        experiments, "reproduce", lambda *arguments, **options: asked.append(arguments) or ()
+    )
+    assert run("experiment", "gap-digits", "--reproduce").exit_code == 0
+    assert [folder for _, _, folder in asked] == [RESULTS]
+
+
+def test_a_new_run_goes_to_the_current_folder_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr(
+        experiments, "run", lambda *arguments, **options: asked.append(arguments) or ()
+    )
+    result = run("experiment", "gap-digits")
+    assert result.exit_code == 0
+    assert "Recording in results/gap-digits.json" in result.stderr
+    assert [folder for _, _, folder in asked] == [Path("results")]
+
+
+def test_a_huge_size_is_refused_at_once():
+    result = run("diagnose", "torchvision:vgg16", "--size", "99999999")
+    assert result.exit_code == 2
+    assert "at most 65,536 pixels a side" in result.output

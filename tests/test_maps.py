@@ -135,8 +135,8 @@ def test_another_ending_is_described(model, found):
 @pytest.mark.parametrize(
     ("images", "error", "message"),
     [
-        ([1], TypeError, "images must be a tensor .* got list"),
-        (torch.zeros(3, 32, 32), ValueError, r"got \(3, 32, 32\)"),
+        ([1], TypeError, "images must be a floating-point tensor .* got list"),
+        (torch.zeros(3, 32, 32), ValueError, r"got the shape \(3, 32, 32\)"),
         (torch.zeros(1, 4, 32, 32), ValueError, r"it fails for \(1, 4, 32, 32\) at 'conv'"),
     ],
 )

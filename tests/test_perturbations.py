@@ -112,7 +112,7 @@ def test_resize_says_where_a_network_cannot_run() -> None:
         (lambda x: shift(x, 8, 0), "dy must be less than the 8 pixels .* got 8"),
         (lambda x: shift(x, 0, -9), "dx must be"),
         (lambda x: shift(x, 0, 1, "mirror"), "mode must be 'zero' or 'wrap'; got 'mirror'"),
-        (lambda x: shift(x[0], 0, 1), r"images must be a tensor .* got \(1, 8, 8\)"),
+        (lambda x: shift(x[0], 0, 1), r"images must be a tensor .* got the shape \(1, 8, 8\)"),
         (lambda x: shuffle_patches(x, 3), "grid must divide height and width, 8 and 8; got 3"),
         (lambda x: shuffle_patches(x, 0), "grid must be"),
     ],

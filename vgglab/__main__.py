@@ -254,19 +254,21 @@ def repair(
     "--results",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("book/results"),
-    show_default=True,
-    help="Folder of the records.",
+    help="Folder of the records: results in the current folder; with --reproduce, vgglab's own.",
 )
 def experiment(
-    name: str, budget: str, only: tuple[str, ...], reproduce: bool, folder: Path
+    name: str, budget: str, only: tuple[str, ...], reproduce: bool, folder: Path | None
 ) -> None:
     """Run the experiment NAME, or what is left of it, and record every run.
 
     With --reproduce nothing is recorded, and the command exits with 1 if a run differs.
     """
+    from vgglab.course.notebooks import RESULTS
     from vgglab.lab import experiments
 
+    folder = folder or (RESULTS if reproduce else Path("results"))
+    if reproduce and not folder.is_dir():
+        raise BadInput(f"--results must be a folder with records; {str(folder)!r} does not exist")
     differs = False
     try:
         chosen = experiments.find_experiment(name)
@@ -276,14 +278,15 @@ def experiment(
                 differs |= bool(differences)
                 click.echo(f"{_run_line(made)}: {'; '.join(differences) or 'the same'}")
         else:
+            click.echo(f"Recording in {folder / chosen.name}.json", err=True)
             for made in experiments.run(chosen, budget, folder, only=settings):
                 click.echo(f"{_run_line(made)}: {made['seconds']:.1f} s")
     except ImportError as error:
-        raise BadInput(f'{error}; experiments need pip install "vgglab[train]"') from None
+        raise BadInput(str(error)) from None
     except (OSError, ValueError) as error:
         raise BadInput(str(error)) from None
     except KeyboardInterrupt:
-        click.echo("Stopped. What is finished is recorded; the same command goes on.", err=True)
+        click.echo("Stopped. What is finished is recorded; run it again to resume.", err=True)
         raise SystemExit(130) from None
     if differs:
         raise SystemExit(1)
@@ -291,16 +294,17 @@ def experiment(
 
 @main.command()
 @click.argument(
-    "folder", type=click.Path(file_okay=False, path_type=Path), default=Path("book/results")
+    "folder", type=click.Path(exists=True, file_okay=False, path_type=Path), required=False
 )
-def results(folder: Path) -> None:
-    """List the experiments, and what is recorded of them in FOLDER."""
+def results(folder: Path | None) -> None:
+    """List the experiments, and what is recorded of them in FOLDER, by default in vgglab itself."""
     from tabulate import tabulate
 
+    from vgglab.course.notebooks import RESULTS
     from vgglab.lab.experiments import overview
 
     try:
-        rows = overview(folder)
+        rows = overview(folder or RESULTS)
     except ValueError as error:
         raise BadInput(str(error)) from None
     click.echo(tabulate(rows, headers="keys", tablefmt="simple"))
@@ -407,8 +411,8 @@ def grade_run(
 ) -> None:
     """Grade each notebook or subfolder of SUBMISSIONS; write one file each to RESULTS.
 
-    What has a result is kept, so the same command goes on after it was stopped. It exits with 1
-    if a submission could not be graded for a reason that is not in the submission.
+    What has a result is kept: run it again to resume after it was stopped. It exits with 1 if a
+    submission could not be graded for a reason that is not in the submission.
     """
     from vgglab.grading.assignment import Assignment
     from vgglab.grading.runner import FAILED, grade
@@ -474,7 +478,7 @@ def _graders_errors() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        click.echo("Stopped. What is finished is kept; the same command goes on.", err=True)
+        click.echo("Stopped. What is finished is kept; run it again to resume.", err=True)
         raise SystemExit(130) from None
     except (ImportError, OSError, SandboxError, ValueError) as error:
         raise BadInput(str(error)) from None

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from vgglab.shapes import check_integer
+from vgglab.arguments import check_integer
 
 FORMULAS = ("torch", "alexnet")
 

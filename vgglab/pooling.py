@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vgglab.shapes import IntOrPair, Window, as_pair, check_integer
+from vgglab.arguments import as_pair, check_integer, check_side
+from vgglab.shapes import IntOrPair, Window
 
 Mode: TypeAlias = Literal["max", "avg"]
 
@@ -49,8 +50,8 @@ def adaptive_bins(input_size: int, output_size: int) -> list[range]:
     >>> [(bin.start, bin.stop) for bin in adaptive_bins(12, 7)]
     [(0, 2), (1, 4), (3, 6), (5, 7), (6, 9), (8, 11), (10, 12)]
     """
-    n = check_integer("input_size", input_size, minimum=1)
-    m = check_integer("output_size", output_size, minimum=1)
+    n = check_side("input_size", input_size)
+    m = check_side("output_size", output_size, minimum=1)
     return [range(i * n // m, -(-(i + 1) * n // m)) for i in range(m)]
 
 
@@ -145,7 +146,7 @@ def pool_matrix(
     tensor([[0.5000, 0.5000, 0.0000, 0.0000, 0.0000],
             [0.0000, 0.0000, 0.5000, 0.5000, 0.0000]], dtype=torch.float64)
     """
-    size = check_integer("input_size", input_size, minimum=1)
+    size = check_side("input_size", input_size, minimum=1)
     if divisor is not None:
         divisor = check_integer("divisor", divisor, minimum=1)
     if window.dilation != 1:
@@ -200,8 +201,8 @@ def published_spp_window(input_size: int, output_size: int) -> Window:
     >>> published_spp_window(10, 6).output_size(10)
     9
     """
-    a = check_integer("input_size", input_size, minimum=1)
-    n = check_integer("output_size", output_size, minimum=1)
+    a = check_side("input_size", input_size, minimum=1)
+    n = check_side("output_size", output_size, minimum=1)
     if n > a:
         raise ValueError(f"output_size must be at most input_size, {a}; got {n}")
     return Window(kernel_size=-(-a // n), stride=a // n)
@@ -324,7 +325,7 @@ class ExportableAdaptivePool2d(nn.Module):
 
 def _size(name: str, value: IntOrPair) -> tuple[int, int]:
     height, width = as_pair(name, value)
-    return check_integer(name, height, minimum=1), check_integer(name, width, minimum=1)
+    return check_side(name, height, minimum=1), check_side(name, width, minimum=1)
 
 
 def _bin_table(input_sizes: Sequence[int], output_size: int) -> Tensor:

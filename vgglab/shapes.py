@@ -12,8 +12,9 @@ right is dropped.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from operator import index
-from typing import Any, NamedTuple, TypeAlias, overload
+from typing import NamedTuple, TypeAlias, overload
+
+from vgglab.arguments import as_pair, check_integer
 
 IntOrPair: TypeAlias = int | Sequence[int]
 
@@ -215,40 +216,3 @@ def input_sizes(output_size: int, windows: Sequence[Window]) -> range:
     for window in reversed(windows):
         first, stop = window.smallest_input(first), window.smallest_input(stop)
     return range(first, stop)
-
-
-def check_integer(name: str, value: Any, minimum: int) -> int:
-    """Return an argument as an int.
-
-    Raises
-    ------
-    TypeError
-        If it is no integer.
-    ValueError
-        If it is below `minimum`.
-    """
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = index(value)
-    except TypeError:
-        accepted = "an integer" + (", 'same' or 'valid'" if name == "padding" else "")
-        raise TypeError(f"{name} must be {accepted}; got {value!r}") from None
-    if number < minimum:
-        raise ValueError(f"{name} must be at least {minimum}; got {number}")
-    return number
-
-
-def as_pair(name: str, value: Any) -> tuple[Any, Any]:
-    """Return an argument as (height, width); one number stands for both.
-
-    Raises
-    ------
-    ValueError
-        If it is a sequence of another length.
-    """
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        return value, value
-    if len(value) != 2:
-        raise ValueError(f"{name} must be an integer or a pair (height, width); got {value!r}")
-    return value[0], value[1]

@@ -14,13 +14,12 @@ import torch
 from tabulate import tabulate
 from torch import Tensor, nn
 
+from vgglab.arguments import check_model_with_numbers, check_sizes
 from vgglab.compare.onnx import OnnxRoundTrip, onnx_round_trip
 from vgglab.compare.reference import (
     MARGIN,
     Answer,
     Failed,
-    check_input_sizes,
-    check_model,
     random_input,
     relative_l2,
     run_and_measure,
@@ -278,10 +277,10 @@ def compare(
     TypeError
         If an argument is of another type than those above.
     ValueError
-        If a size is below 1, or a model holds no numbers.
+        If a size is below 1 or above `vgglab.arguments.MAX_SIDE`, or a model holds no numbers.
     """
-    models = (check_model("before", before), check_model("after", after))
-    sizes = check_input_sizes(input_sizes)
+    models = (check_model_with_numbers("before", before), check_model_with_numbers("after", after))
+    sizes = check_sizes("input_sizes", input_sizes)
     inputs = [random_input(size, seed) for size in sizes]
     outputs = zip(*(run_copies(model, inputs) for model in models), strict=True)
     rows = [_compare_outputs(size, models, pair) for size, pair in zip(sizes, outputs, strict=True)]

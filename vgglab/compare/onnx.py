@@ -16,13 +16,11 @@ import torch
 from tabulate import tabulate
 from torch import Tensor, nn
 
+from vgglab.arguments import check_model_with_numbers, check_sizes, number_type
 from vgglab.compare.reference import (
     MARGIN,
     Answer,
     Failed,
-    check_input_sizes,
-    check_model,
-    number_type,
     one_line,
     random_input,
     relative_l2,
@@ -139,10 +137,10 @@ def onnx_round_trip(model: nn.Module, input_sizes: InputSize, *, seed: int = 0) 
     TypeError
         If an argument is of another type than those above.
     ValueError
-        If a size is below 1, or the model holds no numbers.
+        If a size is below 1 or above `vgglab.arguments.MAX_SIDE`, or the model holds no numbers.
     """
-    model = check_model("model", model)
-    sizes = check_input_sizes(input_sizes)
+    model = check_model_with_numbers("model", model)
+    sizes = check_sizes("input_sizes", input_sizes)
     missing = [name for name in NEEDS if find_spec(name) is None]
     if missing:
         return OnnxRoundTrip(

@@ -6,12 +6,11 @@ neither on the machine's accelerator nor on what the caller did before.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
+from vgglab.arguments import number_type
 from vgglab.tracing import Shape, random_state_kept
 from vgglab.tracing.copies import real_copy
 
@@ -100,45 +99,11 @@ def run_and_measure(model: nn.Module, inputs: Sequence[Tensor]) -> list[Answer |
     return [answer(*forwards) for forwards in zip(own, low, exact, strict=True)]
 
 
-def number_type(model: nn.Module) -> torch.dtype:
-    """Return the type of the model's first floating-point parameter."""
-    floating = (p.dtype for p in model.parameters() if p.dtype.is_floating_point)
-    return next(floating, torch.get_default_dtype())
-
-
 def relative_l2(x: Tensor, reference: Tensor) -> float:
     """Return the L2 norm of ``x - reference`` over that of `reference`; infinite if that is 0."""
     reference = reference.double()
     difference = (x.double() - reference).norm()
     return float(difference / reference.norm()) if difference != 0 else 0.0
-
-
-def check_model(name: str, model: Any) -> nn.Module:
-    """Return the model without the wrapper of torch.compile, if it is one that can be run."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"{name} must be a torch.nn.Module; got {type(model).__name__}")
-    for key, tensor in model.state_dict(keep_vars=True).items():
-        if is_lazy(tensor):
-            raise ValueError(f"{name} must have been run once; its {key!r} has no shape yet")
-        if isinstance(tensor, Tensor) and tensor.is_meta:
-            raise ValueError(f"{name} must hold numbers; its {key!r} is on the meta device")
-    unwrapped: nn.Module = getattr(model, "_orig_mod", model)
-    return unwrapped
-
-
-def check_input_sizes(input_sizes: Any) -> list[Shape]:
-    """Return a list of shapes, also if one shape came."""
-    accepted = "input_sizes must be a list of shapes such as [(2, 3, 224, 224), (2, 3, 400, 400)]"
-    if not isinstance(input_sizes, Sequence) or isinstance(input_sizes, str) or not input_sizes:
-        raise TypeError(f"{accepted}; got {input_sizes!r}")
-    one = not any(isinstance(item, Sequence) for item in input_sizes)
-    shapes: list[Any] = [input_sizes] if one else list(input_sizes)
-    for shape in shapes:
-        if not isinstance(shape, Sequence) or any(type(size) is not int for size in shape):
-            raise TypeError(f"{accepted}, all integers; got {input_sizes!r}")
-        if not shape or any(size < 1 for size in shape):
-            raise ValueError(f"{accepted}, all sizes at least 1; got {input_sizes!r}")
-    return [tuple(shape) for shape in shapes]
 
 
 def one_line(error: BaseException) -> str:

@@ -7,9 +7,9 @@ that it is given is not changed.
 
 It works for every network that is a chain of modules and common functions, one fed by the other,
 whatever the modules are inside: VGG, AlexNet, ResNet, LeNet; with the flatten written as ``view``,
-``reshape``, ``flatten`` or ``nn.Flatten``. Hooks of modules that are kept are kept; hooks of the
-network itself, and of containers that are taken apart, are not. `fold_batchnorm` takes nothing
-apart and works for every network that can be traced.
+``reshape``, ``flatten`` or ``nn.Flatten``. Hooks of modules that are kept are kept, and none
+fires on the way; a network with hooks of its own, or on containers that are taken apart, is
+refused. `fold_batchnorm` takes nothing apart and works for every network that can be traced.
 """
 
 from vgglab.convert.batchnorm import fold_batchnorm

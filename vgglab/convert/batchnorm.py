@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from vgglab.arguments import check_model
 from vgglab.convert.chain import has_hooks
-from vgglab.convert.dry_run import plain_module
 from vgglab.tracing import InputSize, Op, Shape, Trace, trace
 from vgglab.tracing.copies import real_copy
 
@@ -54,14 +54,14 @@ def fold_batchnorm(model: nn.Module, input_size: InputSize) -> nn.Module:
     ValueError
         If `model` does not take inputs of `input_size`, or cannot be traced.
     """
-    model = plain_module(model)
+    model = check_model("model", model)
     traced = trace(model, input_size, training=False)
     if traced.failure is not None:
         raise ValueError(
             f"input_size must be one that the model takes; {input_size} stops in "
             f"{traced.failure.path} ({traced.failure.type}): {traced.failure.message}"
         )
-    folded = real_copy(model).eval()
+    folded = real_copy(model, hooks=True).eval()
     for layer_path, norm_path in list(_pairs(folded, traced)):
         layer, norm = folded.get_submodule(layer_path), folded.get_submodule(norm_path)
         _fold(layer, norm)

@@ -16,7 +16,7 @@ from vgglab.convert.dry_run import find_run
 from vgglab.convert.equivalence import RESHAPES, no_chain, options_of, require_same_steps
 from vgglab.pooling import SpatialPyramidPool
 from vgglab.tracing import ModuleCall, Op, Shape, Trace
-from vgglab.tracing.copies import real_copy
+from vgglab.tracing.copies import callers_hooks, real_copy
 
 Part: TypeAlias = tuple[str | None, nn.Module]
 """A module and its path; ``None`` asks for a name that is free."""
@@ -55,7 +55,8 @@ def unroll(model: nn.Module, size: Shape) -> Chain:
     Raises
     ------
     ValueError
-        If the forward ends at no size that was tried, or the network is no such chain.
+        If the forward ends at no size that was tried, the network is no such chain, or a hook of
+        the caller would be lost.
     """
     if any(isinstance(p, nn.UninitializedParameter) for p in model.parameters()):
         raise ValueError(
@@ -64,6 +65,7 @@ def unroll(model: nn.Module, size: Shape) -> Chain:
         )
     run = find_run(model, size)
     parts = _named(model, _expand(model, run.trace, run.trace.calls[0]))
+    _require_no_hook_lost(model, parts.values())
     if not _is_nested_sequence(model, set(parts.values())):
         require_same_steps(model, sequential(model, parts), run)
     return Chain(model, parts, run.size)
@@ -72,6 +74,17 @@ def unroll(model: nn.Module, size: Shape) -> Chain:
 def has_hooks(module: nn.Module) -> bool:
     """Tell whether something else runs when the module is called."""
     return any(hooks for name, hooks in vars(module).items() if name.endswith("_hooks"))
+
+
+def _require_no_hook_lost(model: nn.Module, parts: Iterable[nn.Module]) -> None:
+    kept = {module for part in parts for module in part.modules()}
+    for path, _ in callers_hooks(model):
+        if model.get_submodule(path) not in kept:
+            where = repr(path) if path else "the model itself"
+            raise ValueError(
+                "model must have no hooks on modules that are taken apart, for they would be lost; "
+                f"{where} has some"
+            )
 
 
 def _is_nested_sequence(module: nn.Module, parts: set[nn.Module]) -> bool:
@@ -91,7 +104,7 @@ def assemble(chain: Chain, parts: Iterable[Part]) -> nn.Sequential:
     named = _named(chain.model, parts)
     own = set(chain.model.modules())
     kept = nn.ModuleList(module for module in named.values() if module in own)
-    copies = dict(zip(kept, real_copy(kept), strict=True))  # type: ignore[call-overload]
+    copies = dict(zip(kept, real_copy(kept, hooks=True), strict=True))  # type: ignore[call-overload]
     return sequential(chain.model, {path: copies.get(m, m) for path, m in named.items()})
 
 

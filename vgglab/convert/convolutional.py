@@ -206,7 +206,7 @@ def _on_map(path: str | None, module: nn.Module) -> nn.Module:
     if type(module) is nn.Linear:
         return linear_as_convolution(_replaceable(module), (module.in_features, 1, 1))
     if type(module) is nn.BatchNorm1d:
-        copy = real_copy(module)
+        copy = real_copy(module, hooks=True)
         copy.__class__ = nn.BatchNorm2d  # they differ in nothing but the shapes that they accept
         return copy
     if isinstance(module, nn.Softmax | nn.LogSoftmax) and module.dim in (None, 1, -1):

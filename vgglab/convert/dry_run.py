@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from vgglab.shapes import check_integer
+from vgglab.arguments import check_image_size
 from vgglab.tracing import Shape, Trace, trace
 from vgglab.tracing.copies import meta_copy
 from vgglab.valid_sizes import valid_sizes
@@ -18,27 +18,7 @@ _BATCH = 2  # BatchNorm in train mode does not take a single image
 
 def image_batch(input_size: Sequence[int]) -> Shape:
     """Return the shape of a small batch of the images of `input_size`."""
-    accepted = "input_size must be a shape (N, C, H, W) such as (1, 3, 224, 224)"
-    if not isinstance(input_size, Sequence) or isinstance(input_size, str):
-        raise TypeError(f"{accepted}; got {input_size!r}")
-    if len(input_size) != 4:
-        raise ValueError(f"{accepted}; got {input_size!r}")
-    _, *image = (check_integer("input_size", side, minimum=1) for side in input_size)
-    return (_BATCH, *image)
-
-
-def plain_module(model: nn.Module) -> nn.Module:
-    """Return the module, or the one that ``torch.compile`` has wrapped.
-
-    Raises
-    ------
-    TypeError
-        If it is none.
-    """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}")
-    plain: nn.Module = getattr(model, "_orig_mod", model)
-    return plain
+    return (_BATCH, *check_image_size("input_size", input_size)[1:])
 
 
 def dry_run(network: nn.Module, size: Shape, *, training: bool = False) -> Trace:
@@ -80,7 +60,7 @@ def mended(network: nn.Module, misfit: Misfit | None) -> nn.Module:
     """Return the network, or a copy without data in which the misfit takes what it gets."""
     if misfit is None:
         return network
-    copied = meta_copy(network)
+    copied = meta_copy(network, hooks=True)
     linear = copied.get_submodule(misfit.path)
     assert isinstance(linear, nn.Linear)
     weight = linear.weight.new_empty(linear.out_features, misfit.features)

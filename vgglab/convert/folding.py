@@ -9,8 +9,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from vgglab.arguments import as_pair
 from vgglab.pooling import adaptive_matrix, pool_matrix
-from vgglab.shapes import Window, as_pair
+from vgglab.shapes import Window
 
 _CHUNK = 64  # output channels that are computed at a time, for they are in float64
 

@@ -6,12 +6,13 @@ from math import prod
 import torch
 from torch import nn
 
+from vgglab.arguments import as_pair, check_integer, check_model
 from vgglab.convert.chain import Part, free_name
-from vgglab.convert.dry_run import dry_run, image_batch, linear_that_stopped, plain_module
+from vgglab.convert.dry_run import dry_run, image_batch, linear_that_stopped
 from vgglab.convert.folding import pool_matrices
 from vgglab.convert.split import POOLS, Split, find_split, require_flatten, sides
 from vgglab.pooling import SpatialPyramidPool
-from vgglab.shapes import IntOrPair, as_pair, check_integer
+from vgglab.shapes import IntOrPair
 from vgglab.tracing.copies import real_copy
 
 
@@ -266,7 +267,7 @@ def with_flatten(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     >>> with_flatten(network, (1, 3, 224, 224))[2][0]
     Flatten(start_dim=1, end_dim=-1)
     """
-    model = plain_module(model)
+    model = check_model("model", model)
     size = image_batch(input_size)
     before = dry_run(model, size)
     stopped = linear_that_stopped(model, before)
@@ -278,7 +279,7 @@ def with_flatten(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
         )
     path, _ = stopped
     where, _, name = path.rpartition(".")
-    network = real_copy(model)
+    network = real_copy(model, hooks=True)
     container = network.get_submodule(where)
     if not isinstance(container, nn.Sequential):
         raise ValueError(

@@ -7,8 +7,9 @@ from typing import NamedTuple, TypeAlias
 
 from torch import nn
 
+from vgglab.arguments import check_model
 from vgglab.convert.chain import Chain, Part, assemble, sequential, unroll
-from vgglab.convert.dry_run import dry_run, image_batch, plain_module
+from vgglab.convert.dry_run import dry_run, image_batch
 from vgglab.pooling import SpatialPyramidPool
 from vgglab.tracing import Shape, Trace
 from vgglab.valid_sizes import valid_sizes
@@ -111,7 +112,7 @@ class Split:
         parts = [*maps, self.flatten, *self.before, self.first]
         network = self._network(parts)
         sizes = valid_sizes(network, dry_run(network, size))
-        return f" It is so at {sizes}." if sizes else ""
+        return f" Sizes that work: {sizes}." if sizes else ""
 
     def build(self, parts: Iterable[Part], size: Shape | None = None) -> nn.Sequential:
         """Return a network of copies of parts of this one, and of the new ones among `parts`.
@@ -149,7 +150,7 @@ def find_split(model: nn.Module, size: Shape | None = None) -> Split:
     ValueError
         If it cannot be taken apart, or it has no feature maps or no linear layer after them.
     """
-    model = plain_module(model)
+    model = check_model("model", model)
     convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
     if not convolutions:
         raise ValueError(

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from vgglab.extras import needs
+
 PREFIX = "application/papermill.record/"
 
 
@@ -25,7 +27,8 @@ def glue(name: str, value: Any) -> None:
     ValueError
         If `name` is empty.
     """
-    from IPython.display import display
+    with needs("chapters"):
+        from IPython.display import display
 
     if not isinstance(name, str):
         raise TypeError(f"name must be a string; got {name!r}")

@@ -16,15 +16,16 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from html import escape
 from pathlib import Path
+from tempfile import TemporaryFile
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from platformdirs import user_data_path
 from tabulate import tabulate
 
 from vgglab.files import write_whole
 
 FORMAT = 1
-LOCK_TIMEOUT = 1  # seconds; a notebook that waits longer leaves its answer unnoted
+LOCK_TIMEOUT = 1  # seconds; a notebook that waits longer says that its answer is not noted
 
 SOLVED, ANSWERED, OPEN = "✓✗·"
 
@@ -48,10 +49,13 @@ class Progress:
         The exercises of each chapter, by its name, each with its entry.
     path
         The file in which they are kept; ``None``: nothing is.
+    unkept
+        Why nothing can be kept in that file; ``None`` if it can.
     """
 
     chapters: dict[str, dict[str, Entry]]
     path: Path | None
+    unkept: str | None = None
 
     @property
     def solved(self) -> int:
@@ -87,6 +91,8 @@ class Progress:
         return table
 
     def _where(self) -> str:
+        if self.unkept is not None:
+            return f"Nothing can be kept: {self.unkept}. VGGLAB_HOME may name another folder."
         if self.path is None:
             return "Nothing is kept, because VGGLAB_HOME is empty."
         return f"{SOLVED} solved, {ANSWERED} answered, {OPEN} open. Kept in {self.path}"
@@ -102,23 +108,28 @@ def place() -> Path | None:
 
 def read(chapters: Mapping[str, Iterable[str]]) -> Progress:
     """Return what is noted of the exercises of some chapters; a damaged file counts as empty."""
-    path = place()
-    entries = {}
-    if path is not None:
-        with suppress(OSError, ValueError):
-            entries = _read(path)
+    entries, path, unkept = {}, None, None
+    try:
+        path = place()
+        if path is not None:
+            with suppress(ValueError):
+                entries = _read(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=path.parent).close()
+    except (OSError, RuntimeError) as error:
+        unkept = _reason(error)
     noted = {name: {id: entries.get(id, Entry()) for id in ids} for name, ids in chapters.items()}
-    return Progress(noted, path)
+    return Progress(noted, path, unkept)
 
 
-def note_answer(id: str, right: bool) -> None:
-    """Note one more answer to an exercise."""
-    _note(id, lambda e: replace(e, answers=e.answers + 1, solved=e.solved or right))
+def note_answer(id: str, right: bool) -> str | None:
+    """Note one more answer to an exercise; return why that was not possible, if it was not."""
+    return _note(id, lambda e: replace(e, answers=e.answers + 1, solved=e.solved or right))
 
 
-def note_hint(id: str, number: int) -> None:
-    """Note that the hints of an exercise have been seen up to this one."""
-    _note(id, lambda e: replace(e, hints=max(e.hints, number)))
+def note_hint(id: str, number: int) -> str | None:
+    """Note that the hints of an exercise have been seen up to this one; return as `note_answer`."""
+    return _note(id, lambda e: replace(e, hints=max(e.hints, number)))
 
 
 def forget() -> None:
@@ -134,12 +145,12 @@ def forget() -> None:
         path.unlink(missing_ok=True)
 
 
-def _note(id: str, change: Callable[[Entry], Entry]) -> None:
+def _note(id: str, change: Callable[[Entry], Entry]) -> str | None:
     """Change an entry; what cannot be written is not noted, and no check fails for it."""
-    with suppress(OSError, RuntimeError):  # such as no rights, no home, no locks
+    try:
         path = place()
         if path is None:
-            return
+            return None
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock"), timeout=LOCK_TIMEOUT):
             try:
@@ -151,6 +162,15 @@ def _note(id: str, change: Callable[[Entry], Entry]) -> None:
             noted = {name: asdict(entry) for name, entry in sorted(entries.items())}
             text = json.dumps({"format": FORMAT, "exercises": noted}, indent=1)
             write_whole(path, lambda file: file.write(text.encode()))
+    except (OSError, RuntimeError) as error:  # such as no rights, no home, no locks
+        return _reason(error)
+    return None
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Timeout):
+        return f"another notebook has kept {error.lock_file} locked for {LOCK_TIMEOUT} s"
+    return str(error) or type(error).__name__
 
 
 def _read(path: Path) -> dict[str, Entry]:

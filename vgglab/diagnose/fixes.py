@@ -79,7 +79,7 @@ class Fix:
 
     @cached_property
     def _summary(self) -> Summary:
-        return summary(_run(self.line, meta_copy(self.model)), self.input_sizes)
+        return summary(_run(self.line, meta_copy(self.model, hooks=True)), self.input_sizes)
 
 
 def _run(line: str, model: nn.Module) -> nn.Module:

@@ -12,11 +12,11 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
+from vgglab.arguments import as_pair
 from vgglab.figures.element import fallback_table, figure_html
 from vgglab.models import vgg
 from vgglab.models.configs import CONFIGS, FC_SIDE, FULLY_CONNECTED, config_title, get_config
 from vgglab.receptive_field import ReceptiveField, receptive_fields
-from vgglab.shapes import as_pair
 
 SIDE = 224
 START = ("conv4_1", 0.1, 0.4)

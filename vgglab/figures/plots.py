@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from cycler import cycler
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
-from matplotlib.patches import Patch, Rectangle
 
+from vgglab.extras import needs
 from vgglab.lab.activations import Activation
 from vgglab.pooling import adaptive_bins, adaptive_matrix
 from vgglab.receptive_field.effective import EffectiveField
+
+with needs("train"):
+    import matplotlib as mpl
+    from cycler import cycler
+    from matplotlib import pyplot as plt
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LogNorm
+    from matplotlib.patches import Patch, Rectangle
 
 # Okabe and Ito's colours, told apart by colour-blind readers too
 # (https://jfly.uni-koeln.de/color/); the light yellow is left out.

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from vgglab.extras import needs
 from vgglab.grading.assignment import (
     BEGIN,
     BEGIN_HIDDEN,
@@ -29,13 +30,10 @@ PREPROCESSORS = (
 )
 
 
-class MissingNbgraderError(ImportError):
-    """nbgrader is not installed."""
-
-
 def source_notebook(assignment: Assignment) -> Any:
     """Return the source notebook for the course seed, as nbgrader's ``source`` folder takes it."""
-    import nbformat
+    with needs("grade"):
+        import nbformat
 
     return nbformat.from_dict(assignment.notebook)
 
@@ -45,17 +43,13 @@ def release_notebook(assignment: Assignment) -> Any:
 
     Raises
     ------
-    MissingNbgraderError
+    ImportError
         If nbgrader is not installed.
     ValueError
         If something of a solution or of a hidden probe is left.
     """
-    try:
+    with needs("grade"):
         from nbgrader import preprocessors
-    except ImportError:
-        raise MissingNbgraderError(
-            'a release needs nbgrader: pip install "vgglab[grade]"'
-        ) from None
 
     resources: dict[str, Any] = {}
     notebook = source_notebook(assignment)
@@ -81,7 +75,8 @@ def write_release(assignment: Assignment, out: Path, *, source: bool = False) ->
     ValueError
         If the course seed is short enough to be guessed.
     """
-    import nbformat
+    with needs("grade"):
+        import nbformat
 
     if len(assignment.seed) < SHORTEST_SEED:
         raise ValueError(

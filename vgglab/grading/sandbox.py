@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from vgglab.extras import needs
 from vgglab.grading.cgroups import Group, Groups
 
 MAX_ANSWER_BYTES = 2_000_000
@@ -428,7 +429,8 @@ def _package_paths(packages: Sequence[str]) -> Iterator[tuple[Path, str]]:
 
 
 def _with_requirements(packages: Sequence[str]) -> list[metadata.Distribution]:
-    from packaging.requirements import Requirement
+    with needs("grade"):
+        from packaging.requirements import Requirement
 
     found: dict[str, metadata.Distribution] = {}
     wanted = list(packages)

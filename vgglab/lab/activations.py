@@ -7,8 +7,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from vgglab.convert.dry_run import plain_module
-from vgglab.shapes import check_integer
+from vgglab.arguments import check_images, check_integer, check_model
 from vgglab.tracing import random_state_kept, trace
 from vgglab.tracing.copies import real_copy
 
@@ -99,8 +98,9 @@ def activation_statistics(
         return a tensor, `loss` does not return one number that depends on the output, or `bins` or
         `decades` leave no bin.
     """
-    model = plain_module(model)
-    _check(images, kinds, decades)
+    model = check_model("model", model)
+    check_images("images", images, dims=None)
+    _check(kinds, decades)
     check_integer("bins", bins, minimum=1)
     traced = trace(model, tuple(images.shape), dtypes=[images.dtype])
     if traced.failure is not None:
@@ -202,14 +202,7 @@ def _described(
     )
 
 
-def _check(images: Any, kinds: Any, decades: Any) -> None:
-    if not isinstance(images, Tensor):
-        raise TypeError(f"images must be a tensor; got {type(images).__name__}")
-    if not images.is_floating_point() or not images.numel():
-        raise ValueError(
-            "images must be a floating-point tensor with at least one number; "
-            f"got {images.dtype} of shape {tuple(images.shape)}"
-        )
+def _check(kinds: Any, decades: Any) -> None:
     classes = kinds if isinstance(kinds, tuple) else (kinds,)
     if not all(isinstance(kind, type) and issubclass(kind, nn.Module) for kind in classes):
         raise TypeError(f"kinds must be classes of modules; got {kinds!r}")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from vgglab.arguments import check_images, check_model
 from vgglab.tracing import Op, Trace, random_state_kept, trace
 from vgglab.tracing.copies import real_copy
 
@@ -82,14 +83,12 @@ def class_activation_map(model: nn.Module, images: Tensor) -> CAM:
     Raises
     ------
     TypeError
-        If `images` is no tensor.
+        If `model` is no module, or `images` no floating-point tensor.
     ValueError
         If the model does not end like that, or cannot take these images.
     """
-    if not isinstance(images, Tensor) or images.dim() != 4:
-        shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        error = ValueError if isinstance(images, Tensor) else TypeError
-        raise error(f"images must be a tensor of the shape (N, C, H, W); got {shape}")
+    model = check_model("model", model)
+    check_images("images", images)
     traced = trace(model, tuple(images.shape), dtypes=[images.dtype], training=False)
     if traced.failure is not None:
         raise ValueError(

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 from torchvision.transforms.v2.functional import resize
 
+from vgglab.arguments import as_pair, check_images, check_integer, check_side
 from vgglab.diagnose import diagnose
 from vgglab.lab.data import ImageSet
 from vgglab.lab.training import evaluate
-from vgglab.shapes import as_pair, check_integer
 
 
 def shift(images: Tensor, dy: int, dx: int, mode: str = "zero") -> Tensor:
@@ -31,7 +31,7 @@ def shift(images: Tensor, dy: int, dx: int, mode: str = "zero") -> Tensor:
     ValueError
         If `mode` is neither, or if nothing of the images would stay in view.
     """
-    _check_images(images)
+    check_images("images", images, floating=False)
     height, width = images.shape[-2:]
     for name, value, size in (("dy", dy, height), ("dx", dx, width)):
         if abs(check_integer(name, value, minimum=-size)) >= size:
@@ -62,7 +62,7 @@ def shuffle_patches(images: Tensor, grid: int, seed: int = 0) -> Tensor:
     ValueError
         If the images cannot be cut like that.
     """
-    _check_images(images)
+    check_images("images", images, floating=False)
     number, channels, height, width = images.shape
     check_integer("grid", grid, minimum=1)
     if height % grid or width % grid:
@@ -126,16 +126,10 @@ def resize_probe(
     """
     found: dict[int | tuple[int, int], float | None] = {}
     for size in sizes:
-        pair = as_pair("sizes", size)
+        pair = [check_side("sizes", side) for side in as_pair("sizes", size)]
         fits = diagnose(model, (1, images.images.shape[1], *pair)).ok
-        resized = resize(images.images, list(pair), antialias=True) if fits else None
+        resized = resize(images.images, pair, antialias=True) if fits else None
         found[size] = (
             None if resized is None else evaluate(model, replace(images, images=resized)).accuracy
         )
     return found
-
-
-def _check_images(images: Tensor) -> None:
-    if not isinstance(images, Tensor) or images.dim() != 4:
-        shape = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-        raise ValueError(f"images must be a tensor of the shape (N, C, H, W); got {shape}")

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from vgglab.shapes import check_integer
+from vgglab.arguments import check_integer
+from vgglab.extras import needs
 
 _PENALTIES = tuple(10.0**power for power in range(-1, 7))
 
@@ -42,9 +43,10 @@ def readout(features: Tensor, targets: Tensor, *, seed: int = 0, folds: int = 5)
         If the shapes do not belong together, if the targets are all the same, or if a class has
         fewer images than there are folds.
     """
-    from sklearn.linear_model import RidgeClassifierCV, RidgeCV
-    from sklearn.metrics import balanced_accuracy_score, r2_score
-    from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
+    with needs("train"):
+        from sklearn.linear_model import RidgeClassifierCV, RidgeCV
+        from sklearn.metrics import balanced_accuracy_score, r2_score
+        from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 
     check_integer("folds", folds, minimum=2)
     if features.dim() != 2 or targets.dim() != 1 or len(features) != len(targets):

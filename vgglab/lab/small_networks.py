@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 from torch import nn
 
+from vgglab.arguments import check_integer
 from vgglab.models import VGG, Norm, vgg
 from vgglab.models.heads import Head, gap_head
-from vgglab.shapes import check_integer
 
 STAGES = 3
 SIDE = 32

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from vgglab.shapes import check_integer
+from vgglab.arguments import check_integer
 
 
 class Stack(NamedTuple):

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 from tabulate import tabulate
 from torch import nn
 
+from vgglab.arguments import check_integer
 from vgglab.receptive_field.axis import Axis, Pattern, image_axis
 from vgglab.receptive_field.field_rules import Field, pass_on
-from vgglab.shapes import check_integer
 from vgglab.tracing import InputSize, Op, Trace, trace
 
 __all__ = ["Box", "ReceptiveField", "receptive_field", "receptive_fields"]

@@ -11,6 +11,7 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
+from vgglab.arguments import check_images, check_model
 from vgglab.receptive_field import Box, receptive_field
 from vgglab.tracing import random_state_kept
 from vgglab.tracing.copies import real_copy
@@ -109,11 +110,8 @@ def effective_receptive_field(
     ValueError
         If there is no such layer or cell, or if the forward stops before the layer's output.
     """
-    if not isinstance(images, Tensor) or not images.is_floating_point():
-        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"images must be a floating-point tensor (N, C, H, W); got {kind}")
-    if images.dim() != 4 or not len(images):
-        raise ValueError(f"images must be (N, C, H, W), N at least 1; got {tuple(images.shape)}")
+    model = check_model("model", model)
+    check_images("images", images)
     field = receptive_field(model, tuple(images.shape), layer)
     cell = cell or (field.map_size[0] // 2, field.map_size[1] // 2)
     box = field.box(*cell)

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.autograd.functional import jacobian
 from torch.nn.functional import conv2d
 
-from vgglab.shapes import check_integer
+from vgglab.arguments import check_integer
+from vgglab.extras import needs
 
 
 def compose_kernels(*weights: Tensor) -> Tensor:
@@ -120,7 +121,8 @@ def fit_stack(
     ValueError
         If the stack's kernel has another shape.
     """
-    from scipy.optimize import least_squares
+    with needs("train"):
+        from scipy.optimize import least_squares
 
     shapes = stack_shapes(kernel.shape[0], hidden, kernel_sizes)
     extent = sum(kernel_sizes) - len(kernel_sizes) + 1

@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vgglab.tracing.copies import meta_copy, real_copy
+from vgglab.arguments import check_model, check_sizes, number_type
+from vgglab.tracing.copies import callers_hooks, meta_copy, real_copy
 from vgglab.tracing.recorder import Recorder
 from vgglab.tracing.records import Failure, ModuleCall, Op, Parameter, Shape, Trace
 
@@ -50,6 +51,11 @@ def trace(
     The model, its hooks and the state of all random generators are as before when this returns,
     also when the forward fails: only a copy without data is run.
 
+    Hooks of modules run on the copy if they are part of the model: those of torch (``weight_norm``,
+    lazy modules, pruning), and those that the classes of the model's modules register themselves.
+    All others belong to the caller and do not fire, so a trace does not show what they change:
+    `Trace.hooks_left_out` says where there are some.
+
     Parameters
     ----------
     model
@@ -71,12 +77,11 @@ def trace(
     TypeError
         If an argument is of another type than those above.
     ValueError
-        If a size is below 1, or the number of `dtypes` is not that of the inputs.
+        If a size is below 1 or above `vgglab.arguments.MAX_SIDE`, or the number of `dtypes` is not
+        that of the inputs.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model must be a torch.nn.Module; got {type(model).__name__}")
-    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
-    sizes = _check_input_size(input_size)
+    model = check_model("model", model)
+    sizes = check_sizes("input_size", input_size)
     input_dtypes = _check_dtypes(dtypes, len(sizes), model)
 
     def inputs(device: torch.device | str) -> list[Tensor]:
@@ -124,6 +129,7 @@ def trace(
         output_shapes=recorder.output_shapes,
         failure=next((f for seen, f in recorder.failures if seen is error), None),
         fallback=fallback,
+        hooks_left_out=tuple(dict.fromkeys(path for path, _ in callers_hooks(model))),
     )
 
 
@@ -145,27 +151,9 @@ def random_state_kept() -> Iterator[None]:
         np.random.set_state(numpy_state)
 
 
-def _check_input_size(input_size: Any) -> tuple[Shape, ...]:
-    accepted = "input_size must be a shape such as (1, 3, 224, 224), or a list of shapes"
-    if not isinstance(input_size, Sequence) or isinstance(input_size, str) or not input_size:
-        raise TypeError(f"{accepted}; got {input_size!r}")
-    nested = [isinstance(item, Sequence) and not isinstance(item, str) for item in input_size]
-    if any(nested) and not all(nested):
-        raise TypeError(f"{accepted}; got {input_size!r}")
-    shapes: list[Any] = list(input_size) if nested[0] else [input_size]
-    for shape in shapes:
-        for size in shape:
-            if not isinstance(size, int) or isinstance(size, bool):
-                raise TypeError(f"{accepted}; got {input_size!r}, where {size!r} is no integer")
-            if size < 1:
-                raise ValueError(f"{accepted}, all sizes at least 1; got {input_size!r}")
-    return tuple(tuple(shape) for shape in shapes)
-
-
 def _check_dtypes(dtypes: Any, number: int, model: nn.Module) -> Sequence[torch.dtype]:
     if dtypes is None:
-        floating = (p.dtype for p in model.parameters() if p.dtype.is_floating_point)
-        return [next(floating, torch.get_default_dtype())] * number
+        return [number_type(model)] * number
     if not isinstance(dtypes, Sequence) or not all(isinstance(d, torch.dtype) for d in dtypes):
         raise TypeError(f"dtypes must be a list of torch types, one an input; got {dtypes!r}")
     if len(dtypes) != number:

@@ -1,87 +1,210 @@
-"""A copy of a model that can be run without anything being done to the model itself."""
+"""A copy of a model that can be run without anything being done to the model itself.
+
+Hooks that belong to the model run on a copy: those of torch (lazy modules, weight_norm, pruning),
+and those that are written in the classes of the model's modules or belong to an object that one of
+them holds. All others are the caller's. They are left out unless the copy is to be handed over.
+"""
 
 import copy
+import weakref
 from collections import OrderedDict
-from collections.abc import Callable
-from types import MethodType
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.utils.hooks import RemovableHandle
 
 
-def meta_copy(model: nn.Module) -> nn.Module:
+def meta_copy(model: nn.Module, *, hooks: bool = False) -> nn.Module:
     """Return a copy of a model whose tensors have shapes and no data."""
-    copied: nn.Module = _copy(model, _to_meta, {})
+    copied: nn.Module = _Copier(model, _to_meta, hooks).copy(model)
     return copied
 
 
-def real_copy(model: nn.Module) -> nn.Module:
+def real_copy(model: nn.Module, *, hooks: bool = False) -> nn.Module:
     """Return a copy of a model with copies of its data."""
-    copied: nn.Module = _copy(model, _cloned, {})
+    copied: nn.Module = _Copier(model, _cloned, hooks).copy(model)
     return copied
 
 
+def callers_hooks(model: nn.Module) -> list[tuple[str, Any]]:
+    """Return the hooks that are no part of the model, each with the path of its module."""
+    found = [(path, hook) for path, hook in _hooks(model) if not _is_of_torch(_plain(hook))]
+    if not found:
+        return []
+    modules = list(model.modules())
+    classes = {kind for module in modules for kind in type(module).__mro__ if kind is not object}
+    places = tuple(f"{kind.__module__}.{kind.__qualname__}." for kind in classes)
+    held = {id(item) for module in modules for item in vars(module).values()}
+
+    def is_own(hook: Any) -> bool:
+        if isinstance(hook, MethodType) and id(hook.__self__) in held:
+            return True
+        code = hook.__func__ if isinstance(hook, MethodType) else hook
+        return isinstance(code, FunctionType) and _place(code).startswith(places)
+
+    return [(path, hook) for path, hook in found if not is_own(_plain(hook))]
+
+
+_TABLES = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 _ATOMS = {bool, int, float, str, type(None)}
 
 
-def _copy(value: Any, change: Callable[[Tensor], Tensor], copies: dict[int, Any]) -> Any:
-    """Copy a module with all below it, its tensors changed by `change`; share everything else.
+class _Copier:
+    """Copies a module with all below it, its tensors changed; shares everything else.
 
     Unlike ``copy.deepcopy`` this copies neither data of tensors nor what modules merely refer to,
     such as a trainer or a data set.
     """
-    if type(value) in _ATOMS:
+
+    def __init__(self, model: nn.Module, change: Callable[[Tensor], Tensor], hooks: bool) -> None:
+        self._change = change
+        self._copies: dict[int, Any] = {}
+        self._left_out = set() if hooks else {id(hook) for _, hook in callers_hooks(model)}
+        # What keeps what the model's own hooks see, such as the maps of a feature extractor.
+        owners = (getattr(_plain(h), "__self__", None) for _, h in _hooks(model))
+        self._objects = {id(owner) for owner in owners if hasattr(owner, "__dict__") and not hooks}
+
+    def copy(self, value: Any) -> Any:
+        if type(value) in _ATOMS or id(value) in self._left_out:
+            return value
+        if id(value) not in self._copies:
+            new = self._new(value)
+            if new is value:
+                return value
+            self._copies[id(value)] = new
+        return self._copies[id(value)]
+
+    def _new(self, value: Any) -> Any:
+        new: Any
+        if isinstance(value, Tensor):
+            return self._change(value)
+        if isinstance(value, torch.jit.ScriptModule):
+            return self._script(value)
+        if isinstance(value, nn.Module):
+            return self._module(value)
+        if type(value) in (dict, OrderedDict) and not value:  # a module has a dozen tables of hooks
+            return type(value)()
+        if isinstance(value, dict):
+            new = self._copies[id(value)] = value.copy()
+            for key, item in value.items():
+                new[key] = self.copy(item)
+            return new
+        if isinstance(value, list):
+            new = self._copies[id(value)] = value.copy()
+            new[:] = [self.copy(item) for item in value]
+            return new
+        if type(value) is tuple:
+            return tuple(self.copy(item) for item in value)
+        if isinstance(value, set):
+            return value.copy()
+        if isinstance(value, RemovableHandle):
+            return self._handle(value)
+        if isinstance(value, MethodType) and self._is_copied(value.__self__):
+            return MethodType(value.__func__, self.copy(value.__self__))
+        if type(value) is partial:
+            arguments = map(self.copy, value.args)
+            return partial(self.copy(value.func), *arguments, **self.copy(value.keywords))
+        if isinstance(value, FunctionType) and value.__closure__:
+            return self._closure(value)
+        if id(value) in self._objects:
+            new = self._copies[id(value)] = copy.copy(value)
+            vars(new).update({name: self.copy(item) for name, item in vars(value).items()})
+            return new
         return value
-    if id(value) in copies:
-        return copies[id(value)]
-    new: Any
-    if type(value) in (dict, OrderedDict) and not value:  # a module has a dozen tables of hooks
-        new = type(value)()
-    elif isinstance(value, dict):
-        new = value.copy()
-        for key, item in value.items():
-            new[key] = _copy(item, change, copies)
-    elif isinstance(value, torch.jit.ScriptModule):
-        new = copy.deepcopy(value)
-        new._apply(change)
-    elif isinstance(value, nn.Module):
-        new = object.__new__(type(value))
-        copies[id(value)] = new
-        vars(new).update(
-            {name: _copy(attribute, change, copies) for name, attribute in vars(value).items()}
+
+    def _is_copied(self, value: Any) -> bool:
+        return isinstance(value, nn.Module) or id(value) in self._objects
+
+    def _module(self, module: nn.Module) -> nn.Module:
+        new = self._copies[id(module)] = object.__new__(type(module))
+        vars(new).update({name: self.copy(item) for name, item in vars(module).items()})
+        for table in _TABLES:
+            hooks = vars(new).get(table, {})
+            for key in [key for key, hook in hooks.items() if id(hook) in self._left_out]:
+                del hooks[key]
+        return new
+
+    def _script(self, module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+        new: torch.jit.ScriptModule = copy.deepcopy(module)
+        for part in new.modules():
+            tensors = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
+            for name, tensor in tensors:
+                part._c.setattr(name, self._change(tensor))  # type: ignore[operator, union-attr]
+        return new
+
+    def _handle(self, handle: RemovableHandle) -> RemovableHandle:
+        """Return a handle of the copied tables: shared, it would remove the model's own hooks."""
+        new = copy.copy(handle)
+        new.hooks_dict_ref = self._reference(handle.hooks_dict_ref)
+        new.extra_dict_ref = tuple(map(self._reference, handle.extra_dict_ref))
+        return new
+
+    def _reference(self, reference: Any) -> Any:
+        table = reference()
+        return reference if table is None else weakref.ref(self.copy(table))
+
+    def _closure(self, function: FunctionType) -> FunctionType:
+        """Return a function of the copied modules, if it is one of the model's modules."""
+        cells = function.__closure__ or ()
+        filled = [cell for cell in cells if _contents(cell) is not None]
+        if not any(isinstance(_contents(cell), nn.Module | MethodType) for cell in filled):
+            return function
+        new_cells = {id(cell): CellType() for cell in cells}
+        new = FunctionType(
+            function.__code__,
+            function.__globals__,
+            function.__name__,
+            function.__defaults__,
+            tuple(new_cells.values()),
         )
-    elif isinstance(value, Tensor):
-        new = change(value)
-    elif isinstance(value, list):
-        new = value.copy()
-        new[:] = [_copy(item, change, copies) for item in value]
-    elif type(value) is tuple:
-        new = tuple(_copy(item, change, copies) for item in value)
-    elif isinstance(value, set):
-        new = value.copy()
-    elif isinstance(value, MethodType) and isinstance(value.__self__, nn.Module):
-        new = MethodType(value.__func__, _copy(value.__self__, change, copies))
-    else:
-        return value
-    copies[id(value)] = new
-    return new
+        new.__kwdefaults__ = function.__kwdefaults__
+        new.__qualname__ = function.__qualname__
+        self._copies[id(function)] = new
+        for cell in filled:
+            new_cells[id(cell)].cell_contents = self.copy(cell.cell_contents)
+        return new
+
+
+def _hooks(model: nn.Module) -> Iterator[tuple[str, Any]]:
+    for path, module in model.named_modules():
+        for table in _TABLES:
+            for hook in (vars(module).get(table) or {}).values():
+                yield path, hook
+
+
+def _plain(hook: Any) -> Any:
+    while isinstance(hook, partial):
+        hook = hook.func
+    return hook
+
+
+def _is_of_torch(hook: Any) -> bool:
+    if isinstance(hook, MethodType):
+        hook = hook.__func__
+    kinds = [hook] if isinstance(hook, FunctionType) else type(hook).__mro__
+    return any(_place(kind).startswith("torch.") for kind in kinds)
+
+
+def _place(code: Any) -> str:
+    return f"{code.__module__}.{code.__qualname__}"
+
+
+def _contents(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not yet assigned
+        return None
 
 
 def _to_meta(tensor: Tensor) -> Tensor:
     """Return a tensor of the same kind without data."""
-    if isinstance(tensor, nn.UninitializedParameter):
-        return nn.UninitializedParameter(  # type: ignore[call-arg]
-            tensor.requires_grad,  # type: ignore[arg-type]
-            device="meta",
-            dtype=tensor.dtype,
-        )
-    if isinstance(tensor, nn.UninitializedBuffer):
-        return nn.UninitializedBuffer(  # type: ignore[call-arg]
-            tensor.requires_grad,  # type: ignore[arg-type]
-            device="meta",
-            dtype=tensor.dtype,
-        )
+    if is_lazy(tensor):
+        return _uninitialized(tensor, "meta")
     if tensor.layout == torch.strided:  # empty_like takes long for a tensor on the meta device
         empty = torch.empty_strided(
             tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta"
@@ -94,4 +217,12 @@ def _to_meta(tensor: Tensor) -> Tensor:
 
 
 def _cloned(tensor: Tensor) -> Tensor:
+    if is_lazy(tensor):  # torch cannot copy its uninitialised buffers
+        return _uninitialized(tensor, tensor.device)
     return copy.deepcopy(tensor if tensor.is_leaf else tensor.detach())
+
+
+def _uninitialized(tensor: Tensor, device: torch.device | str) -> Tensor:
+    kind: Any = type(tensor)
+    new: Tensor = kind(tensor.requires_grad, device=device, dtype=tensor.dtype)
+    return new

@@ -196,6 +196,8 @@ class Trace:
         ``None`` if the forward ended.
     fallback
         ``None`` if the model ran on the meta device, else why it had to run for real.
+    hooks_left_out
+        Paths of the modules whose hooks did not run, because they are the caller's: see `trace`.
     """
 
     model_type: str
@@ -209,6 +211,7 @@ class Trace:
     output_shapes: tuple[Shape, ...]
     failure: Failure | None = None
     fallback: str | None = None
+    hooks_left_out: tuple[str, ...] = ()
 
     def windows(self, axis: int) -> list[Window]:
         """Return the windows between the first input and the last feature map, along one axis.

@@ -13,6 +13,7 @@ Every chapter keeps to one standard, which a test holds it to:
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
@@ -86,7 +87,7 @@ def check(id: str, answer: Any, strict: bool = False) -> "Feedback":
         if not feedback.ok:
             raise AssertionError(str(feedback))
     elif feedback.status != NOT_ATTEMPTED:
-        logbook.note_answer(id, feedback.ok)
+        return _kept(feedback, logbook.note_answer(id, feedback.ok))
     return feedback
 
 
@@ -103,8 +104,16 @@ def hint(id: str) -> "Feedback":
     hints = _find("exercise", load_exercises(), id).hints
     number = min(_hints_given.get(id, 0) + 1, len(hints))
     _hints_given[id] = number
-    logbook.note_hint(id, number)
-    return Feedback(id, f"hint {number} of {len(hints)}", hints[number - 1])
+    unkept = logbook.note_hint(id, number)
+    return _kept(Feedback(id, f"hint {number} of {len(hints)}", hints[number - 1]), unkept)
+
+
+def _kept(feedback: "Feedback", unkept: str | None) -> "Feedback":
+    """Add why this is not in the progress, if it is not."""
+    if unkept is None:
+        return feedback
+    lines = [feedback.message, f"This could not be noted in your progress: {unkept}."]
+    return replace(feedback, message="\n".join(lines))
 
 
 def quiz(id: str) -> "Quiz":

@@ -3,8 +3,9 @@
 import torch
 import torch.nn.functional as F
 
+from vgglab.arguments import check_integer
+from vgglab.extras import needs
 from vgglab.lab.data.images import ImageSet
-from vgglab.shapes import check_integer
 
 _TEST = 360  # the last fifth, of other writers than most of the first
 
@@ -36,10 +37,8 @@ def digits(split: str = "train", size: int = 8) -> ImageSet:
     if split not in ("train", "test"):
         raise ValueError(f"split must be 'train' or 'test'; got {split!r}")
     check_integer("size", size, minimum=8)
-    try:
+    with needs("train"):
         from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise ImportError('digits needs scikit-learn: pip install "vgglab[train]"') from error
     bunch = load_digits()
     part = slice(None, -_TEST) if split == "train" else slice(-_TEST, None)
     images = torch.from_numpy(bunch.images[part]).float()[:, None] * (255 / 16)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from vgglab.shapes import check_integer
+from vgglab.arguments import check_integer
 
 Index: TypeAlias = Sequence[int] | Tensor | slice
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from vgglab.arguments import as_pair, check_integer
 from vgglab.lab.data.images import ImageSet
-from vgglab.shapes import as_pair, check_integer
 
 Floats: TypeAlias = NDArray[np.float32]
 Range: TypeAlias = tuple[float, float]

@@ -4,10 +4,12 @@ import json
 from importlib.resources import as_file, files
 from typing import Any
 
-from safetensors.torch import load_file
-
+from vgglab.extras import needs
 from vgglab.lab.small_networks import slim_vgg
 from vgglab.models import VGG
+
+with needs("train"):
+    from safetensors.torch import load_file
 
 NAME = "slim_vgg_cifar10"
 

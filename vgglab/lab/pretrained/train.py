@@ -13,14 +13,17 @@ from typing import Any
 
 import click
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
+from vgglab.extras import needs
 from vgglab.lab.data import cifar10
 from vgglab.lab.pretrained import NAME
 from vgglab.lab.provenance import provenance, today
 from vgglab.lab.small_networks import slim_vgg
 from vgglab.lab.training import Epoch, Recipe, evaluate, fit
+
+with needs("train"):
+    from safetensors.torch import save
 
 SEED = 0
 RECIPE = Recipe(

@@ -17,15 +17,18 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler
-from tqdm import tqdm
 
+from vgglab.arguments import check_integer
+from vgglab.extras import needs
 from vgglab.lab.data import ImageSet, augmentation
 from vgglab.lab.training.checkpoints import load_checkpoint, save_checkpoint
-from vgglab.shapes import check_integer
 from vgglab.tracing import random_state_kept
+
+with needs("train"):
+    from lightning_fabric import Fabric
+    from tqdm import tqdm
 
 __all__ = ["DivergenceError", "Epoch", "Evaluation", "Recipe", "evaluate", "fit", "normalise"]
 
