@@ -1,6 +1,10 @@
-"""Checks of arguments, each with one wording: the name, what is accepted, and what came."""
+"""Checks before work begins: of arguments, each with one wording, and of packages of an extra.
 
-from collections.abc import Iterable, Sequence
+A message about an argument has its name, what is accepted, and what came.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from operator import index
 from typing import TYPE_CHECKING, Any
 
@@ -213,3 +217,26 @@ def _kind(value: Any) -> str:
     if isinstance(value, type):
         return f"the class {value.__name__}, not an instance"
     return type(value).__name__
+
+
+@contextmanager
+def needs(extra: str) -> Iterator[None]:
+    """Import what an extra brings; say how to install it if it is not there.
+
+    Raises
+    ------
+    ImportError
+        In place of a ModuleNotFoundError.
+
+    Examples
+    --------
+    >>> with needs("train"):
+    ...     from tqdm import tqdm
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        raise ImportError(
+            f'the package {package} is not installed: pip install "vgglab[{extra}]"', name=package
+        ) from error

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from vgglab.extras import needs
+from vgglab.arguments import needs
 
 PREFIX = "application/papermill.record/"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from vgglab.extras import needs
+from vgglab.arguments import needs
 from vgglab.lab.activations import Activation
 from vgglab.pooling import adaptive_bins, adaptive_matrix
 from vgglab.receptive_field.effective import EffectiveField

@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from vgglab.extras import needs
+from vgglab.arguments import needs
 from vgglab.grading.assignment import (
     BEGIN,
     BEGIN_HIDDEN,

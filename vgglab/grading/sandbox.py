@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from vgglab.extras import needs
+from vgglab.arguments import needs
 from vgglab.grading.cgroups import Group, Groups
 
 MAX_ANSWER_BYTES = 2_000_000

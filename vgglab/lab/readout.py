@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from vgglab.arguments import check_integer
-from vgglab.extras import needs
+from vgglab.arguments import check_integer, needs
 
 _PENALTIES = tuple(10.0**power for power in range(-1, 7))
 

@@ -10,8 +10,7 @@ from torch import Tensor
 from torch.autograd.functional import jacobian
 from torch.nn.functional import conv2d
 
-from vgglab.arguments import check_integer
-from vgglab.extras import needs
+from vgglab.arguments import check_integer, needs
 
 
 def compose_kernels(*weights: Tensor) -> Tensor:

@@ -3,8 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from vgglab.arguments import check_integer
-from vgglab.extras import needs
+from vgglab.arguments import check_integer, needs
 from vgglab.lab.data.images import ImageSet
 
 _TEST = 360  # the last fifth, of other writers than most of the first

@@ -4,7 +4,7 @@ import json
 from importlib.resources import as_file, files
 from typing import Any
 
-from vgglab.extras import needs
+from vgglab.arguments import needs
 from vgglab.lab.small_networks import slim_vgg
 from vgglab.models import VGG
 

@@ -15,7 +15,7 @@ import click
 import torch
 from torch import Tensor
 
-from vgglab.extras import needs
+from vgglab.arguments import needs
 from vgglab.lab.data import cifar10
 from vgglab.lab.pretrained import NAME
 from vgglab.lab.provenance import provenance, today

@@ -20,8 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler
 
-from vgglab.arguments import check_integer
-from vgglab.extras import needs
+from vgglab.arguments import check_integer, needs
 from vgglab.lab.data import ImageSet, augmentation
 from vgglab.lab.training.checkpoints import load_checkpoint, save_checkpoint
 from vgglab.tracing import random_state_kept
