@@ -20,8 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from vgglab.tracing.copies import meta_copy, real_copy
+from vgglab.tracing.operations import Op, Shape
 from vgglab.tracing.recorder import Recorder
-from vgglab.tracing.records import Failure, ModuleCall, Op, Parameter, Shape, Trace
+from vgglab.tracing.records import Failure, ModuleCall, Parameter, Trace
 
 __all__ = [
     "Failure",
