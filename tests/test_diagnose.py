@@ -87,6 +87,11 @@ class Residual(nn.Module):
         return self.left(x) + self.right(x)
 
 
+class Stacked(Residual):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.left(x), self.right(x)])
+
+
 FAILURES = {
     "view with a number": (
         lambda: Flattening(lambda x: x.view(-1, 196)),
@@ -231,6 +236,12 @@ FAILURES = {
         (2, 3, 4, 4),
         ("wrong-in-features", "1", "add", (2, 8), (2, 9)),
         ("their features differ",),
+    ),
+    "a stack of two sizes": (
+        lambda: Stacked(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Conv2d(3, 8, 3, stride=2)),
+        (1, 3, 32, 32),
+        ("padding-mismatch", "", "stack", (1, 8, 16, 16), (1, 8, 15, 15)),
+        ("from left", "from right", "32 → 16", "32 → 15"),
     ),
     "a sum of two widths": (
         lambda: Residual(nn.Conv2d(3, 8, 1), nn.Conv2d(3, 9, 1)),
@@ -442,6 +453,39 @@ def test_python_errors_are_explained_from_their_text() -> None:
     assert "AssertionError" in found.explanation
     assert (224, 224) in found.valid_sizes
     assert [fix.name for fix in found.fixes][:2] == ["resize", "crop"]
+
+
+class RowsByLstm(nn.Module):
+    """A convolution, then a recurrent layer over the cells of each row: the usual CNN and LSTM."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 16, 8, 8)
+        self.lstm = nn.LSTM(16, 8, batch_first=True)
+        self.fc = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        n, c, h, w = x.shape
+        rows, _ = self.lstm(x.permute(0, 2, 3, 1).reshape(n * h, w, c))
+        return self.fc(rows.mean(1))
+
+
+def test_a_recurrent_layer_has_no_warnings() -> None:
+    """Some of its operations read parameters alone."""
+    found = diagnose(RowsByLstm().eval(), (1, 3, 32, 32))
+    assert (found.ok, found.warnings) == (True, [])
+
+
+def test_a_gain_used_through_a_view_does_not_hide_that_the_size_is_wrong() -> None:
+    gain = nn.Parameter(torch.ones(8))
+    model = rebuilt(
+        nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.Flatten(), nn.Linear(8 * 16 * 16, 10)
+    )
+    model[0].register_parameter("gain", gain)
+    model[0].register_forward_hook(lambda module, _, out: out * module.gain[:, None, None])
+    found = diagnose(model, (1, 3, 48, 48))
+    assert (found.kind, str(found.valid_sizes)) == ("input-size", "31 to 32 px along each axis")
 
 
 def test_a_model_in_train_mode_is_diagnosed_in_train_mode() -> None:

@@ -73,6 +73,26 @@ class Net(nn.Module):
         return self.function(x, *self.layers)
 
 
+class WithConstant(nn.Module):
+    """Multiplies by a parameter or a buffer, in another shape or a part of it."""
+
+    def __init__(
+        self, constant: Tensor, shape: object = None, buffer: bool = False, cut: bool = False
+    ) -> None:
+        super().__init__()
+        self.shape, self.cut = shape, cut
+        if buffer:
+            self.register_buffer("constant", constant)
+        else:
+            self.constant = nn.Parameter(constant)
+
+    def forward(self, x: Tensor) -> Tensor:
+        constant = self.constant if self.shape is None else self.constant.view(self.shape)
+        if self.cut:
+            constant = constant[: x.shape[2], : x.shape[3]]
+        return x * constant
+
+
 def encoder_decoder(x: Tensor, down: nn.Module, up: nn.Module) -> Tensor:
     deep = F.max_pool2d(down(F.max_pool2d(x, 2)), 2)
     return torch.cat([x, up(up(deep))], dim=1)
@@ -128,6 +148,54 @@ FUNCTIONAL = {
     "upsampling": (
         lambda: nn.Sequential(nn.Upsample(scale_factor=2), nn.Flatten(), nn.Linear(4 * 100, 2)),
         [5],
+    ),
+    "stack": (
+        lambda: Net(
+            lambda x, fc: fc(torch.stack([x, x.neg()], 1).flatten(1, 2).flatten(1)),
+            nn.Linear(8 * 25, 2),
+        ),
+        [5],
+    ),
+    "unbind of channels that come last": (
+        lambda: Net(
+            lambda x, fc: fc(
+                F.max_pool2d(torch.stack(x.permute(0, 2, 3, 1).unbind(-1)[:2], 1), 2).flatten(1)
+            ),
+            nn.Linear(2 * 9, 2),
+        ),
+        [6, 7],
+    ),
+    "gain of each channel": (lambda: WithConstant(torch.ones(4), (1, -1, 1, 1)), list(SIZES)),
+    "gain of each cell": (lambda: WithConstant(torch.ones(16, 16)), [1, 16]),
+    "gain in a buffer": (lambda: WithConstant(torch.ones(1, 1, 16, 1), buffer=True), [1, 16]),
+    "gain that is cut out": (lambda: WithConstant(torch.ones(64, 64), cut=True), None),
+    "squeeze and excite, expanded": (
+        lambda: Net(
+            lambda x, fc: fc((x * x.mean((2, 3), True).expand_as(x)).flatten(1)),
+            nn.Linear(4 * 16 * 16, 2),
+        ),
+        None,
+    ),
+    "pooled and enlarged again": (
+        lambda: Net(
+            lambda x, fc: fc(
+                torch.cat([x, F.interpolate(F.adaptive_avg_pool2d(x, 2), x.shape[-2:])], 1).flatten(
+                    1
+                )
+            ),
+            nn.Linear(8 * 16 * 16, 2),
+        ),
+        None,
+    ),
+    "pooled to the size of a map": (
+        lambda: Net(lambda x: x + F.adaptive_avg_pool2d(x, 8).relu()),
+        [1, 8],
+    ),
+    "decided by a value": (
+        lambda: Net(
+            lambda x, fc: fc((-x if x.mean() > 100 else x).flatten(1)), nn.Linear(4 * 16 * 16, 2)
+        ),
+        [16],
     ),
     "mean of rows and columns": (
         lambda: Net(lambda x, fc: fc(x.mean(-1).mean(-1)), nn.Linear(4, 2)),

@@ -7,16 +7,18 @@ operations of the network, in eval and in train mode.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from itertools import groupby, takewhile
 from typing import TypeAlias
 
 from torch import nn
 
 from vgglab.convert.dry_run import find_run
-from vgglab.convert.equivalence import RESHAPES, no_chain, options_of, require_same_steps
+from vgglab.convert.equivalence import no_chain, options_of, require_same_steps
 from vgglab.pooling import SpatialPyramidPool
 from vgglab.tracing import ModuleCall, Op, Shape, Trace
 from vgglab.tracing.copies import callers_hooks, real_copy
+from vgglab.tracing.operations import ADAPTIVE_POOLS, AVERAGES, RESHAPES, Kind, flattened
 
 Part: TypeAlias = tuple[str | None, nn.Module]
 """A module and its path; ``None`` asks for a name that is free."""
@@ -170,52 +172,38 @@ def _is_whole(model: nn.Module, trace: Trace, call: ModuleCall) -> bool:
         if other.parent in family:
             family.add(other.index)
     ops = [op for op in trace.ops if op.call in family]
-    return not (ops and ops[-1].name in _POOLINGS)
+    return not (ops and ops[-1].kind in AVERAGES | ADAPTIVE_POOLS)
 
 
 def _is_idle(call: ModuleCall) -> bool:
     return call.type in ("Identity", "Flatten") and call.input_shapes == call.output_shapes
 
 
-_POOLINGS = {"avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d", "mean"}
-# The module for an operation, and those of torch's options that it takes by the same names.
-_FUNCTIONS: Mapping[str, tuple[type[nn.Module], tuple[str, ...]]] = {
-    "max_pool2d_with_indices": (
-        nn.MaxPool2d,
-        ("kernel_size", "stride", "padding", "dilation", "ceil_mode"),
-    ),
-    "avg_pool2d": (
-        nn.AvgPool2d,
-        (
-            "kernel_size",
-            "stride",
-            "padding",
-            "ceil_mode",
-            "count_include_pad",
-            "divisor_override",
-        ),
-    ),
-    "_adaptive_avg_pool2d": (nn.AdaptiveAvgPool2d, ("output_size",)),
-    "adaptive_max_pool2d": (nn.AdaptiveMaxPool2d, ("output_size",)),
-    "native_dropout": (nn.Dropout, ("p",)),
-    "relu": (nn.ReLU, ()),
-    "leaky_relu": (nn.LeakyReLU, ("negative_slope",)),
-    "hardtanh": (nn.Hardtanh, ("min_val", "max_val")),
-    "elu": (nn.ELU, ("alpha",)),
-    "gelu": (nn.GELU, ("approximate",)),
-    "silu": (nn.SiLU, ()),
-    "mish": (nn.Mish, ()),
-    "softplus": (nn.Softplus, ("beta", "threshold")),
-    "hardswish": (nn.Hardswish, ()),
-    "sigmoid": (nn.Sigmoid, ()),
-    "tanh": (nn.Tanh, ()),
-    "_softmax": (nn.Softmax, ("dim",)),
-    "_log_softmax": (nn.LogSoftmax, ("dim",)),
+# The module for an operation; it takes those of torch's options that it knows by name.
+_FUNCTIONS: Mapping[str, type[nn.Module]] = {
+    "max_pool2d_with_indices": nn.MaxPool2d,
+    "avg_pool2d": nn.AvgPool2d,
+    "_adaptive_avg_pool2d": nn.AdaptiveAvgPool2d,
+    "adaptive_max_pool2d": nn.AdaptiveMaxPool2d,
+    "native_dropout": nn.Dropout,
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "hardtanh": nn.Hardtanh,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "mish": nn.Mish,
+    "softplus": nn.Softplus,
+    "hardswish": nn.Hardswish,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "_softmax": nn.Softmax,
+    "_log_softmax": nn.LogSoftmax,
 }
 
 
 def _is_reshape(item: ModuleCall | Op) -> bool:
-    return isinstance(item, Op) and item.name in RESHAPES
+    return isinstance(item, Op) and item.kind in RESHAPES
 
 
 def _flatten(model: nn.Module, reshapes: Sequence[Op]) -> Iterator[Part]:
@@ -223,7 +211,7 @@ def _flatten(model: nn.Module, reshapes: Sequence[Op]) -> Iterator[Part]:
     before, after = reshapes[0].input_shapes[0], reshapes[-1].output_shapes[0]
     if after == before:
         return
-    if len(before) != 4 or len(after) != 2 or after[0] != before[0]:
+    if len(before) != 4 or after != flattened(before):
         where = reshapes[0].path or "its own code"
         raise no_chain(model, f"in {where} it reshapes {before} to {after}")
     yield None, nn.Flatten()
@@ -232,7 +220,7 @@ def _flatten(model: nn.Module, reshapes: Sequence[Op]) -> Iterator[Part]:
 def _modules(model: nn.Module, op: Op) -> Iterator[Part]:
     """Yield the modules for an operation; whether they do the same is seen later."""
     name = op.name.removesuffix("_")
-    if name == "mean" and len(op.input_shapes[0]) == 4 and options_of(op)["dim"] == [2, 3]:
+    if op.kind is Kind.MEAN and len(op.input_shapes[0]) == 4 and options_of(op)["dim"] == [2, 3]:
         yield None, nn.AdaptiveAvgPool2d(1)
         if not op.options["keepdim"]:
             yield None, nn.Flatten()
@@ -240,8 +228,9 @@ def _modules(model: nn.Module, op: Op) -> Iterator[Part]:
     if name not in _FUNCTIONS:
         where = op.path or "its own code"
         raise no_chain(model, f"in {where} it calls {op.name}, for which there is no module")
-    kind, options = _FUNCTIONS[name]
-    yield None, kind(**{option: options_of(op)[option] for option in options})
+    known = signature(_FUNCTIONS[name]).parameters
+    options = {option: value for option, value in options_of(op).items() if option in known}
+    yield None, _FUNCTIONS[name](**options)
 
 
 def _named(model: nn.Module, parts: Iterable[Part]) -> dict[str, nn.Module]:

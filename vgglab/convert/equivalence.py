@@ -8,9 +8,7 @@ from torch import Tensor, nn
 
 from vgglab.convert.dry_run import Run, dry_run, mended
 from vgglab.tracing import Op, Shape, Trace
-
-RESHAPES = {"view", "_unsafe_view", "_reshape_alias", "clone", "squeeze", "unsqueeze"}
-"""Operations that hand on all numbers of their input in the same order."""
+from vgglab.tracing.operations import RESHAPES, Kind
 
 
 class _Step(NamedTuple):
@@ -61,7 +59,7 @@ def _steps(trace: Trace) -> list[_Step]:
     steps: list[_Step] = []
     for op in trace.ops:
         sources = tuple(sorted({places[source] for source in op.sources}))
-        if op.name in RESHAPES and len(sources) == 1:
+        if op.kind in RESHAPES and len(sources) == 1:
             places[op.index] = sources[0]
             continue
         places[op.index] = len(steps)
@@ -75,10 +73,9 @@ def options_of(op: Op) -> dict[str, Any]:
     options = dict(op.options)
     if options.get("stride") == []:
         options["stride"] = options["kernel_size"]
-    if op.name == "mean":
-        rank = len(op.input_shapes[0])
-        options["dim"] = sorted(dim % rank for dim in options["dim"] or range(rank))
-        del options["keepdim"]
+    if op.kind is Kind.MEAN:
+        options["dim"] = sorted(dim + len(op.input_shapes[0]) for dim in op.acted_on)
+        options.pop("keepdim", None)
     return options
 
 

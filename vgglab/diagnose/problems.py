@@ -1,6 +1,5 @@
 """What went wrong in a forward that stopped, read from shapes, not from the text of the error."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isqrt, prod
@@ -9,11 +8,9 @@ from typing import NamedTuple
 from vgglab.explain import explain_error
 from vgglab.shapes import Window
 from vgglab.tracing import Failure, Op, Shape, Trace
+from vgglab.tracing.operations import Kind, flattened
 from vgglab.valid_sizes import Propagation
 from vgglab.valid_sizes.size_rules import Map
-
-VIEWS = ("view", "_unsafe_view", "_reshape_alias")
-LINEAR = ("addmm", "mm")
 
 
 @dataclass(frozen=True)
@@ -74,11 +71,10 @@ def find_problem(trace: Trace, propagation: Propagation) -> Problem:
         return unbatched
     if failure.op is not None:
         scene = Scene(trace, propagation, failure, failure.op)
-        for pattern, rule in _RULES.items():
-            if re.fullmatch(pattern, failure.op.name.removesuffix("_")):
-                problem = rule(scene)
-                if problem is not None:
-                    return problem
+        rule = _RULES.get(failure.op.kind)
+        problem = rule(scene) if rule else None
+        if problem is not None:
+            return problem
     return _from_text(failure)
 
 
@@ -86,9 +82,9 @@ def feature_map(trace: Trace, source: int) -> Shape | None:
     """Return the shape of the map that was flattened into what operation `source` returned."""
     while source >= 0:
         op = trace.ops[source]
-        if op.name in VIEWS and len(op.input_shapes[0]) > len(op.output_shapes[0]):
+        if op.kind is Kind.VIEW and len(op.input_shapes[0]) > len(op.output_shapes[0]):
             return op.input_shapes[0]
-        if len(op.output_shapes[0]) != 2 or op.name in LINEAR or not op.sources:
+        if len(op.output_shapes[0]) != 2 or op.kind is Kind.LINEAR or not op.sources:
             return None
         source = op.sources[0]
     return trace.input_sizes[-1 - source]
@@ -145,7 +141,7 @@ def _unbatched(trace: Trace) -> Problem | None:
     size = trace.input_sizes[0]
     refused = trace.failure.op if trace.failure else None
     two_dimensional = "Conv2d" in trace.modules.values() or any(
-        op.name == "convolution" and len(op.options["kernel_size"]) == 2
+        op.kind is Kind.CONVOLUTION and len(op.options["kernel_size"]) == 2
         for op in (*trace.ops, *([refused] if refused else []))
     )
     if len(size) not in (2, 3) or not two_dimensional:
@@ -190,7 +186,7 @@ def _layout(scene: Scene) -> Op | None:
     if not sources:
         return None
     op = scene.trace.ops[sources[-1]]
-    return op if op.name in VIEWS else None
+    return op if op.kind is Kind.VIEW else None
 
 
 def _view(scene: Scene) -> Problem | None:
@@ -199,7 +195,7 @@ def _view(scene: Scene) -> Problem | None:
     shape = scene.op.input_shapes[0] if scene.op.input_shapes else ()
     if len(shape) != 4 or len(size) != 2 or size[1] < 1:
         return None
-    return _features(scene, shape, size[1], (shape[0], prod(shape[1:])))
+    return _features(scene, shape, size[1], flattened(shape))
 
 
 def _features(scene: Scene, shape: Shape, expected: int, rows: Shape) -> Problem:
@@ -261,7 +257,7 @@ def _last_map(scene: Scene) -> int:
 def _fixed_average(scene: Scene) -> bool:
     """Tell whether a pooling of fixed size is the last that happened to the map."""
     source = _last_map(scene)
-    return source >= 0 and scene.trace.ops[source].name.startswith("avg_pool2d")
+    return source >= 0 and scene.trace.ops[source].kind is Kind.AVERAGE_POOL
 
 
 def _lost_flatten(scene: Scene, shape: Shape, expected: int) -> Problem:
@@ -306,7 +302,7 @@ def _too_small(scene: Scene) -> Problem | None:
         return None
     shape = scene.op.input_shapes[0]
     for axis, window, side in zip(("height", "width"), windows, shape[-2:], strict=True):
-        if window.padding > window.kernel_size // 2 and "pool" in scene.op.name:
+        if window.padding > window.kernel_size // 2 and scene.op.kind is not Kind.CONVOLUTION:
             return Problem(
                 "padding-mismatch",
                 window.kernel_size // 2,
@@ -346,11 +342,9 @@ def _join(scene: Scene) -> Problem | None:
         return None
     first = shapes[0]
     dims = set(range(len(first)))
-    if scene.op.name == "cat":
-        dims.discard(scene.op.options["dim"] % len(first))
-        free: set[int] = set()
-    else:
-        free = {1}  # a side of 1 is stretched to the other
+    free = {1} if scene.op.kind is Kind.BROADCAST else set()  # is stretched to the other
+    if scene.op.kind is Kind.CAT:
+        dims -= {dim + len(first) for dim in scene.op.acted_on}
     different = [
         (k, dim)
         for k, shape in enumerate(shapes)
@@ -397,13 +391,17 @@ def _norm(scene: Scene) -> Problem | None:
     )
 
 
-_RULES: Mapping[str, Callable[[Scene], Problem | None]] = {
-    "|".join(LINEAR): _linear,
-    "|".join(VIEWS): _view,
-    "convolution": _convolution,
-    "(max|avg)_pool2d.*": _too_small,
-    "add|sub|mul|div|maximum|minimum|cat": _join,
-    "(native|_native|cudnn)_batch_norm.*|native_group_norm": _norm,
+_RULES: Mapping[Kind, Callable[[Scene], Problem | None]] = {
+    Kind.LINEAR: _linear,
+    Kind.VIEW: _view,
+    Kind.CONVOLUTION: _convolution,
+    Kind.MAX_POOL: _too_small,
+    Kind.AVERAGE_POOL: _too_small,
+    Kind.BROADCAST: _join,
+    Kind.CAT: _join,
+    Kind.STACK: _join,
+    Kind.BATCH_NORM: _norm,
+    Kind.GROUP_NORM: _norm,
 }
 
 

@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from math import isqrt, prod
 
-from vgglab.diagnose.problems import LINEAR, VIEWS, chain_of_sides
+from vgglab.diagnose.problems import chain_of_sides
 from vgglab.pooling import adaptive_bins
 from vgglab.shapes import Window
 from vgglab.tracing import Op, Trace
+from vgglab.tracing.operations import ADAPTIVE_POOLS, Kind, rows_of
 from vgglab.valid_sizes import Propagation
 from vgglab.valid_sizes.size_rules import Map
-
-ADAPTIVE = ("_adaptive_avg_pool2d", "adaptive_max_pool2d")
 
 
 def find_warnings(trace: Trace, propagation: Propagation) -> list[str]:
@@ -29,22 +28,24 @@ def find_warnings(trace: Trace, propagation: Propagation) -> list[str]:
 
 def adaptive_pools(trace: Trace) -> list[Op]:
     """Return the adaptive poolings to more than one cell."""
-    return [op for op in trace.ops if op.name in ADAPTIVE and prod(op.options["output_size"]) > 1]
+    return [
+        op for op in trace.ops if op.kind in ADAPTIVE_POOLS and prod(op.options["output_size"]) > 1
+    ]
 
 
 def flattened(trace: Trace) -> Iterator[tuple[Op, Op]]:
     """Yield each view that lays out maps as rows, with the linear layer that reads them."""
     for reader in trace.ops:
-        if reader.name not in LINEAR or not reader.sources:
+        if reader.kind is not Kind.LINEAR or not reader.sources:
             continue
         source = reader.sources[-1]
         while source >= 0 and _keeps_rows(trace.ops[source]):
             source = trace.ops[source].sources[0]
-        if source < 0:
+        if source < 0 or not trace.ops[source].sources:
             continue
         op = trace.ops[source]
         came, went = op.input_shapes[0], op.output_shapes[0]
-        if op.name in VIEWS and len(came) == 4 and len(went) == 2 and went[1] != came[-1]:
+        if op.kind is Kind.VIEW and len(came) == 4 and len(went) == 2 and went[1] != came[-1]:
             yield op, reader
 
 
@@ -74,7 +75,7 @@ def _strips(trace: Trace, propagation: Propagation) -> Iterator[str]:
 
 def _resizing_pools(trace: Trace, propagation: Propagation) -> Iterator[str]:
     for op in adaptive_pools(trace):
-        came = op.input_shapes[0][-2:]
+        came, averages = op.input_shapes[0][-2:], op.kind is Kind.ADAPTIVE_AVERAGE_POOL
         wanted = tuple(op.options["output_size"])
         from_to = f"{came[0]}×{came[1]} to {wanted[0]}×{wanted[1]}"
         if came == (1, 1):
@@ -87,7 +88,7 @@ def _resizing_pools(trace: Trace, propagation: Propagation) -> Iterator[str]:
                 f"{_name(op)} pools {from_to}: it repeats cells, so the map gets larger without "
                 "saying more."
             )
-        elif any(a % b for a, b in zip(came, wanted, strict=True)) and "avg" in op.name:
+        elif averages and any(a % b for a, b in zip(came, wanted, strict=True)):
             weights = [_pixel_weights(a, b) for a, b in zip(came, wanted, strict=True)]
             ratio = prod(max(axis) / min(axis) for axis in weights)
             yield (
@@ -105,7 +106,7 @@ def _pixel_weights(input_size: int, output_size: int) -> list[float]:
 def _ignored_cells(trace: Trace, propagation: Propagation) -> Iterator[str]:
     for op, _ in flattened(trace):
         pool = _last_pool(trace, op.sources[0])
-        if pool is None or pool.windows is None or not pool.name.startswith("avg_pool2d"):
+        if pool is None or pool.windows is None or pool.kind is not Kind.AVERAGE_POOL:
             continue
         sides = pool.input_shapes[0][-2:]
         read = [_reach(window, side) for window, side in zip(pool.windows, sides, strict=True)]
@@ -118,17 +119,14 @@ def _ignored_cells(trace: Trace, propagation: Propagation) -> Iterator[str]:
 
 def _columns_as_features(trace: Trace, propagation: Propagation) -> Iterator[str]:
     for op in trace.ops:
-        if op.name not in LINEAR or not op.sources or op.sources[-1] < 0:
+        if op.kind is not Kind.LINEAR or not op.sources or op.sources[-1] < 0:
             continue
         view = trace.ops[op.sources[-1]]
-        layout = (
-            propagation.layouts.get(view.sources[0])
-            if view.name in VIEWS and view.sources
-            else None
-        )
-        shape = view.input_shapes[0]
-        rows = (prod(shape[:-1]), shape[-1])
-        if isinstance(layout, Map) and layout.dims[1] == -1 and view.output_shapes[0] == rows:
+        if view.kind is not Kind.VIEW or not view.sources:
+            continue
+        layout, shape = propagation.layouts.get(view.sources[0]), view.input_shapes[0]
+        is_rows = view.output_shapes[0] == rows_of(shape)
+        if isinstance(layout, Map) and layout.dims[1] == -1 and is_rows:
             yield (
                 f"{_name(op)} got the map {shape} itself and reads each row of {shape[-1]} pixels "
                 "as features: a flatten is missing, and the width happens to fit."
@@ -159,7 +157,7 @@ _FINDERS: tuple[Callable[[Trace, Propagation], Iterator[str]], ...] = (
 
 def _keeps_rows(op: Op) -> bool:
     """Tell a dropout, a normalisation or an activation of features."""
-    return op.name not in LINEAR and bool(op.sources) and len(op.input_shapes[0]) == 2
+    return op.kind is not Kind.LINEAR and bool(op.sources) and len(op.input_shapes[0]) == 2
 
 
 def _last_pool(trace: Trace, source: int) -> Op | None:

@@ -16,12 +16,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vgglab.arguments import check_images, check_model
 from vgglab.tracing import Op, Trace, random_state_kept, trace
 from vgglab.tracing.copies import real_copy
+from vgglab.tracing.operations import AVERAGES, RESHAPES, Kind
 
 __all__ = ["CAM", "class_activation_map"]
-
-# Operations that hand on the same numbers.
-_PASSING = {"view", "_unsafe_view", "reshape", "squeeze", "unsqueeze", "clone", "alias", "detach"}
-_POOLING = {"mean", "adaptive_avg_pool2d", "_adaptive_avg_pool2d", "avg_pool2d"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,15 +132,15 @@ def _ending(traced: Trace) -> tuple[Op | None, Op]:
         """Go back to the operation that made the numbers which this one reads."""
         while len(op.sources) == 1 and op.sources[0] >= 0:
             op = traced.ops[op.sources[0]]
-            if op.name not in _PASSING:
+            if op.kind not in RESHAPES:
                 return op
         return None
 
     last: Op | None = traced.ops[-1]
-    if last is not None and last.name in _PASSING:
+    if last is not None and last.kind in RESHAPES:
         last = before(last)
     linear = None
-    if last is not None and last.name in ("addmm", "mm", "linear"):
+    if last is not None and last.kind is Kind.LINEAR:
         linear, last = last, before(last)
     if last is not None and _is_global_pooling(last):
         return linear, last
@@ -159,7 +156,7 @@ def _ending(traced: Trace) -> tuple[Op | None, Op]:
 
 def _is_global_pooling(op: Op) -> bool:
     (before, *_), (after, *_) = op.input_shapes, op.output_shapes
-    return op.name in _POOLING and len(before) == 4 and after in (before[:2], (*before[:2], 1, 1))
+    return op.kind in AVERAGES and len(before) == 4 and after in (before[:2], (*before[:2], 1, 1))
 
 
 class _LastMap(TorchDispatchMode):

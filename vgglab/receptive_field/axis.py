@@ -35,6 +35,11 @@ class Pattern(NamedTuple):
         """Middle of the field of cell 0; pixel k lies at k."""
         return self.start + (self.size - 1) / 2
 
+    def read_by(self, extent: int, stride: int, start: int) -> "Pattern":
+        """Return the pattern of cells that read `extent` of these, every `stride`, from `start`."""
+        size = self.size + self.stride * (extent - 1)
+        return Pattern(size, self.stride * stride, self.start + self.stride * start)
+
 
 @dataclass(frozen=True, eq=False)
 class Axis:

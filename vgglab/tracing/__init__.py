@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from vgglab.arguments import check_model, check_sizes, number_type
 from vgglab.tracing.copies import callers_hooks, meta_copy, real_copy
+from vgglab.tracing.operations import Op, Shape
 from vgglab.tracing.recorder import Recorder
-from vgglab.tracing.records import Failure, ModuleCall, Op, Parameter, Shape, Trace
+from vgglab.tracing.records import Failure, ModuleCall, Parameter, Trace
 
 __all__ = [
     "Failure",

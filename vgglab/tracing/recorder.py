@@ -1,6 +1,5 @@
 """Watches a forward: every operation that torch executes, and every call of a module."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cache, wraps
@@ -12,7 +11,8 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from vgglab.tracing.records import Failure, ModuleCall, Op, Shape
+from vgglab.tracing.operations import PRODUCTS, Constant, Kind, Op, Shape, kind_of
+from vgglab.tracing.records import Failure, ModuleCall
 from vgglab.tracing.shortcuts import shortcut
 
 
@@ -36,11 +36,13 @@ class Recorder(TorchDispatchMode):
         # The model's own memory, by storage, and the names of the parameters in it.
         self._state: dict[int, tuple[str, ...]] = {}
         self._names: dict[int, str] = {}
+        self._buffers: dict[int, Tensor] = {}
         for name, parameter in model.named_parameters():
             self._add_parameter(name, parameter)
         for buffer in model.buffers():
             if not isinstance(buffer, nn.UninitializedBuffer):
                 self._state.setdefault(_storage(buffer), ())
+                self._buffers[id(buffer)] = buffer
 
         # Who made a tensor, who last wrote into a storage, which parameters a tensor is made of.
         self._made_by = {id(x): -1 - k for k, x in enumerate(inputs)}
@@ -160,7 +162,7 @@ class Recorder(TorchDispatchMode):
             if result is None:
                 result = func(*args, **kwargs)
             # On the meta device torch 2.11 lets a kernel pass that is larger than its input.
-            if name == "convolution" and result.numel() == 0 < args[0].numel():
+            if kind_of(name) is Kind.CONVOLUTION and result.numel() == 0 < args[0].numel():
                 raise RuntimeError("Kernel size can't be greater than actual input size")
         except Exception as error:
             self._note(error, self._op(name, func, args, kwargs, tensors), _shapes(tensors))
@@ -184,11 +186,12 @@ class Recorder(TorchDispatchMode):
             self._book(output, index)
 
         sources = self._sources(tensors)
-        if name in _SAME_DATA:
+        kind = kind_of(name)
+        if kind is Kind.SAME_DATA:
             self._made_by.update({id(o): source for o in outputs for source in sources.values()})
             return
         op = self._op(name, func, args, kwargs, tensors)
-        if name in _READ_NO_DATA or not (sources or op.parameters):
+        if kind is Kind.NO_DATA or not (sources or op.parameters):
             return  # a fresh tensor, a random mask, a counter
         if not sources and any(_storage(x) in self._state for x in outputs):
             return  # a view of a parameter, an update of a buffer
@@ -215,6 +218,12 @@ class Recorder(TorchDispatchMode):
             input_shapes=_shapes([x for x in tensors if id(x) in sources]),
             output_shapes=(),
             parameters=tuple(dict.fromkeys(p for x in tensors for p in self._parameters_in(x))),
+            constants=tuple(
+                Constant(tuple(x.shape), id(x) not in self._names and id(x) not in self._buffers)
+                for x in tensors
+                if id(x) not in sources
+                and (_storage(x) in self._state or id(x) in self._derived_from)
+            ),
             options=_options(name, _schema(func), args, kwargs),
             mult_adds=None,
             saved_bytes=None,  # known when the forward has ended
@@ -235,16 +244,6 @@ class Recorder(TorchDispatchMode):
     def _parameters_in(self, tensor: Tensor) -> tuple[str, ...]:
         """Return the parameters that a tensor is, shows a part of, or was computed from alone."""
         return self._state.get(_storage(tensor)) or self._derived_from.get(id(tensor), ())
-
-
-# Operations that hand on the data of their input, and operations that look only at its shape.
-_SAME_DATA = {"detach", "alias", "lift_fresh"}
-_READ_NO_DATA = {
-    *("empty_like", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like"),
-    *("new_empty", "new_zeros", "new_ones", "new_full", "new_empty_strided"),
-}
-# Names of operations that multiply matrices; the last is the one behind nn.Bilinear.
-_PRODUCT = re.compile(r"conv|mm|matmul|attention|lstm|gru|rnn|_trilinear")
 
 
 class _Schema(NamedTuple):
@@ -269,7 +268,7 @@ def _options(name: str, schema: _Schema, args: Any, kwargs: dict[str, Any]) -> d
     """Return the arguments that are no tensors, by name."""
     given = dict(zip(schema.names, args, strict=False)) | kwargs
     options = {key: given.get(key, default) for key, default in schema.options.items()}
-    if name == "convolution":
+    if kind_of(name) is Kind.CONVOLUTION:
         options["kernel_size"] = list(args[1].shape[2:])
     return options
 
@@ -278,7 +277,7 @@ def _mult_adds(func: Any, name: str, args: Any, kwargs: dict[str, Any], result: 
     formula = flop_registry.get(func.overloadpacket)
     if formula is not None:
         return int(formula(*args, **kwargs, out_val=result)) // 2  # two FLOPs each
-    return None if _PRODUCT.search(name) else 0
+    return None if kind_of(name) in PRODUCTS else 0
 
 
 def _storage(tensor: Tensor) -> int:

@@ -1,15 +1,10 @@
 """What a trace consists of."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 from vgglab.shapes import Window
-
-Shape: TypeAlias = tuple[int, ...]
-
-_SLIDING_WINDOW = re.compile(r"^(convolution|(max|avg)_pool2d.*)$")
+from vgglab.tracing.operations import Op, Shape
 
 
 @dataclass(frozen=True)
@@ -21,69 +16,6 @@ class Parameter:
     count: int
     bytes: int
     trainable: bool
-
-
-@dataclass(frozen=True)
-class Op:
-    """One operation that torch executed.
-
-    Attributes
-    ----------
-    index
-        Its place in `Trace.ops`.
-    name
-        torch's own name, such as ``"convolution"``, ``"addmm"``, ``"max_pool2d_with_indices"``.
-    path
-        The module in which it ran; ``""`` is the model itself.
-    call
-        The index of that module's call in `Trace.calls`.
-    sources
-        The operations whose outputs it reads, by index; the model's k-th input is ``-1 - k``.
-    input_shapes
-        Shapes of the tensors that it reads, parameters left out.
-    output_shapes
-        Shapes of the tensors that it returns.
-    parameters
-        Names of the parameters that it reads.
-    options
-        Its other arguments by torch's names, such as ``stride`` and ``padding``.
-    mult_adds
-        Multiplications with an addition, for the whole batch; ``None`` if there is no formula.
-    saved_bytes
-        Bytes of its output that autograd keeps for the backward pass, each piece of memory counted
-        once; ``None`` if the trace ran without autograd.
-    """
-
-    index: int
-    name: str
-    path: str
-    call: int
-    sources: tuple[int, ...]
-    input_shapes: tuple[Shape, ...]
-    output_shapes: tuple[Shape, ...]
-    parameters: tuple[str, ...]
-    options: Mapping[str, Any]
-    mult_adds: int | None
-    saved_bytes: int | None
-
-    @property
-    def windows(self) -> tuple[Window, Window] | None:
-        """The windows along height and width of a convolution or pooling; else ``None``."""
-        options = self.options
-        if not _SLIDING_WINDOW.match(self.name) or options.get("transposed"):
-            return None
-        if len(self.input_shapes[0]) < 3 or len(options["kernel_size"]) < 2:
-            return None
-        kernel_size = _last_two(options["kernel_size"])
-        stride = _last_two(options["stride"]) if options["stride"] else kernel_size
-        padding = _last_two(options["padding"])
-        dilation = _last_two(options.get("dilation", 1))
-        ceil_mode = options.get("ceil_mode", False)
-        height, width = (
-            Window(*axis, ceil_mode)
-            for axis in zip(kernel_size, stride, padding, dilation, strict=True)
-        )
-        return height, width
 
 
 @dataclass
@@ -253,9 +185,3 @@ class Trace:
                 continue
             chains[op.index] = last
         return list(last)
-
-
-def _last_two(value: int | Sequence[int]) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    return value[-2 % len(value)], value[-1]

@@ -30,7 +30,7 @@ from vgglab.valid_sizes.size_rules import (
     Step,
     Term,
     Unsupported,
-    rule_for,
+    pass_through,
 )
 
 LIMIT = 1024
@@ -294,16 +294,16 @@ def propagate(trace: Trace) -> Propagation:
         return propagation
     for op in (*trace.ops, failure.op) if failure and failure.op else trace.ops:
         inputs = [Input(propagation.layouts.get(s), shapes[s]) for s in op.sources]
+        step = Step(op, inputs, trace, propagation.fits, propagation.wanted)
         if any(layout is not None for layout, _ in inputs):
-            step = Step(op, inputs, trace, propagation.fits, propagation.wanted)
             try:
-                layout = rule_for(op.name)(step)
+                layout = pass_through(step)
             except Unsupported as reason:
                 propagation.unsupported = f"{op.name} in {op.path or 'the model'}: {reason}"
                 break
             if layout is not None:
                 propagation.layouts[op.index] = layout
-        elif not op.output_shapes:  # it refuses something that does not depend on the image
+        elif step.refused:  # what does not depend on the image
             propagation.fits[0][...] = False
         if op.output_shapes:
             shapes[op.index] = op.output_shapes[0]

@@ -1,7 +1,7 @@
 """How operations treat height and width: one small rule for each kind of operation."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
@@ -12,6 +12,17 @@ from numpy.typing import NDArray
 
 from vgglab.shapes import Window
 from vgglab.tracing import Op, Shape, Trace
+from vgglab.tracing.operations import (
+    ADAPTIVE_POOLS,
+    PADS,
+    REDUCTIONS,
+    WINDOWS,
+    Dims,
+    Kind,
+    flattened,
+    keeps_maps,
+    rows_of,
+)
 
 Sides: TypeAlias = NDArray[np.int64]
 Fits: TypeAlias = NDArray[np.bool_]
@@ -24,12 +35,12 @@ class Map:
     Attributes
     ----------
     dims
-        The dimensions that hold height and width, counted from the end: (-2, -1) in N, C, H, W.
+        The dimensions that hold height and width.
     sides
         For each axis the side of the map, for each candidate size; 0 where there is none.
     """
 
-    dims: tuple[int, int]
+    dims: Dims
     sides: tuple[Sides, Sides]
 
 
@@ -77,9 +88,9 @@ class Step:
     Attributes
     ----------
     op
-        The operation; without outputs if it is the one that refused.
+        The operation.
     inputs
-        What it reads.
+        What it reads of its sources.
     trace
         The trace that is walked through.
     fits
@@ -96,14 +107,19 @@ class Step:
 
     @property
     def refused(self) -> bool:
-        return not self.op.output_shapes
+        return self.trace.failure is not None and self.op is self.trace.failure.op
 
-    def map(self) -> tuple[Map, Shape]:
+    @property
+    def first(self) -> tuple[Layout, Shape]:
+        """The first input that depends on the size of the image."""
+        return next((layout, shape) for layout, shape in self.inputs if layout is not None)
+
+    def map(self) -> Map:
         """Return the one map that the operation reads."""
-        layout, shape = next(item for item in self.inputs if item.layout is not None)
+        layout, _ = self.first
         if not isinstance(layout, Map):
             raise Unsupported("it reads no feature map")
-        return layout, shape
+        return layout
 
     def require(self, axis: int, fit: Fits) -> None:
         self.fits[axis][...] &= fit
@@ -117,22 +133,48 @@ class Step:
             sides.append(after)
         return Map(layout.dims, (sides[0], sides[1]))
 
+    def sides_that_meet(self, dims: Dims, axis: int) -> Iterator[Sides | int]:
+        """Yield the sides along one axis of all that the operation reads."""
+        dim = dims[axis]
+        fixed = [(shape, not derived) for shape, derived in self.op.constants]
+        for source, (layout, shape) in zip(self.op.sources, self.inputs, strict=True):
+            if layout is None:
+                fixed.append((shape, self._has_fixed_size(source)))
+            elif isinstance(layout, Map) and layout.dims == dims:
+                yield layout.sides[axis]
+            else:
+                raise Unsupported("tensors of different layout meet")
+        for shape, is_fixed in fixed:
+            side = shape[dim] if len(shape) >= -dim else 1
+            if side > 1 and not is_fixed:
+                raise Unsupported("it reads a tensor whose size may come from that of the image")
+            yield side
+
+    def _has_fixed_size(self, source: int) -> bool:
+        """Tell whether height and width are those of an adaptive pooling or of another input."""
+        while source >= 0:
+            op = self.trace.ops[source]
+            if op.kind in ADAPTIVE_POOLS:
+                return True
+            if len(op.sources) != 1 or op.input_shapes[0][-2:] != op.output_shapes[0][-2:]:
+                return False
+            source = op.sources[0]
+        return True
+
 
 def _window(step: Step) -> Layout | None:
-    layout, _ = step.map()
-    windows = step.op.windows
+    layout, op = step.map(), step.op
+    windows, transposed = op.windows, op.transposed_windows
     if layout.dims != (-2, -1):
         raise Unsupported("its windows do not slide over height and width")
     if windows is not None:
         return step.on_sides(layout, lambda axis, sides: _places(windows[axis], sides))
-    options = step.op.options
-    if not options.get("transposed"):
+    if transposed is None:
         raise Unsupported("its windows are not two-dimensional")
 
     def grown(axis: int, sides: Sides) -> Sides:
-        window = Window(options["kernel_size"][axis], dilation=options["dilation"][axis])
-        outside = 2 * options["padding"][axis] - options["output_padding"][axis]
-        places: Sides = (sides - 1) * options["stride"][axis] + window.extent - outside
+        window, extra = transposed[axis], op.options["output_padding"][axis]
+        places: Sides = (sides - 1) * window.stride + window.extent - 2 * window.padding + extra
         return places
 
     return step.on_sides(layout, grown)
@@ -150,80 +192,62 @@ def _table(window: Window, count: int) -> Sides:
     return places
 
 
-def _volume(step: Step) -> Layout | None:
-    """Let a pooling over channels pass, as in local response normalisation."""
-    if any(size != 1 for size in step.op.options["kernel_size"][-2:]):
-        raise Unsupported("its windows are not two-dimensional")
-    return step.map()[0]
-
-
-def _adaptive(step: Step) -> Layout | None:
+def _adaptive_pool(step: Step) -> Layout | None:
     """Whatever comes, the output has one size: nothing after it depends on the image."""
-    step.on_sides(step.map()[0], lambda axis, sides: sides)
+    step.on_sides(step.map(), lambda axis, sides: sides)
     return None
 
 
-def _reduce(step: Step) -> Layout | None:
-    layout, shape = step.map()
-    dims = step.op.options.get("dim")
-    dims = [dims] if isinstance(dims, int) else dims
-    if not dims:  # over everything
-        return None
-    gone = {dim if dim < 0 else dim - len(shape) for dim in dims}
-    if gone.issuperset(layout.dims):
-        return _adaptive(step)
-    if gone & set(layout.dims):
-        raise Unsupported("it keeps one of height and width")
-    return layout if step.op.options.get("keepdim") else _without(layout, gone)
+def _reduction(step: Step) -> Layout | None:
+    if step.op.acted_on.issuperset(step.map().dims):
+        return _adaptive_pool(step)
+    return _part(step)
 
 
 def _same(step: Step) -> Layout | None:
     """Let an operation pass that treats each element, or each channel, for itself."""
-    layout, shape = next(item for item in step.inputs if item.layout is not None)
+    layout, shape = step.first
     if step.refused:
         return None
     if step.op.output_shapes[0] != shape:
         raise Unsupported("its output has another shape than its input")
-    normalised = step.op.options.get("normalized_shape") or ()
-    if isinstance(layout, Map):
-        for axis, dim in enumerate(layout.dims):
-            if -dim <= len(normalised):
-                step.require(axis, layout.sides[axis] == normalised[dim])
     return layout
 
 
-def _elementwise(step: Step) -> Layout | None:
-    """Broadcast: along each axis sides are equal, or one of them is 1."""
-    named = (step.trace.parameters[name].shape for name in step.op.parameters)
-    parts = [*step.inputs, *(Input(None, shape) for shape in named)]
-    layouts = [layout for layout, _ in parts if layout is not None]
+def _layer_norm(step: Step) -> Layout | None:
+    layout = _same(step)
+    if isinstance(layout, Map):
+        for axis, dim in enumerate(layout.dims):
+            if dim in step.op.acted_on:
+                wanted = step.op.options["normalized_shape"][dim]
+                step.require(axis, layout.sides[axis] == wanted)
+    return layout
+
+
+def _broadcast(step: Step) -> Layout | None:
+    """Along each axis sides are equal, or one of them is 1."""
+    layouts = [layout for layout, _ in step.inputs if layout is not None]
     if all(isinstance(layout, Flat) for layout in layouts):
         if len({id(layout) for layout in layouts}) > 1:
             raise Unsupported("two rows of features meet")
         return layouts[0]
-    first, _ = step.map()
-    for layout, _ in parts:
-        if layout is not None and (not isinstance(layout, Map) or layout.dims != first.dims):
-            raise Unsupported("tensors of different layout meet")
-    sides = []
-    for axis, dim in enumerate(first.dims):
-        joint = first.sides[axis]
-        for layout, shape in parts:
-            other = layout.sides[axis] if isinstance(layout, Map) else _constant(shape, dim)
-            step.require(axis, (joint == other) | (joint == 1) | (other == 1))
-            joint = np.maximum(joint, other)
-        sides.append(joint)
-    return Map(first.dims, (sides[0], sides[1]))
+    return _together(step, stretched=True)
 
 
-def _constant(shape: Shape, dim: int) -> int:
-    return shape[dim] if len(shape) >= -dim else 1
+def _together(step: Step, *, stretched: bool = False) -> Map:
+    """Let maps of equal sides meet; with `stretched` a side of 1 is repeated."""
+    dims, joint = step.map().dims, list(step.map().sides)
+    for axis in (0, 1):
+        for side in step.sides_that_meet(dims, axis):
+            equal = joint[axis] == side
+            one = (joint[axis] == 1) | np.equal(side, 1)
+            step.require(axis, equal | one if stretched else equal)
+            joint[axis] = np.maximum(joint[axis], side)
+    return Map(dims, (joint[0], joint[1]))
 
 
 def _cat(step: Step) -> Layout | None:
-    dim = step.op.options["dim"]
-    layouts = [layout for layout, _ in step.inputs]
-    if any(isinstance(layout, Flat) for layout in layouts):
+    if any(isinstance(layout, Flat) for layout, _ in step.inputs):
         one = np.ones(len(step.fits[0]), dtype=np.int64)
         terms = [
             term
@@ -236,21 +260,18 @@ def _cat(step: Step) -> Layout | None:
         ):
             raise Unsupported("not every part of the row is known")
         return Flat(tuple(terms))
-    first, shape = step.map()
-    if (dim if dim < 0 else dim - len(shape)) in first.dims:
+    if step.op.acted_on & {*step.map().dims}:
         raise Unsupported("it joins maps along height or width")
-    for layout, other in step.inputs:
-        if layout is not None and (not isinstance(layout, Map) or layout.dims != first.dims):
-            raise Unsupported("tensors of different layout meet")
-        for axis, place in enumerate(first.dims):
-            sides = layout.sides[axis] if layout is not None else _constant(other, place)
-            step.require(axis, first.sides[axis] == sides)
-    return first
+    return _together(step)
+
+
+def _stack(step: Step) -> Layout | None:
+    return _moved(step, _together(step))
 
 
 def _linear(step: Step) -> Layout | None:
     """Note how many features a linear layer insists on."""
-    layout, shape = next(item for item in step.inputs if item.layout is not None)
+    layout, shape = step.first
     failure = step.trace.failure
     features = failure.input_shapes[-1][0] if step.refused and failure else shape[-1]
     if isinstance(layout, Flat):
@@ -268,7 +289,7 @@ def _linear(step: Step) -> Layout | None:
 
 
 def _view(step: Step) -> Layout | None:
-    layout, shape = next(item for item in step.inputs if item.layout is not None)
+    layout, shape = step.first
     options = step.op.options
     size = list(options.get("size") or options.get("shape") or ())
     out = None if step.refused else step.op.output_shapes[0]
@@ -277,12 +298,11 @@ def _view(step: Step) -> Layout | None:
     if not isinstance(layout, Map):
         raise Unsupported("it lays out features anew")
     if out is not None:
-        if len(out) > 2 and out[-2:] == shape[-2:] and layout.dims == (-2, -1):
+        if keeps_maps(shape, out, layout.dims):
             return layout
         # A linear layer that gets a map lays it out itself, and knows how many rows there are.
         by_linear = step.trace.modules.get(step.op.path) == "Linear"
-        flattened = out == (shape[0], prod(shape[1:]))
-        if out == (prod(shape[:-1]), shape[-1]) and (by_linear or not (flattened or -1 in size)):
+        if out == rows_of(shape) and (by_linear or not (out == flattened(shape) or -1 in size)):
             return Rows(shape, layout)
     if len(shape) != 4 or len(out or size) != 2:
         raise Unsupported("it merges height and width with something else")
@@ -295,111 +315,66 @@ def _view(step: Step) -> Layout | None:
     return flat
 
 
-def _move(step: Step) -> Layout | None:
-    """Exchange dimensions."""
-    layout, shape = step.map()
-    options, ndim = step.op.options, len(shape)
-    order = list(range(ndim))
-    if "dims" in options:
-        order = [dim % ndim for dim in options["dims"]]
-    else:
-        a, b = options["dim0"] % ndim, options["dim1"] % ndim
-        order[a], order[b] = b, a
-    height, width = (order.index(dim + ndim) - ndim for dim in layout.dims)
-    return Map((height, width), layout.sides)
-
-
 def _part(step: Step) -> Layout | None:
-    """Take a part along a dimension other than height and width."""
-    layout, shape = step.map()
-    dim = step.op.options["dim"]
-    dim = dim if dim < 0 else dim - len(shape)
-    if dim in layout.dims:
-        raise Unsupported("it takes a part of height or width")
-    return _without(layout, {dim}) if step.op.name == "select" else layout
+    """Take a part along dimensions other than height and width, or drop them."""
+    if step.op.acted_on & {*step.map().dims}:
+        raise Unsupported("it takes a part of height or width, or drops them")
+    return _moved(step)
 
 
-def _unsqueeze(step: Step) -> Layout | None:
-    layout, shape = step.map()
-    dim = step.op.options["dim"]
-    dim = dim if dim < 0 else dim - len(shape) - 1
-    height, width = (place - (dim > place - 1) for place in layout.dims)
-    return Map((height, width), layout.sides)
-
-
-def _squeeze(step: Step) -> Layout | None:
-    layout, shape = step.map()
-    dims = step.op.options.get("dim")
-    dims = [dims] if isinstance(dims, int) else dims
+def _moved(step: Step, layout: Map | None = None) -> Map:
+    layout = layout or step.map()
+    dims = step.op.after(layout.dims)
     if dims is None:
-        raise Unsupported("it drops every dimension of size 1")
-    gone = {dim if dim < 0 else dim - len(shape) for dim in dims}
-    if gone & set(layout.dims):
-        raise Unsupported("it drops height or width if they are 1")
-    return _without(layout, {dim for dim in gone if shape[dim] == 1})
-
-
-def _without(layout: Map, gone: set[int]) -> Map:
-    """Return where height and width are when other dimensions have gone."""
-    height, width = (place + sum(dim > place for dim in gone) for place in layout.dims)
-    return Map((height, width), layout.sides)
+        raise Unsupported("it drops height or width")
+    return Map(dims, layout.sides)
 
 
 def _pad(step: Step) -> Layout | None:
-    layout, _ = step.map()
-    pad = list(step.op.options.get("pad") or step.op.options["padding"])
-    pairs = [pad[k : k + 2] for k in range(0, len(pad), 2)]  # from the last dimension on
-    added = [sum(pairs[-dim - 1]) if -dim <= len(pairs) else 0 for dim in layout.dims]
-    by_module = re.search(r"Pad2d$|^Conv", step.trace.modules.get(step.op.path, ""))
-    if any(added) and not by_module:
+    layout, op = step.map(), step.op
+    pads = [op.padding(dim) for dim in layout.dims]
+    by_module = re.search(r"Pad2d$|^Conv", step.trace.modules.get(op.path, ""))
+    if any(map(sum, pads)) and not by_module:
         raise Unsupported("how much it pads may depend on the size")
-    if step.op.name.startswith("reflection"):
-        for axis, dim in enumerate(layout.dims):
-            step.require(axis, layout.sides[axis] > max(pairs[-dim - 1]))
-    return step.on_sides(layout, lambda axis, sides: sides + added[axis])
+    if op.kind is Kind.REFLECTION_PAD:
+        for axis, pad in enumerate(pads):
+            step.require(axis, layout.sides[axis] > max(pad))
+    return step.on_sides(layout, lambda axis, sides: sides + sum(pads[axis]))
 
 
 def _upsample(step: Step) -> Layout | None:
-    options = step.op.options
-    scales = [options.get("scales_h") or 0.0, options.get("scales_w") or 0.0]
-    if not all(scales):
+    height, width = step.op.scales
+    if height is None or width is None:
         raise Unsupported("the size that it resizes to may depend on the image")
+    scales = height, width
     return step.on_sides(
-        step.map()[0], lambda axis, sides: np.floor(sides * scales[axis]).astype(np.int64)
+        step.map(), lambda axis, sides: np.floor(sides * scales[axis]).astype(np.int64)
     )
 
 
-def _unknown(step: Step) -> Layout | None:
-    raise Unsupported("how it treats sizes is not known here")
-
-
-_ACTIVATIONS = (
-    "relu|relu6|_?prelu.*|_prelu_kernel|r?relu_with_noise|leaky_relu|elu|celu|selu|silu|gelu|mish|"
-    "softplus|softshrink|tanh|sigmoid|hardtanh|hardswish|hardsigmoid|log_sigmoid_forward|threshold"
-)
-_RULES: Mapping[str, Callable[[Step], Layout | None]] = {
-    r"convolution|(max|avg)_pool2d.*": _window,
-    "avg_pool3d": _volume,
-    "_adaptive_avg_pool2d|adaptive_max_pool2d": _adaptive,
-    "mean|amax|amin|max|sum|var|std": _reduce,
-    _ACTIVATIONS: _same,
-    "(native|_native|cudnn)_batch_norm.*|native_(group|layer)_norm|native_dropout": _same,
-    "neg|abs|exp|log|sqrt|rsqrt|reciprocal|pow|clamp.*|clone|_to_copy|.*_softmax|bernoulli": _same,
-    "add|sub|rsub|mul|div|maximum|minimum|addcmul|lerp": _elementwise,
-    "cat": _cat,
-    "addmm|mm": _linear,
-    "view|_unsafe_view|_reshape_alias": _view,
-    "permute|transpose": _move,
-    "split.*|unbind|select|slice": _part,
-    "unsqueeze": _unsqueeze,
-    "squeeze": _squeeze,
-    "(constant|reflection|replication)_pad.*": _pad,
-    "upsample_.*2d.*": _upsample,
+RULES: Mapping[Kind, Callable[[Step], Layout | None]] = {
+    **dict.fromkeys(WINDOWS, _window),
+    **dict.fromkeys(ADAPTIVE_POOLS, _adaptive_pool),
+    **dict.fromkeys(REDUCTIONS, _reduction),
+    **dict.fromkeys((Kind.ELEMENTWISE, Kind.CLONE, Kind.EXPAND), _same),
+    **dict.fromkeys((Kind.BATCH_NORM, Kind.GROUP_NORM, Kind.SOFTMAX), _same),
+    Kind.LAYER_NORM: _layer_norm,
+    Kind.BROADCAST: _broadcast,
+    Kind.CAT: _cat,
+    Kind.STACK: _stack,
+    Kind.LINEAR: _linear,
+    Kind.VIEW: _view,
+    **dict.fromkeys((Kind.PERMUTE, Kind.UNSQUEEZE), _moved),
+    **dict.fromkeys((Kind.SLICE, Kind.SPLIT, Kind.SELECT, Kind.UNBIND, Kind.SQUEEZE), _part),
+    **dict.fromkeys(PADS, _pad),
+    **dict.fromkeys((Kind.NEAREST_UPSAMPLE, Kind.BILINEAR_UPSAMPLE), _upsample),
+    Kind.OTHER_UPSAMPLE: _upsample,
 }
 
 
-@lru_cache(maxsize=1024)
-def rule_for(name: str) -> Callable[[Step], Layout | None]:
-    """Return the rule for an operation, by torch's name."""
-    name = name.removesuffix("_")
-    return next((rule for pattern, rule in _RULES.items() if re.fullmatch(pattern, name)), _unknown)
+def pass_through(step: Step) -> Layout | None:
+    """Return how the output of an operation holds height and width; ``None`` if it does not."""
+    rule = RULES.get(step.op.kind)
+    if rule is None:
+        raise Unsupported("how it treats sizes is not known here")
+    return rule(step)

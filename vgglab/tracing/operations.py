@@ -1,0 +1,267 @@
+"""What torch executes: the kind of each operation, and what it does to height and width.
+
+This is the one place that knows operations by torch's names. All that reads a trace asks for the
+kind (`Op.kind`) and for where the dimensions are afterwards (`Op.after`).
+
+To add an operation:
+
+1. Put its name into the pattern of the kind in `Kind` that treats height and width as it does, and
+   a network that executes it into ``NETWORKS`` of ``tests/test_operations.py``.
+2. If there is no such kind, add one. Dimensions that it does not treat place by place are those of
+   its option ``dim``; if it names them otherwise, teach `Op.acted_on`. If it moves, drops or puts
+   in dimensions, teach `Op.after`.
+3. Give a new kind a rule in ``RULES`` of `vgglab.valid_sizes.size_rules` (what becomes of the
+   sides) and of `vgglab.receptive_field.field_rules` (what its output sees). Without a rule the
+   operation is not followed there, which is never wrong: the test asks to say so.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple, TypeAlias
+
+from vgglab.shapes import Window
+
+Shape: TypeAlias = tuple[int, ...]
+Dims: TypeAlias = tuple[int, int]
+"""The dimensions that hold height and width, from the end: (-2, -1) in N, C, H, W."""
+
+
+class Kind(Enum):
+    """What an operation does.
+
+    The value is a pattern of the names that torch has for it, without the ``_`` of operations in
+    place. The first that fits counts.
+    """
+
+    CONVOLUTION = "convolution"
+    MAX_POOL = "max_pool2d.*"
+    AVERAGE_POOL = "avg_pool2d.*|avg_pool3d"  # the latter in local response normalisation
+    ADAPTIVE_AVERAGE_POOL = "_adaptive_avg_pool2d"
+    ADAPTIVE_MAX_POOL = "adaptive_max_pool2d"
+    MEAN = "mean"
+    REDUCTION = "amax|amin|max|sum|var|std"
+    ELEMENTWISE = (  # each element for itself
+        "relu|_prelu_kernel|rrelu_with_noise|leaky_relu|elu|celu|silu|gelu|mish|softplus|"
+        "softshrink|tanh|sigmoid|hardtanh|hardswish|hardsigmoid|log_sigmoid_forward|threshold|"
+        "neg|abs|exp|log|sqrt|rsqrt|reciprocal|pow|clamp.*|_to_copy|native_dropout|bernoulli"
+    )
+    BATCH_NORM = "(native|_native|cudnn)_batch_norm.*"
+    GROUP_NORM = "native_group_norm"
+    LAYER_NORM = "native_layer_norm"
+    SOFTMAX = ".*_softmax"
+    BROADCAST = "add|sub|rsub|mul|div|maximum|minimum|addcmul|lerp"
+    CAT = "cat"
+    STACK = "stack"
+    LINEAR = "addmm|mm"
+    VIEW = "view|_unsafe_view|_reshape_alias"
+    CLONE = "clone"
+    EXPAND = "expand"
+    PERMUTE = "permute|transpose"
+    SLICE = "slice"
+    SPLIT = "split.*"
+    SELECT = "select"
+    UNBIND = "unbind"
+    SQUEEZE = "squeeze"
+    UNSQUEEZE = "unsqueeze"
+    CONSTANT_PAD = "constant_pad.*"
+    REFLECTION_PAD = "reflection_pad.*"
+    REPLICATION_PAD = "replication_pad.*"
+    NEAREST_UPSAMPLE = "upsample_nearest2d"
+    BILINEAR_UPSAMPLE = "upsample_bilinear2d"
+    OTHER_UPSAMPLE = "upsample_.*2d.*"
+    SAME_DATA = "detach|alias|lift_fresh"  # another name for its input; no trace holds it
+    NO_DATA = (  # looks only at the shape of its input; no trace holds it
+        "(empty|zeros|ones|full|rand|randn)_like|new_(empty|zeros|ones|full|empty_strided)"
+    )
+    PRODUCT = ".*(conv|mm|matmul|attention|lstm|gru|rnn|_trilinear).*"  # of matrices
+    OTHER = ".*"
+
+
+WINDOWS = {Kind.CONVOLUTION, Kind.MAX_POOL, Kind.AVERAGE_POOL}
+ADAPTIVE_POOLS = {Kind.ADAPTIVE_AVERAGE_POOL, Kind.ADAPTIVE_MAX_POOL}
+REDUCTIONS = {Kind.MEAN, Kind.REDUCTION}
+PADS = {Kind.CONSTANT_PAD, Kind.REFLECTION_PAD, Kind.REPLICATION_PAD}
+AVERAGES = {Kind.MEAN, Kind.AVERAGE_POOL, Kind.ADAPTIVE_AVERAGE_POOL}
+PRODUCTS = {Kind.CONVOLUTION, Kind.LINEAR, Kind.PRODUCT}
+RESHAPES = {Kind.VIEW, Kind.CLONE, Kind.SQUEEZE, Kind.UNSQUEEZE}
+"""Kinds that hand on all numbers of their input in the same order."""
+
+
+@lru_cache(maxsize=1024)
+def kind_of(name: str) -> Kind:
+    """Return the kind of an operation, by torch's name."""
+    name = name.removesuffix("_")
+    return next(kind for kind in Kind if re.fullmatch(kind.value, name))
+
+
+class Constant(NamedTuple):
+    """A tensor that does not depend on the input; if it is derived, its shape may."""
+
+    shape: Shape
+    derived: bool  # a part of parameters or buffers, or computed from them
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation that torch executed.
+
+    Attributes
+    ----------
+    index
+        Its place in `Trace.ops`.
+    name
+        torch's own name, such as ``"convolution"``, ``"addmm"``, ``"max_pool2d_with_indices"``.
+    path
+        The module in which it ran; ``""`` is the model itself.
+    call
+        The index of that module's call in `Trace.calls`.
+    sources
+        The operations whose outputs it reads, by index; the model's k-th input is ``-1 - k``.
+    input_shapes
+        Shapes of the tensors that it reads, parameters left out.
+    output_shapes
+        Shapes of the tensors that it returns.
+    parameters
+        Names of the parameters that it reads.
+    constants
+        The tensors that it reads and that are parameters or buffers, or made of these alone.
+    options
+        Its other arguments by torch's names, such as ``stride`` and ``padding``.
+    mult_adds
+        Multiplications with an addition, for the whole batch; ``None`` if there is no formula.
+    saved_bytes
+        Bytes of its output that autograd keeps for the backward pass, each piece of memory counted
+        once; ``None`` if the trace ran without autograd.
+    """
+
+    index: int
+    name: str
+    path: str
+    call: int
+    sources: tuple[int, ...]
+    input_shapes: tuple[Shape, ...]
+    output_shapes: tuple[Shape, ...]
+    parameters: tuple[str, ...]
+    constants: tuple[Constant, ...]
+    options: Mapping[str, Any]
+    mult_adds: int | None
+    saved_bytes: int | None
+
+    @property
+    def kind(self) -> Kind:
+        """What it does."""
+        return kind_of(self.name)
+
+    @property
+    def windows(self) -> tuple[Window, Window] | None:
+        """The windows along height and width of a convolution or pooling; else ``None``."""
+        return None if self.options.get("transposed") else self._windows()
+
+    @property
+    def transposed_windows(self) -> tuple[Window, Window] | None:
+        """Those of a transposed convolution, which slide over its output; else ``None``."""
+        return self._windows() if self.options.get("transposed") else None
+
+    def _windows(self) -> tuple[Window, Window] | None:
+        options = self.options
+        if self.kind not in WINDOWS:
+            return None
+        if len(self.input_shapes[0]) < 3 or len(options["kernel_size"]) < 2:
+            return None
+        kernel_size = _last_two(options["kernel_size"])
+        stride = _last_two(options["stride"]) if options["stride"] else kernel_size
+        padding = _last_two(options["padding"])
+        dilation = _last_two(options.get("dilation", 1))
+        ceil_mode = options.get("ceil_mode", False)
+        height, width = (
+            Window(*axis, ceil_mode)
+            for axis in zip(kernel_size, stride, padding, dilation, strict=True)
+        )
+        return height, width
+
+    @property
+    def acted_on(self) -> frozenset[int]:
+        """The dimensions that it reduces, normalises, joins, cuts, drops or puts in, from the end.
+
+        All if it names none. Where a dimension is put in, they are counted with it. A BatchNorm
+        with running statistics acts on none: it treats each element for itself.
+        """
+        if self.kind is Kind.BATCH_NORM and not self.options.get("training"):
+            return frozenset()
+        rank = len(self.input_shapes[0]) + (self.kind in _PUT_IN)
+        dims = self.options.get("dim")
+        if self.kind is Kind.LAYER_NORM:
+            dims = range(-len(self.options["normalized_shape"]), 0)
+        elif isinstance(dims, int):
+            dims = [dims]
+        return frozenset(dim if dim < 0 else dim - rank for dim in dims or range(rank))
+
+    def after(self, dims: Dims) -> Dims | None:
+        """Return where height and width are afterwards; ``None`` if one of them has gone.
+
+        Parameters
+        ----------
+        dims
+            Where they are before.
+        """
+        height, width = dims
+        rank = len(self.input_shapes[0])
+        if self.kind is Kind.PERMUTE:
+            order = list(range(rank))
+            if "dims" in self.options:
+                order = [dim % rank for dim in self.options["dims"]]
+            else:
+                a, b = self.options["dim0"], self.options["dim1"]
+                order[a], order[b] = order[b], order[a]
+            return order.index(height + rank) - rank, order.index(width + rank) - rank
+        if self.kind in _PUT_IN:
+            (new,) = self.acted_on
+            return height - (new >= height), width - (new >= width)
+        if self.kind not in _DROP or self.options.get("keepdim"):
+            return dims
+        gone = self.acted_on
+        if self.kind is Kind.SQUEEZE:
+            gone = frozenset(dim for dim in gone if self.input_shapes[0][dim] == 1)
+        if height in gone or width in gone:
+            return None
+        return height + sum(dim > height for dim in gone), width + sum(dim > width for dim in gone)
+
+    def padding(self, dim: int) -> tuple[int, int]:
+        """Return how much it pads at the beginning and at the end of a dimension."""
+        pad = self.options.get("pad") or self.options["padding"]  # from the last dimension on
+        before, after = pad[-2 * dim - 2 : -2 * dim] or (0, 0)
+        return before, after
+
+    @property
+    def scales(self) -> tuple[float | None, float | None]:
+        """By how much it was asked to enlarge height and width; ``None``: to a size."""
+        return self.options.get("scales_h") or None, self.options.get("scales_w") or None
+
+
+_PUT_IN = {Kind.UNSQUEEZE, Kind.STACK}
+_DROP = {*REDUCTIONS, Kind.SELECT, Kind.UNBIND, Kind.SQUEEZE}
+
+
+def rows_of(shape: Shape) -> Shape:
+    """Return the shape after all but the last dimension became one, as a linear layer does it."""
+    return prod(shape[:-1]), shape[-1]
+
+
+def flattened(shape: Shape) -> Shape:
+    """Return the shape after all but the first dimension became one: a row for each image."""
+    return shape[0], prod(shape[1:])
+
+
+def keeps_maps(shape: Shape, out: Shape, dims: Dims) -> bool:
+    """Tell whether a view leaves height and width as they are, and last."""
+    return dims == (-2, -1) and len(out) > 2 and out[-2:] == shape[-2:]
+
+
+def _last_two(value: int | Sequence[int]) -> tuple[int, int]:
+    if isinstance(value, int):
+        return value, value
+    return value[-2 % len(value)], value[-1]
