@@ -200,7 +200,7 @@ def test_a_record_names_its_images(tmp_path, monkeypatch):
         name: experiments.open_results(find_experiment(name), "cpu", tmp_path)
         for name in ("gap-digits", "gap-size", "a-lrn", "gap-cost")
     }
-    images = {name: results._new["provenance"].get("images") for name, results in made.items()}
+    images = {name: results.provenance.get("images") for name, results in made.items()}
     assert images == {
         "gap-digits": {"data": "digits (scikit-learn)"},
         "gap-size": {"data": "shapes"},
@@ -209,7 +209,7 @@ def test_a_record_names_its_images(tmp_path, monkeypatch):
     }
     monkeypatch.delenv("VGGLAB_DATA")
     results = experiments.open_results(find_experiment("a-lrn"), "cpu", tmp_path)
-    assert results._new["provenance"]["images"] == {"data": "cifar10 (torchvision)"}
+    assert results.provenance["images"] == {"data": "cifar10 (torchvision)"}
 
 
 def test_a_gpu_is_needed_for_its_budget(tmp_path):
