@@ -19,7 +19,7 @@ minutes = 5
 goals = ["Add."]
 packages = []
 seconds = 2
-memory_mb = 150
+memory_mb = 300
 
 [[questions]]
 id = "q1"

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from grading_course import NAME, answered, cell, notebook, require_sandbox, write_course
+from sampling import sampled
 
 import vgglab
 from vgglab.__main__ import main
@@ -292,7 +293,7 @@ def test_helpers_describe_and_run_networks():
     call = Call("@vjp", Ref("f"), [x, y], Tensor([1.0, 10.0]))
     (answer,) = run_probe([call.to_json()], namespace)
     assert [t["$tensor"]["data"] for t in answer["value"]] == [[5.0, 70.0], [2.0, 30.0]]
-    assert torch.tensor(1).item() == 1
+    assert torch.get_default_device().type == "cpu"  # meta was for those calls only
 
 
 def test_wrong_probes_and_calls_are_refused():
@@ -460,11 +461,8 @@ def test_a_wrong_cell_is_said_in_a_sentence_and_loses_only_its_question(judge, s
     q1, q2 = judge.mark(answers_of(answered(q1=source), judge.assignment))["questions"]
     assert q1["score"] == 0
     assert q2["score"] == 2
-    assert {probe["why"] for probe in q1["probes"]} == {"add is not defined"} or notes is None
-    if notes is None:
-        assert q1["probes"][0]["why"] == "add is not defined"
-    else:
-        assert notes in q1["notes"][-1]
+    assert {probe["why"] for probe in q1["probes"]} == {"add is not defined"}
+    assert [notes in said for said in q1["notes"]] == ([True] if notes else [])
 
 
 def test_answers_share_one_namespace_with_the_masters_given_cells(judge):
@@ -475,7 +473,7 @@ def test_answers_share_one_namespace_with_the_masters_given_cells(judge):
     marks = judge.mark(answers_of(answered(**mine), judge.assignment))
     assert [q["score"] for q in marks["questions"]] == [2, 2]  # floor of 0.5 is wrong
     whys = [probe.get("why") for probe in marks["questions"][0]["probes"]]
-    assert whys == [None, None, "an answer of another type"] or whys[2] == "a wrong number"
+    assert whys == [None, None, "a wrong number"]
 
 
 def test_partial_points_hints_and_public_probes(judge):
@@ -626,39 +624,41 @@ def test_two_shards_collected_equal_one_run(assignment, tmp_path):
         next(grade(assignment, folder, tmp_path / "one", shard=(3, 2)))
 
 
-def test_killing_the_grader_loses_and_doubles_nothing(course, tmp_path):
+def test_killing_the_grader_loses_and_doubles_nothing(tmp_path):
     require_sandbox()
-    folder = tmp_path / "submissions"
+    course = write_course(tmp_path)
+    settings = course / "assignment.toml"
+    settings.write_text(settings.read_text().replace("seconds = 2", "seconds = 3600"))
+    folder, killed = tmp_path / "submissions", tmp_path / "killed"
     folder.mkdir()
-    for number in range(10):
+    for number in range(6):
         (folder / f"s{number}.ipynb").write_bytes(answered(q1=f"def add(a, b): return {number}"))
+    # So that the grader cannot have ended before it is killed.
+    (folder / "endless.ipynb").write_bytes(answered(q1="import time\ntime.sleep(3600)"))
     command = [sys.executable, "-m", "vgglab", "grade", "run", course, folder]
-    kills = 0
-    while kills < 2:
-        grader = subprocess.Popen([*command, tmp_path / "killed", "--workers", "2"], stdout=-3)
-        done = len(list((tmp_path / "killed").glob("*.json"))) if kills else 0
-        deadline = time.monotonic() + 30
-        while len(list((tmp_path / "killed").glob("*.json"))) < done + 2 and not grader.poll():
-            assert time.monotonic() < deadline
+    for wanted in (2, 4):
+        grader = subprocess.Popen([*command, killed, "--workers", "2"], stdout=-3)
+        while len(list(killed.glob("*.json"))) < wanted:
+            assert grader.poll() is None
             time.sleep(0.01)
         os.kill(grader.pid, signal.SIGKILL)
         assert grader.wait() == -signal.SIGKILL
-        kills += 1
-        for path in (tmp_path / "killed").glob("*.json"):
+        for path in killed.glob("*.json"):
             json.loads(path.read_text())  # whole
-    results = subprocess.run([*command, tmp_path / "killed"], capture_output=True, text=True)
+    (folder / "endless.ipynb").write_bytes(answered())
+    results = subprocess.run([*command, killed], capture_output=True, text=True)
     assert results.returncode == 0
     assert results.stdout.count("kept") >= 4
-    assert results.stdout.count("\n") == 10
+    assert results.stdout.count("\n") == 7
     whole = Assignment(course)
-    assert len(list(grade(whole, folder, tmp_path / "whole", workers=3))) == 10
-    collect(tmp_path / "killed", tmp_path / "out1")
+    assert len(list(grade(whole, folder, tmp_path / "whole", workers=3))) == 7
+    collect(killed, tmp_path / "out1")
     collect(tmp_path / "whole", tmp_path / "out2")
     assert contents(tmp_path / "out1") == contents(tmp_path / "out2")
-    for path in (tmp_path / "killed").glob(".*"):  # what a killed grader began goes after an hour
+    for path in killed.glob(".*"):  # what a killed grader began goes after an hour
         os.utime(path, (0, 0))
-    list(grade(whole, folder, tmp_path / "killed"))
-    assert list((tmp_path / "killed").glob(".*")) == []
+    list(grade(whole, folder, killed))
+    assert list(killed.glob(".*")) == []
 
 
 def test_a_person_adds_points_and_comments(assignment, tmp_path):
@@ -779,8 +779,9 @@ def test_without_a_sandbox_nothing_is_graded_and_help_is_given(
 
 
 def test_a_package_that_is_not_here_is_named():
+    require_sandbox()
     with pytest.raises(SandboxError, match="'no-such-package' is not"):
-        list(sandbox._package_paths(["no-such-package"]))
+        Sandbox(["no-such-package"], 200)
 
 
 def test_without_control_groups_each_process_is_limited(monkeypatch):
@@ -795,7 +796,7 @@ def test_without_control_groups_each_process_is_limited(monkeypatch):
     assert "resource limits" in limited.limits
     source = "def f():\n    return len(bytearray(200_000_000))"
     probe = {"index": 0, "question": "q1", "calls": [Call("f").to_json()]}
-    outcome = limited.run([{"id": "q1", "source": source}], [probe], seconds=5)
+    outcome = limited.run([{"id": "q1", "source": source}], [probe], seconds=600)
     assert outcome.messages[-2]["answers"][0]["error"] == "MemoryError"
 
 
@@ -891,7 +892,8 @@ def test_the_selftest_finds_what_is_wrong(course, tmp_path):
         assert words in result.output, words
 
 
-@pytest.mark.parametrize("folder", ASSIGNMENTS, ids=lambda folder: folder.name)
+@pytest.mark.wide
+@pytest.mark.parametrize("folder", sampled(ASSIGNMENTS, 1), ids=lambda folder: folder.name)
 def test_the_courses_assignments_mark_as_they_should(folder):
     require_sandbox()
     # The seed of the repository's notebooks would take as long again: vgglab grade selftest.

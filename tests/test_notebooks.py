@@ -96,7 +96,7 @@ def test_roles_become_words():
 $$ y = x $$ (factor)"""
     link = "https://vgglab.github.io/vgglab/reference"
     bibliography = f"{link}/bibliography.html"
-    assert course._plain_markdown(text, {"ratio": "0.25"}) == (
+    assert course.plain_markdown(text, {"ratio": "0.25"}) == (
         f"max poolings, ([He 2014]({bibliography}); [Lin 2014]({bibliography})), "
         f"[He (2015)]({bibliography}),\n[04_shape_mismatch](04_shape_mismatch.ipynb), 0.25, "
         f"(factor), [glossary]({link}/glossary.html#a)\n$$ y = x \\tag{{factor}}$$"

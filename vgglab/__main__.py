@@ -506,3 +506,7 @@ def _diagnosis(model: str, input_size: tuple[int, ...], **options: Any) -> "Diag
         return diagnose_model(load_model(model, **options), input_size)
     except (ConnectionError, TypeError, ValueError) as error:
         raise BadInput(str(error)) from None
+
+
+if __name__ == "__main__":
+    main(prog_name="vgglab")

@@ -55,7 +55,7 @@ class Handler(SimpleHTTPRequestHandler):
 @pytest.fixture(scope="session")
 def site() -> Path:
     if not (SITE / "index.html").exists():
-        unavailable("the book is not built: run `make book`")
+        pytest.fail("the book is not built: run `make book`")
     return SITE
 
 

@@ -11,6 +11,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from error_messages import MESSAGES, mutated
 from playwright.sync_api import Browser, BrowserContext, Page
+from sampling import sampled
 
 from vgglab.explain import explain_error
 from vgglab.figures.error_form import error_form
@@ -140,7 +141,8 @@ def test_only_another_answer_is_announced(bare: Page) -> None:
     assert bare.evaluate("changes") == 2
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.wide
+@pytest.mark.parametrize("mode", sampled(MODES, 1))
 def test_looks(visit: Visit, mode: str) -> None:
     page = visit("explain.html", mode)
     pasted(page, MESSAGES[-1] + " " * 3 + "x" * 400, VGG_400)

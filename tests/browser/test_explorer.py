@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
+from sampling import sampled
 
 from vgglab.figures.explorer import EXAMPLES, INPUT_SIZES, POOLS, START, explorer
 from vgglab.models.configs import CONFIGS, Conv
@@ -163,7 +164,8 @@ def test_every_size_by_arrow_keys(open_figures: Open) -> None:
     walk_over_all_sizes(page)
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.wide
+@pytest.mark.parametrize("mode", sampled(MODES, 1))
 def test_every_size_in_the_built_book(visit: Visit, mode: str) -> None:
     page = visit("notebooks/04_shape_mismatch.html", mode)
     assert read(page) == expected("D", START)
@@ -264,7 +266,8 @@ def test_inserted_into_a_page_that_is_there(open_figures: Open) -> None:
     assert [read(page, 0), read(page, 1)] == [expected("D", START), expected("B", START)]
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.wide
+@pytest.mark.parametrize("mode", sampled(MODES, 1))
 def test_twice_on_a_page(open_figures: Open, mode: str) -> None:
     page = open_figures("D", "E", mode=mode)
     assert [read(page, 0), read(page, 1)] == [expected("D", START), expected("E", START)]
@@ -303,7 +306,8 @@ def test_no_text_is_cut(open_figures: Open, width: int) -> None:
     assert wide == []
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.wide
+@pytest.mark.parametrize("mode", sampled(MODES, 1))
 def test_without_scripts_the_table_is_shown(browser: Browser, tmp_path: Path, mode: str) -> None:
     path = tmp_path / "figure.html"
     path.write_text(PAGE.replace("%s", explorer("D")._repr_html_()), encoding="utf-8")

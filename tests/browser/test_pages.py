@@ -9,16 +9,12 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page
+from sampling import WIDE, sampled
 
 from .conftest import MODES, SITE, Visit
 
 pytestmark = pytest.mark.browser
 
-PAGES = sorted(
-    path.relative_to(SITE).as_posix()
-    for path in SITE.rglob("*.html")
-    if "_static" not in path.relative_to(SITE).parts
-)
 # The theme's own: an icon's label, and text outside of landmarks.
 THEME_RULES = {"label-content-name-mismatch", "region"}
 # Without preload, or axe itself asks for style sheets, at wrong addresses.
@@ -57,8 +53,13 @@ MEASURE_ALIKE_ONCE = """() => {
   }
   axe.configure({ rules: [{ id: "color-contrast", selector: "*:not([data-alike])" }] });
 }"""
+# A reference has hundreds of entries, each like the others, of which a sample looks at a few.
+ENTRIES = "dl.py:not(dl.py dl.py)"
+KEEP_SOME = """([entries, keep]) => document.querySelectorAll(entries).forEach(
+  (entry, place) => keep.includes(place) || entry.remove()
+)"""
 # The elements that stick out on the right.
-WIDE = """[...document.querySelectorAll("body *")]
+WIDER = """[...document.querySelectorAll("body *")]
   .filter(e => e.getBoundingClientRect().right > window.innerWidth + 1)
   .map(e => e.tagName + "." + e.className).slice(0, 20)"""
 LOADING_RELS = {"stylesheet", "preload", "modulepreload", "icon", "manifest", "prefetch"}
@@ -79,15 +80,45 @@ class Loads(HTMLParser):
             self.urls.append(values.get("src", ""))
 
 
-def test_the_book_is_built(site: Path) -> None:
-    assert "index.html" in PAGES
-    assert any(page.startswith("notebooks/") for page in PAGES)
+def pages() -> list[str]:
+    """Return the pages of the built book; none if it is not built."""
+    return sorted(
+        path.relative_to(SITE).as_posix()
+        for path in SITE.rglob("*.html")
+        if "_static" not in path.relative_to(SITE).parts
+    )
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_page_names_nothing_from_elsewhere(path: str) -> None:
+def looks() -> list[tuple[str, str]]:
+    """Return each page with the modes in which it is opened: all, or in a sample one of them."""
+    modes, turns = sampled(MODES, 1), [*MODES]
+    return [
+        (path, mode)
+        for number, path in enumerate(pages())
+        # The listings of the package's source are all alike: each has its turn in one mode.
+        for mode in ([turns[number % 3]] if path.startswith("_modules/") else modes)
+    ]
+
+
+def audited() -> list[tuple[str, str]]:
+    """Return what axe looks at: all, or in a sample the first page, a chapter, a reference."""
+    kinds = ("index.html", "notebooks/", "reference/")
+    chosen = [p for kind in kinds for p in sampled(filter(re.compile(kind).match, pages()), 1)]
+    return [(path, mode) for path, mode in looks() if WIDE or path in chosen]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Ask what is built when the tests are collected; if nothing is, `site` says so."""
+    found = {"page_path": pages, "look": looks, "audit": audited}
+    for name in found.keys() & metafunc.fixturenames:
+        cases = found[name]() or ["nothing"]
+        ids = ["-".join([case] if isinstance(case, str) else case) for case in cases]
+        metafunc.parametrize(name, cases, ids=ids)
+
+
+def test_page_names_nothing_from_elsewhere(site: Path, page_path: str) -> None:
     parser = Loads()
-    parser.feed((SITE / path).read_text(encoding="utf-8"))
+    parser.feed((site / page_path).read_text(encoding="utf-8"))
     assert [url for url in parser.urls if re.match(r"(https?:)?//", url)] == []
 
 
@@ -99,15 +130,6 @@ def test_styles_name_nothing_from_elsewhere(site: Path) -> None:
 
 def test_icon_script_is_empty(site: Path) -> None:
     assert (site / "_static" / "scripts" / "fontawesome.js").stat().st_size < 100
-
-
-# The listings of the package's source are all alike: each is looked at in one mode, in turn.
-LOOKS = [
-    (path, mode)
-    for number, path in enumerate(PAGES)
-    for turn, mode in enumerate(MODES)
-    if not path.startswith("_modules/") or number % len(MODES) == turn
-]
 
 
 def violations(page: Page, mode: str) -> list[str]:
@@ -123,8 +145,8 @@ def violations(page: Page, mode: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize(("path", "mode"), LOOKS)
-def test_page(visit: Visit, path: str, mode: str) -> None:
+def test_page(visit: Visit, look: tuple[str, str]) -> None:
+    path, mode = look
     page = visit(path, mode)
     width, _, scheme = MODES[mode]
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
@@ -134,20 +156,28 @@ def test_page(visit: Visit, path: str, mode: str) -> None:
     alts = page.eval_on_selector_all("img", "images => images.map(image => image.alt)")
     assert [alt for alt in alts if not alt.strip() or re.search(r"\.(png|svg|jpe?g)$", alt)] == []
 
-    assert page.evaluate("document.documentElement.scrollWidth") <= width, page.evaluate(WIDE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, page.evaluate(WIDER)
 
+
+@pytest.mark.wide
+def test_nothing_is_in_a_readers_way(visit: Visit, audit: tuple[str, str]) -> None:
+    path, mode = audit
+    page = visit(path, mode)
+    keep = sampled(range(page.locator(ENTRIES).count()), 10)
+    page.evaluate(KEEP_SOME, [ENTRIES, keep])
     assert violations(page, mode) == []
 
 
-@pytest.mark.parametrize(
-    ("path", "word"),
-    [
-        ("notebooks/03_normalization.html", "pre .n"),
-        ("notebooks/03_normalization.html", ".katex-html .text > *"),
-        ("reference/laboratory.html", ".sig-param .n > .pre"),
-        ("reference/laboratory.html", ".nav-item .pre"),
-    ],
-)
+PALE = [
+    ("notebooks/03_normalization.html", "pre .n"),
+    ("notebooks/03_normalization.html", ".katex-html .text > *"),
+    ("reference/laboratory.html", ".sig-param .n > .pre"),
+    ("reference/laboratory.html", ".nav-item .pre"),
+]
+
+
+@pytest.mark.wide
+@pytest.mark.parametrize(("path", "word"), sampled(PALE, 1))
 def test_one_pale_word_among_many_is_found(visit: Visit, path: str, word: str) -> None:
     page = visit(path, "dark")
     page.evaluate(

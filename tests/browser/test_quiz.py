@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sampling import sampled
 
 import vgglab
 from vgglab.course.exercises import load_quizzes
@@ -12,7 +13,8 @@ from .conftest import MODES, SITE, Visit
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.wide
+@pytest.mark.parametrize("mode", sampled(MODES, 1))
 @pytest.mark.parametrize("chapter", sorted({name[:2] for name in load_quizzes()}))
 def test_each_option_shows_its_own_reason(visit: Visit, chapter: str, mode: str) -> None:
     (path,) = (SITE / "notebooks").glob(f"{chapter}_*.html")

@@ -64,7 +64,7 @@ def student_notebook(published: Mapping[str, Any]) -> Notebook:
                 text = "\n".join(text.split("\n")[_first_heading(text) :])
             if not text:
                 continue
-            cell["source"] = _plain_markdown(text, glued)
+            cell["source"] = plain_markdown(text, glued)
         cells.append(cell)
     text = "## Progress\n\nWhat you have solved so far, in all chapters."
     cells.append(_cell("markdown", "progress-text", text))
@@ -132,7 +132,7 @@ def _first_heading(text: str) -> int:
     return next((i for i, line in enumerate(lines) if line.startswith("#")), len(lines))
 
 
-def _plain_markdown(text: str, glued: Mapping[str, str]) -> str:
+def plain_markdown(text: str, glued: Mapping[str, str]) -> str:
     """Return text without roles of the book: they mean nothing to Jupyter."""
 
     def words(match: re.Match[str]) -> str:

@@ -32,7 +32,7 @@ _ISOLATION = [
     *["--unshare-all", "--unshare-user", "--uid", str(NOBODY), "--gid", str(NOBODY)],
     *["--cap-drop", "ALL", "--die-with-parent", "--new-session", "--disable-userns"],
 ]
-_ENVIRONMENT = {
+ENVIRONMENT = {
     "HOME": "/tmp",
     "USER": "student",
     "LANG": "C.UTF-8",
@@ -206,7 +206,7 @@ class Sandbox:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=_ENVIRONMENT,  # /proc/1/environ shows it inside
+            env=ENVIRONMENT,  # /proc/1/environ shows it inside
             start_new_session=True,
         )
 

@@ -80,9 +80,10 @@ class Results:
         self.path = path
         self.experiment = experiment
         self.budget = budget
+        self.provenance = as_json(provenance)
         self._new = {
             "definition": as_json(definition),
-            "provenance": as_json(provenance),
+            "provenance": self.provenance,
             "command": command,
             "runs": [],
         }
