@@ -234,6 +234,8 @@ def test_every_experiment_is_sound():
     for name, found in EXPERIMENTS.items():
         assert found.name == name
         assert found.question.endswith("?")
+        assert found.control.endswith(".")
+        assert found.held_equal.endswith(".")
         assert {"tiny", "cpu"} <= set(found.budgets) <= set(BUDGETS)
         assert found.budgets["cpu"].seeds >= 5
         for size in found.budgets.values():

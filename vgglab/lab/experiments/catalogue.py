@@ -86,6 +86,9 @@ _PLAIN_CIFAR = {
 _STACKS = ("7x7/24", "3x3-linear/24", "3x3/24", "3x3-linear/32", "3x3/32")
 # Heads learn best at different rates: each is judged at its own, chosen by validation images.
 _HEADS_BY_RATE = {"head": _HEADS, "lr": (0.02, 0.1)}
+_HEADS_EQUAL = (
+    "Backbone, images, epochs and rates to choose from; the heads cannot have as many weights."
+)
 _TINY_HEADS = {"head": _HEADS, "lr": (0.05,)}
 
 # What is timed: VGG-16 of some width, by budget. One precision is held for all of its layers.
@@ -122,6 +125,13 @@ _ALL = (
                 seeds=5,
             ),
         },
+        control=(
+            "The stack without ReLUs between its layers: if it is as accurate, they add nothing."
+        ),
+        held_equal=(
+            "Images, epochs and rates to choose from. Channels and weights cannot both be equal, "
+            "so each stack runs with the channels of the other as well."
+        ),
         tolerance=0.05,
     ),
     Experiment(
@@ -137,6 +147,8 @@ _ALL = (
             ),
             "gpu": Budget(vary={"lr": (0.1,)}, held={**_GPU_CIFAR, "seen_images": 200}, seeds=5),
         },
+        control="The same network before training.",
+        held_equal="Network and images.",
         tolerance=0.05,
     ),
     Experiment(
@@ -160,6 +172,11 @@ _ALL = (
                 seeds=5,
             ),
         },
+        control="The network without normalisation, at each depth and rate.",
+        held_equal=(
+            "Images, epochs, rates to choose from and first weights; BatchNorm has two weights a "
+            "channel more."
+        ),
         tolerance=0.1,
     ),
     Experiment(
@@ -183,6 +200,8 @@ _ALL = (
                 seeds=5,
             ),
         },
+        control="Configuration A, which is A-LRN without that layer.",
+        held_equal="Images, epochs, rates to choose from, first weights and their number.",
         tolerance=0.05,
     ),
     Experiment(
@@ -206,6 +225,11 @@ _ALL = (
                 seeds=5,
             ),
         },
+        control="The step without normalisation.",
+        held_equal=(
+            "Images, batch and threads; the runs of a seed follow each other, and do not take "
+            "turns."
+        ),
     ),
     Experiment(
         name="forward-cost",
@@ -326,6 +350,11 @@ _ALL = (
                 seeds=5,
             ),
         },
+        control="Multiply-adds: if a step cost what they say, the heads would hardly differ.",
+        held_equal=(
+            "Backbone, images, batch and threads; the runs of a seed follow each other, and do not "
+            "take turns."
+        ),
     ),
     Experiment(
         name="gap-accuracy",
@@ -336,6 +365,10 @@ _ALL = (
             "cpu": Budget(vary=_HEADS_BY_RATE, held=_CPU_CIFAR, seeds=5),
             "gpu": Budget(vary=_HEADS_BY_RATE, held=_GPU_CIFAR, seeds=5),
         },
+        control=(
+            "The flatten head of one layer: with it alone, depth and places can be told apart."
+        ),
+        held_equal=_HEADS_EQUAL,
         tolerance=0.05,
     ),
     Experiment(
@@ -354,6 +387,8 @@ _ALL = (
                 seeds=5,
             ),
         },
+        control="The network before training, which has learnt nothing to throw away.",
+        held_equal="Network, scenes and the linear readout; GAP leaves it fewer numbers to read.",
         tolerance=0.05,
     ),
     Experiment(
@@ -364,6 +399,8 @@ _ALL = (
             "tiny": Budget(vary=_TINY_HEADS, held=_TINY_SHAPES, seeds=2),
             "cpu": Budget(vary=_HEADS_BY_RATE, held=_CPU_SHAPES, seeds=5),
         },
+        control="Figures on the left, where they were in training.",
+        held_equal=_HEADS_EQUAL,
         tolerance=0.05,
     ),
     Experiment(
@@ -378,6 +415,8 @@ _ALL = (
                 seeds=5,
             ),
         },
+        control="The same scenes resized back to the side of the training.",
+        held_equal=_HEADS_EQUAL,
         tolerance=0.05,
     ),
     Experiment(
@@ -388,6 +427,8 @@ _ALL = (
             "tiny": Budget(vary={"lr": (0.1,)}, held={**_TINY_SHAPES, "read_side": 64}, seeds=2),
             "cpu": Budget(vary={"lr": (0.1,)}, held={**_CPU_SHAPES, "read_side": 64}, seeds=5),
         },
+        control="The middle of the image, and a place drawn at random.",
+        held_equal="Network and images.",
         tolerance=0.05,
     ),
     Experiment(
@@ -398,6 +439,8 @@ _ALL = (
             "tiny": Budget(vary=_TINY_HEADS, held=_TINY_DIGITS, seeds=2),
             "cpu": Budget(vary=_HEADS_BY_RATE, held=_CPU_DIGITS, seeds=10),
         },
+        control="Both flatten heads, which keep the places that GAP averages.",
+        held_equal=_HEADS_EQUAL,
         tolerance=0.05,
     ),
 )
