@@ -532,7 +532,7 @@ def test_intervals_cover_and_the_detectable_effect_is_detected():
 
     zeros = [0.0] * 5
     null = [difference(sample(0), zeros) for _ in range(4000)]
-    assert sum(not d.seen for d in null) / 4000 == pytest.approx(0.95, abs=0.012)
+    assert sum(not d.significant for d in null) / 4000 == pytest.approx(0.95, abs=0.012)
     # The true spread is 1, so the effect that the formula names for it is known.
     effect = (stats.t.ppf(0.975, 4) + stats.t.ppf(0.8, 4)) / 5**0.5
     seen = sum(difference(sample(effect), zeros).significant for _ in range(4000)) / 4000

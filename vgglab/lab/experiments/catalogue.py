@@ -316,7 +316,7 @@ _ALL = (
             ),
             "cpu": Budget(
                 vary={"precision": _CPU_PRECISION, "images": (1,)},
-                held={**_HALF_TIMING, "head": "fc-fixed", "side": 400, "crops_at_once": 6},
+                held={**_CPU_TIMING, "head": "fc-fixed", "side": 400, "crops_at_once": 6},
                 seeds=5,
             ),
             "gpu": Budget(
