@@ -12,6 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from statistics import NormalDist
 
@@ -26,8 +27,9 @@ from vgglab.__main__ import main
 from vgglab.lab import experiments
 from vgglab.lab.experiments import BUDGETS, Budget, Experiment, find_experiment, reproduce, run
 from vgglab.lab.experiments.catalogue import EXPERIMENTS
+from vgglab.lab.experiments.reading import cost_report, cost_table
 from vgglab.lab.experiments.reading import recorded as read_recorded
-from vgglab.lab.experiments.results import FORMAT, read_results
+from vgglab.lab.experiments.results import FORMAT, Results, read_results
 from vgglab.lab.experiments.verdicts import Difference, difference, interval
 from vgglab.lab.provenance import provenance, today
 
@@ -110,7 +112,7 @@ def test_runs_of_another_definition_are_not_mixed(tmp_path, other, words):
 def test_runs_of_other_versions_are_not_mixed(tmp_path, monkeypatch):
     list(run(experiment(), "tiny", tmp_path, only={"seed": 0}))
     changed = {**provenance(), "torch": "1.0"}
-    monkeypatch.setattr(experiments, "provenance", lambda: changed)
+    monkeypatch.setattr("vgglab.lab.provenance.provenance", lambda: changed)
     with pytest.raises(ValueError, match=r"one provenance; .* torch '.*', not '1\.0': move"):
         list(run(experiment(), "tiny", tmp_path))
 
@@ -155,30 +157,85 @@ def test_reproduction_compares_and_writes_nothing(tmp_path):
     before = path.read_bytes()
     assert all(not found for _, found in reproduce(experiment(), "tiny", tmp_path))
     whole = json.loads(before)
-    whole["budgets"]["tiny"]["runs"][0]["result"]["sum"] += 1e-9
-    path.write_text(json.dumps(whole))
-    first, *others = [found for _, found in reproduce(experiment(), "tiny", tmp_path)]
-    assert first[0].startswith("sum was 6.0")
-    assert not any(others)
-    # On another machine the stated tolerance applies.
-    whole["budgets"]["tiny"]["provenance"]["device"] = "another"
+    # The stated tolerance, 0.1, holds everywhere: machines of one name may round differently.
+    whole["budgets"]["tiny"]["runs"][0]["result"]["sum"] += 0.05
     path.write_text(json.dumps(whole))
     assert not any(found for _, found in reproduce(experiment(), "tiny", tmp_path))
     whole["budgets"]["tiny"]["runs"][0]["result"]["sum"] += 0.2
     path.write_text(json.dumps(whole))
-    (found,) = [f for _, f in reproduce(experiment(), "tiny", tmp_path, only={"b": 1, "a": "x"})][
-        :1
-    ]
-    assert len(found) == 1
+    first, *others = [found for _, found in reproduce(experiment(), "tiny", tmp_path)]
+    assert [text.partition(" was ")[0] for text in first] == ["sum"]
+    assert not any(others)
+
+
+NAN, INFINITY = float("nan"), float("inf")
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "same"),
+    [
+        (NAN, NAN, True),
+        (NAN, 0.5, False),
+        (0.5, NAN, False),
+        (INFINITY, INFINITY, True),
+        (INFINITY, -INFINITY, False),
+        (INFINITY, 0.5, False),
+        (0.5, INFINITY, False),
+        (NAN, INFINITY, False),
+        (0.5, 0.55, True),
+        (0.5, 0.65, False),
+        (1, 2, False),
+        ([0.5, NAN], [0.5, NAN], True),
+        ([0.5], [0.5, 0.5], False),
+        ({"seconds": [1.0], "peak_bytes": 1}, {"seconds": [9.0], "peak_bytes": 9}, True),
+    ],
+)
+def test_what_counts_as_the_same(tmp_path, then, now, same):
+    """Also of trainings that diverged, which leave numbers that equal nothing."""
+    results = iter((then, now))
+    size = Budget(vary={}, held={}, seeds=1)
+    made = Experiment(
+        "made", "So?", lambda *_: {"loss": next(results)}, {"tiny": size}, tolerance=0.1
+    )
+    list(run(made, "tiny", tmp_path))
+    ((_, found),) = reproduce(made, "tiny", tmp_path)
+    assert (not found) == same
 
 
 # --- the catalogue ------------------------------------------------------------------------------
+
+
+def test_the_catalogue_is_read_without_torch(tmp_path):
+    """`vgglab results` takes as long as reading some files, where nothing can be trained too."""
+    code = (
+        "import sys; from vgglab.__main__ import main\n"
+        "try: main(['results', sys.argv[1]])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'torch', 'torchvision', 'lightning_fabric', 'sklearn', 'scipy', 'numpy'}\n"
+        "print('loaded:', *heavy & sys.modules.keys())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == "loaded:"
+    for name, found in EXPERIMENTS.items():
+        for budget in found.budgets:
+            assert re.search(rf"^{name} +{budget} +0 of \d+ +not measured yet", done.stdout, re.M)
+
+
+@pytest.mark.parametrize("found", EXPERIMENTS.values(), ids=lambda found: found.name)
+def test_every_trial_is_there(found):
+    module, function = found.trial.args
+    assert callable(getattr(import_module(f"vgglab.lab.experiments.{module}"), function))
 
 
 def test_every_experiment_is_sound():
     for name, found in EXPERIMENTS.items():
         assert found.name == name
         assert found.question.endswith("?")
+        assert found.control.endswith(".")
+        assert found.held_equal.endswith(".")
         assert {"tiny", "cpu"} <= set(found.budgets) <= set(BUDGETS)
         assert found.budgets["cpu"].seeds >= 5
         for size in found.budgets.values():
@@ -283,6 +340,76 @@ def test_a_record_says_what_made_it(kept):
 def test_what_is_not_recorded_is_refused(kept, ask, message):
     with pytest.raises(ValueError, match=message):
         ask(read_recorded(kept, "tiny"))
+
+
+def timed(folder: Path, budget: str = "gpu") -> Path:
+    """Record made-up times of three arms: powers of two, so that what follows is exact."""
+    size = Budget({"images": (1, 8)}, {}, 2)
+
+    def trial(settings, seed, checkpoint):
+        dense = [0.25, 0.5, 0.25]
+        factor = {1: 4, 8: 8}[settings["images"]] * 2 ** (1 - 2 * seed)
+        return {
+            "seconds": {
+                "dense": dense,
+                "dense again": dense,
+                "crops": [factor * second for second in dense],
+            },
+            "mult_adds": {"dense": 2 * 10**9, "dense again": 2 * 10**9, "crops": 20 * 10**9},
+            "saved_bytes": {"dense": 3 * 2**20},
+            "peak_bytes": {"dense": None, "crops": 5 * 2**30},
+        }
+
+    made = Experiment("made", "So?", trial, {budget: size})
+    path = folder / "made.json"
+    results = Results(
+        path, "made", budget, vars(size), provenance(), f"vgglab experiment made --budget {budget}"
+    )
+    for settings in size.combinations():
+        for seed in range(2):
+            results.add(
+                {
+                    "settings": settings,
+                    "seed": seed,
+                    "date": today(),
+                    "seconds": 1.0,
+                    "result": made.trial(settings, seed, path),
+                }
+            )
+    return path
+
+
+def test_costs_are_told_from_the_record(tmp_path):
+    path = timed(tmp_path)
+    rows = cost_table(read_recorded(path, "gpu"))
+    assert [(row["images"], row["arm"]) for row in rows] == [
+        (images, arm) for images in (1, 8) for arm in ("dense", "dense again", "crops")
+    ]
+    dense, again, crops = rows[:3]
+    assert (dense["ms"], dense["G mult-adds/s"], dense["saved MiB"]) == ("250", "8.0", "3")
+    assert "times as long" not in dense
+    assert (again["times as long"], again["95% interval"]) == ("1.00", "1.00 to 1.00")
+    # Factors of 8 and 2: their geometric mean is 4, and log 2 is the standard error of the log.
+    far = 2 ** stats.t.ppf(0.975, 1)
+    assert crops["times as long"] == "4.00"
+    assert crops["95% interval"] == f"{4 / far:.2f} to {4 * far:.2f}"
+    assert (crops["times the mult-adds"], crops["peak MiB"]) == ("10.00", "5,120")
+    assert rows[-1]["times as long"] == "8.00"
+    said = cost_report(path, "gpu")
+    assert all(value in said for row in rows for value in map(str, row.values()))
+    assert said.endswith(str(read_recorded(path, "gpu")))
+
+
+def test_what_has_no_record_is_not_measured_yet(tmp_path):
+    assert cost_report(tmp_path / "made.json", "gpu") == "not measured yet"
+    path = timed(tmp_path, "tiny")
+    assert cost_report(path, "gpu") == "not measured yet"
+    assert cost_report(path, "tiny") != "not measured yet"
+    whole = json.loads(path.read_text())
+    del whole["budgets"]["tiny"]["runs"][0]
+    path.write_text(json.dumps(whole))
+    with pytest.raises(ValueError, match="has 3 of 4 runs of 'tiny'"):
+        cost_report(path, "tiny")
 
 
 def test_a_part_is_not_taken_for_the_whole(kept):

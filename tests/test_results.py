@@ -18,8 +18,12 @@ from vgglab.lab.experiments.results import as_json, read_results
 BOOK = Path(__file__).parents[1] / "book"
 RESULTS = BOOK / "results"
 CHAPTERS = {
+    "01_vgg_design": ("forward-cost",),
     "02_receptive_field": ("stacking", "effective-field"),
     "03_normalization": ("normalization", "a-lrn"),
+    "04_shape_mismatch": ("size-cost",),
+    "05_adaptive_pooling": ("fold-cost",),
+    "06_fc_to_conv": ("dense-cost",),
     "07_gap_vs_flatten": ("gap-",),
 }
 
@@ -164,9 +168,8 @@ def test_given_sizes_code_and_formulas_are_no_figures():
     assert figures(text) == set()
 
 
-def test_records_of_other_experiments_are_not_left_behind():
-    known = {f"{name}.json" for name in EXPERIMENTS}
-    for path in RESULTS.glob("*.json"):
-        if path.name[0].isalpha():
-            assert path.name in known
-            assert read_results(path)["experiment"] == path.stem
+def test_there_is_a_record_of_each_experiment_and_nothing_else():
+    paths = [path for path in RESULTS.iterdir() if not path.name.endswith(".checkpoint")]
+    assert {path.name for path in paths} == {f"{name}.json" for name in EXPERIMENTS}
+    for path in paths:
+        assert read_results(path)["experiment"] == path.stem

@@ -1,4 +1,4 @@
-"""What a measurement must tell: on what, with what, when."""
+"""The machine, the versions and the date of a measurement."""
 
 import platform
 import subprocess

@@ -1,19 +1,27 @@
-"""The experiments of the chapters, as data; `trials` says how a run is made."""
+"""The experiments of the chapters, as data; `trials` and `costs` say how a run is made."""
 
 from collections.abc import Mapping
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
-from vgglab.lab.experiments import Budget, Experiment
-from vgglab.lab.experiments.trials import (
-    compare_heads,
-    compare_norms,
-    compare_stacks,
-    move_objects,
-    point_at_objects,
-    read_features,
-    resize_images,
-    training_cost,
-    widen_field,
-)
+from vgglab.lab.experiments.reading import NOT_MEASURED
+from vgglab.lab.experiments.results import read_results
+from vgglab.lab.experiments.running import Budget, Experiment, Settings, Trial
+
+
+def _call(
+    module: str, function: str, settings: Settings, seed: int, checkpoint: Path
+) -> dict[str, Any]:
+    trial: Trial = getattr(import_module(f"vgglab.lab.experiments.{module}"), function)
+    return trial(settings, seed, checkpoint)
+
+
+def _trial(module: str, function: str) -> Trial:
+    """Return a trial that is imported when it runs, so that the catalogue can be read fast."""
+    return partial(_call, module, function)
+
 
 _NORMS = (None, "lrn", "batch")
 _HEADS = ("gap", "flatten", "flatten-fc")
@@ -78,13 +86,25 @@ _PLAIN_CIFAR = {
 _STACKS = ("7x7/24", "3x3-linear/24", "3x3/24", "3x3-linear/32", "3x3/32")
 # Heads learn best at different rates: each is judged at its own, chosen by validation images.
 _HEADS_BY_RATE = {"head": _HEADS, "lr": (0.02, 0.1)}
+_HEADS_EQUAL = (
+    "Backbone, images, epochs and rates to choose from; the heads cannot have as many weights."
+)
 _TINY_HEADS = {"head": _HEADS, "lr": (0.05,)}
+
+# What is timed: VGG-16 of some width, by budget. One precision is held for all of its layers.
+_CPU_PRECISION = ("float32",)
+_GPU_PRECISIONS = ("float32", "tf32", "bfloat16")
+_TINY_TIMING = {"width": 1 / 8, "warmup": 1, "repetitions": 5, "passes": 1}
+_CPU_TIMING = {"width": 1.0, "warmup": 1, "repetitions": 3, "passes": 1}
+_HALF_TIMING = {**_CPU_TIMING, "width": 1 / 2}
+_GPU_TIMING = {"width": 1.0, "warmup": 3, "repetitions": 11, "passes": 10}
+_TIMED_TWICE = "The first arm is timed twice in each turn: beside itself it must cost the same."
 
 _ALL = (
     Experiment(
         name="stacking",
         question="What do the ReLUs between three 3x3 convolutions add to one 7x7 convolution?",
-        trial=compare_stacks,
+        trial=_trial("trials", "compare_stacks"),
         budgets={
             "tiny": Budget(
                 vary={"network": ("7x7/12", "3x3-linear/16", "3x3/16")},
@@ -105,12 +125,19 @@ _ALL = (
                 seeds=5,
             ),
         },
+        control=(
+            "The stack without ReLUs between its layers: if it is as accurate, they add nothing."
+        ),
+        held_equal=(
+            "Images, epochs and rates to choose from. Channels and weights cannot both be equal, "
+            "so each stack runs with the channels of the other as well."
+        ),
         tolerance=0.05,
     ),
     Experiment(
         name="effective-field",
         question="How much of a cell's receptive field counts, before and after training?",
-        trial=widen_field,
+        trial=_trial("trials", "widen_field"),
         budgets={
             "tiny": Budget(vary={"lr": (0.1,)}, held={**_TINY_SHAPES, "seen_images": 32}, seeds=2),
             "cpu": Budget(
@@ -120,12 +147,14 @@ _ALL = (
             ),
             "gpu": Budget(vary={"lr": (0.1,)}, held={**_GPU_CIFAR, "seen_images": 200}, seeds=5),
         },
+        control="The same network before training.",
+        held_equal="Network and images.",
         tolerance=0.05,
     ),
     Experiment(
         name="normalization",
         question="How do no normalisation, LRN and BatchNorm learn, by learning rate and depth?",
-        trial=compare_norms,
+        trial=_trial("trials", "compare_norms"),
         budgets={
             "tiny": Budget(
                 vary={"norm": _NORMS},
@@ -143,12 +172,17 @@ _ALL = (
                 seeds=5,
             ),
         },
+        control="The network without normalisation, at each depth and rate.",
+        held_equal=(
+            "Images, epochs, rates to choose from and first weights; BatchNorm has two weights a "
+            "channel more."
+        ),
         tolerance=0.1,
     ),
     Experiment(
         name="a-lrn",
         question="Does the paper's one LRN layer, A-LRN, change configuration A?",
-        trial=compare_norms,
+        trial=_trial("trials", "compare_norms"),
         budgets={
             "tiny": Budget(
                 vary={"config": ("A", "A-LRN")},
@@ -166,12 +200,14 @@ _ALL = (
                 seeds=5,
             ),
         },
+        control="Configuration A, which is A-LRN without that layer.",
+        held_equal="Images, epochs, rates to choose from, first weights and their number.",
         tolerance=0.05,
     ),
     Experiment(
         name="normalization-cost",
         question="What does a training step cost with LRN or BatchNorm, in time and memory?",
-        trial=training_cost,
+        trial=_trial("costs", "training_cost"),
         budgets={
             "tiny": Budget(
                 vary={"norm": _NORMS},
@@ -189,11 +225,114 @@ _ALL = (
                 seeds=5,
             ),
         },
+        control="The step without normalisation.",
+        held_equal=(
+            "Images, batch and threads; the runs of a seed follow each other, and do not take "
+            "turns."
+        ),
+    ),
+    Experiment(
+        name="forward-cost",
+        question="Do mult-adds predict the time of convolutions and of fully connected layers?",
+        trial=_trial("costs", "forward_cost"),
+        budgets={
+            "tiny": Budget(
+                vary={"precision": _CPU_PRECISION, "batch_size": (1, 8)},
+                held={**_TINY_TIMING, "head": "fc", "side": 64},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"precision": _CPU_PRECISION, "batch_size": (1, 4)},
+                held={**_CPU_TIMING, "head": "fc", "side": 224},
+                seeds=5,
+            ),
+            "gpu": Budget(
+                vary={"precision": _GPU_PRECISIONS, "batch_size": (1, 64)},
+                held={**_GPU_TIMING, "head": "fc", "side": 224},
+                seeds=5,
+            ),
+        },
+        control=_TIMED_TWICE,
+        held_equal="Weights, number of images, precision and threads; the two parts of one network "
+        "cannot read the same numbers, so the fully connected layers get random features.",
+    ),
+    Experiment(
+        name="size-cost",
+        question="384 and 400 px end in the same map: what do the 16 pixels cost?",
+        trial=_trial("costs", "size_cost"),
+        budgets={
+            "tiny": Budget(
+                vary={"precision": _CPU_PRECISION},
+                held={**_TINY_TIMING, "head": "fc", "sides": (384, 400), "batch_size": 1},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"precision": _CPU_PRECISION},
+                held={**_HALF_TIMING, "head": "fc", "sides": (384, 400), "batch_size": 1},
+                seeds=5,
+            ),
+            "gpu": Budget(
+                vary={"precision": _GPU_PRECISIONS},
+                held={**_GPU_TIMING, "head": "fc", "sides": (384, 400), "batch_size": 32},
+                seeds=5,
+            ),
+        },
+        control=_TIMED_TWICE,
+        held_equal="Weights, number of images, precision and threads; the pixels are drawn anew.",
+    ),
+    Experiment(
+        name="fold-cost",
+        question="Is average pooling before fc6 faster than folded into it, at 384 px?",
+        trial=_trial("costs", "fold_cost"),
+        budgets={
+            "tiny": Budget(
+                vary={"precision": _CPU_PRECISION, "batch_size": (1, 32)},
+                held={**_TINY_TIMING, "head": "fc", "side": 384},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"precision": _CPU_PRECISION, "batch_size": (1, 32)},
+                held={**_HALF_TIMING, "head": "fc", "side": 384},
+                seeds=5,
+            ),
+            "gpu": Budget(
+                vary={"precision": _GPU_PRECISIONS, "batch_size": (1, 32)},
+                held={**_GPU_TIMING, "head": "fc", "side": 384},
+                seeds=5,
+            ),
+        },
+        control=_TIMED_TWICE,
+        held_equal="Maps, weights of fc6, precision and threads: all three are the same function.",
+    ),
+    Experiment(
+        name="dense-cost",
+        question="What does one dense evaluation cost beside the crops that its cells stand for?",
+        trial=_trial("costs", "dense_cost"),
+        budgets={
+            "tiny": Budget(
+                vary={"precision": _CPU_PRECISION, "images": (1,)},
+                held={**_TINY_TIMING, "head": "fc-fixed", "side": 288, "crops_at_once": 9},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"precision": _CPU_PRECISION, "images": (1,)},
+                held={**_CPU_TIMING, "head": "fc-fixed", "side": 400, "crops_at_once": 6},
+                seeds=5,
+            ),
+            "gpu": Budget(
+                vary={"precision": _GPU_PRECISIONS, "images": (1, 8)},
+                held={**_GPU_TIMING, "head": "fc-fixed", "side": 400, "crops_at_once": 36},
+                seeds=5,
+            ),
+        },
+        control=_TIMED_TWICE,
+        held_equal="Weights, images, precision and threads; the batches cannot be equal, so the "
+        "number of crops that go through at once is held.",
     ),
     Experiment(
         name="gap-cost",
         question="What does a training step of VGG-16 cost with each head, in time and memory?",
-        trial=training_cost,
+        trial=_trial("costs", "training_cost"),
         budgets={
             "tiny": Budget(
                 vary={"head": ("gap", "fc")},
@@ -211,22 +350,31 @@ _ALL = (
                 seeds=5,
             ),
         },
+        control="Multiply-adds: if a step cost what they say, the heads would hardly differ.",
+        held_equal=(
+            "Backbone, images, batch and threads; the runs of a seed follow each other, and do not "
+            "take turns."
+        ),
     ),
     Experiment(
         name="gap-accuracy",
         question="Which head is more accurate on real images, at the same backbone?",
-        trial=compare_heads,
+        trial=_trial("trials", "compare_heads"),
         budgets={
             "tiny": Budget(vary=_TINY_HEADS, held=_TINY_SHAPES, seeds=2),
             "cpu": Budget(vary=_HEADS_BY_RATE, held=_CPU_CIFAR, seeds=5),
             "gpu": Budget(vary=_HEADS_BY_RATE, held=_GPU_CIFAR, seeds=5),
         },
+        control=(
+            "The flatten head of one layer: with it alone, depth and places can be told apart."
+        ),
+        held_equal=_HEADS_EQUAL,
         tolerance=0.05,
     ),
     Experiment(
         name="gap-information",
         question="How well can position, count and layout be read from GAP and from all cells?",
-        trial=read_features,
+        trial=_trial("trials", "read_features"),
         budgets={
             "tiny": Budget(
                 vary={"trained": (False, True)},
@@ -239,22 +387,26 @@ _ALL = (
                 seeds=5,
             ),
         },
+        control="The network before training, which has learnt nothing to throw away.",
+        held_equal="Network, scenes and the linear readout; GAP leaves it fewer numbers to read.",
         tolerance=0.05,
     ),
     Experiment(
         name="gap-translation",
         question="Trained with figures on the left only: what of figures on the right?",
-        trial=move_objects,
+        trial=_trial("trials", "move_objects"),
         budgets={
             "tiny": Budget(vary=_TINY_HEADS, held=_TINY_SHAPES, seeds=2),
             "cpu": Budget(vary=_HEADS_BY_RATE, held=_CPU_SHAPES, seeds=5),
         },
+        control="Figures on the left, where they were in training.",
+        held_equal=_HEADS_EQUAL,
         tolerance=0.05,
     ),
     Experiment(
         name="gap-size",
         question="Trained at 32 pixels: what of the same scenes at other sizes?",
-        trial=resize_images,
+        trial=_trial("trials", "resize_images"),
         budgets={
             "tiny": Budget(vary=_TINY_HEADS, held={**_TINY_SHAPES, "sides": (24, 32, 48)}, seeds=2),
             "cpu": Budget(
@@ -263,28 +415,74 @@ _ALL = (
                 seeds=5,
             ),
         },
+        control="The same scenes resized back to the side of the training.",
+        held_equal=_HEADS_EQUAL,
         tolerance=0.05,
     ),
     Experiment(
         name="gap-cam",
         question="Does the map of a class point at the figure, though only kinds were taught?",
-        trial=point_at_objects,
+        trial=_trial("trials", "point_at_objects"),
         budgets={
             "tiny": Budget(vary={"lr": (0.1,)}, held={**_TINY_SHAPES, "read_side": 64}, seeds=2),
             "cpu": Budget(vary={"lr": (0.1,)}, held={**_CPU_SHAPES, "read_side": 64}, seeds=5),
         },
+        control="The middle of the image, and a place drawn at random.",
+        held_equal="Network and images.",
         tolerance=0.05,
     ),
     Experiment(
         name="gap-digits",
         question="Does GAP make no sense for characters?",
-        trial=compare_heads,
+        trial=_trial("trials", "compare_heads"),
         budgets={
             "tiny": Budget(vary=_TINY_HEADS, held=_TINY_DIGITS, seeds=2),
             "cpu": Budget(vary=_HEADS_BY_RATE, held=_CPU_DIGITS, seeds=10),
         },
+        control="Both flatten heads, which keep the places that GAP averages.",
+        held_equal=_HEADS_EQUAL,
         tolerance=0.05,
     ),
 )
 
 EXPERIMENTS: Mapping[str, Experiment] = {experiment.name: experiment for experiment in _ALL}
+"""All experiments, by name."""
+
+
+def find_experiment(name: str) -> Experiment:
+    """Return an experiment by its name.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    if name not in EXPERIMENTS:
+        raise ValueError(f"experiment must be one of {', '.join(EXPERIMENTS)}; got {name!r}")
+    return EXPERIMENTS[name]
+
+
+def overview(folder: Path) -> list[dict[str, Any]]:
+    """Return a row for each experiment and budget: what it asks, and what is recorded of it.
+
+    Raises
+    ------
+    ValueError
+        If a file of results is damaged.
+    """
+    rows = []
+    for name, experiment in EXPERIMENTS.items():
+        path = folder / f"{name}.json"
+        recorded = read_results(path)["budgets"] if path.exists() else {}
+        for budget, size in experiment.budgets.items():
+            part = recorded.get(budget)
+            rows.append(
+                {
+                    "experiment": name,
+                    "budget": budget,
+                    "runs": f"{len(part['runs']) if part else 0} of {size.runs}",
+                    "measured on": part["provenance"]["device"] if part else NOT_MEASURED,
+                    "question": experiment.question,
+                }
+            )
+    return rows

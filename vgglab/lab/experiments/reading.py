@@ -1,12 +1,20 @@
-"""To read from what is recorded: samples of a figure, and the setting that was best."""
+"""Read records: the samples of a figure, the setting that was best, what something costs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
+from math import exp, log
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, median
 from typing import Any
 
 from vgglab.lab.experiments.results import read_results
+from vgglab.lab.experiments.verdicts import CONFIDENCE, ConfidenceInterval, interval
+
+AGAIN = " again"
+"""Ends the name of the arm that is another one once more: what the two differ by is noise."""
+
+NOT_MEASURED = "not measured yet"
 
 
 @dataclass(frozen=True)
@@ -16,13 +24,13 @@ class Recorded:
     Attributes
     ----------
     experiment, budget
-        Names.
+        Their names.
     definition
         What varies, what is held, how many seeds.
     provenance
         Device and versions.
     command
-        That makes them.
+        The command that makes the runs.
     runs
         Each with its settings, seed, date, seconds and result.
     """
@@ -53,7 +61,8 @@ class Recorded:
         varying = self.definition["vary"]
         if settings.keys() != varying.keys():
             raise ValueError(
-                f"settings must give {', '.join(varying)}; got {', '.join(settings) or 'none'}"
+                f"settings must give {', '.join(varying) or 'none'}; "
+                f"got {', '.join(settings) or 'none'}"
             )
         found = [run for run in self.runs if run["settings"] == settings]
         if not found:
@@ -88,6 +97,38 @@ class Recorded:
             )
 
         return max(values, key=accuracy)
+
+    def time_ratio(self, arm: str, beside: str, **settings: Any) -> ConfidenceInterval:
+        """Return how many times as long one arm takes as another.
+
+        The two were timed in turn: each repetition gives a ratio, and a seed counts with the median
+        of its ratios. Ratios multiply, so mean and interval are those of their logarithms.
+
+        Parameters
+        ----------
+        arm, beside
+            Names of two arms that a run times.
+        **settings
+            Those of the wanted runs, one value for everything that varies.
+
+        Returns
+        -------
+        ConfidenceInterval
+            Of the geometric mean over the seeds.
+
+        Raises
+        ------
+        ValueError
+            As `samples` does, or if there are fewer than two seeds.
+        """
+        ours, others = (self.samples("seconds", name, **settings) for name in (arm, beside))
+        found = interval(
+            [
+                log(median(a / b for a, b in zip(*seed, strict=True)))
+                for seed in zip(ours, others, strict=True)
+            ]
+        )
+        return ConfidenceInterval(exp(found.mean), exp(found.low), exp(found.high), found.n)
 
     def __str__(self) -> str:
         """Say on what, with what, how often and when, in three short lines."""
@@ -140,6 +181,77 @@ def recorded(path: Path, budget: str) -> Recorded:
         part["command"],
         tuple(part["runs"]),
     )
+
+
+def cost_table(record: Recorded) -> list[dict[str, Any]]:
+    """Return a row for each setting and arm of an experiment that times its arms in turn.
+
+    Parameters
+    ----------
+    record
+        Of an experiment whose results have ``"seconds"`` and ``"mult_adds"`` for each arm.
+
+    Returns
+    -------
+    list of dict
+        The settings; the arm; the median time of a pass in milliseconds; multiply-adds a second in
+        billions; how many times as long as the first arm it takes, with the confidence interval;
+        how many times the multiply-adds; where it was recorded, what a training step keeps for its
+        backward pass, and what it allocates at most.
+    """
+    varying = record.definition["vary"]
+    rows = []
+    for values in product(*varying.values()):
+        settings = dict(zip(varying, values, strict=True))
+        (result, *_) = record.samples(**settings)
+        works = result["mult_adds"]
+        first = next(iter(works))
+        for arm, work in works.items():
+            repetitions = record.samples("seconds", arm, **settings)
+            seconds = median(second for seed in repetitions for second in seed)
+            speed = work / seconds / 1e9
+            row = {**settings, "arm": arm, "ms": f"{1e3 * seconds:.4g}"}
+            row["G mult-adds/s"] = f"{speed:.1f}"
+            if arm != first:
+                ratio = record.time_ratio(arm, first, **settings)
+                row["times as long"] = f"{ratio.mean:.2f}"
+                row[f"{CONFIDENCE:.0%} interval"] = f"{ratio.low:.2f} to {ratio.high:.2f}"
+                row["times the mult-adds"] = f"{work / works[first]:.2f}"
+            for name in ("saved", "peak"):
+                size = result.get(f"{name}_bytes", {}).get(arm)
+                if size is not None:
+                    row[f"{name} MiB"] = f"{size / 2**20:,.0f}"
+            rows.append(row)
+    return rows
+
+
+def cost_report(path: Path, budget: str) -> str:
+    """Say what is recorded of an experiment that times its arms in turn.
+
+    Parameters
+    ----------
+    path
+        A file of results, which need not be there.
+    budget
+        One that need not be in it.
+
+    Returns
+    -------
+    str
+        `cost_table` as text, and on what it was measured; or ``"not measured yet"``.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or does not have all runs of the budget.
+    """
+    from tabulate import tabulate
+
+    if not path.exists() or budget not in read_results(path)["budgets"]:
+        return NOT_MEASURED
+    record = recorded(path, budget)
+    table = tabulate(cost_table(record), headers="keys", disable_numparse=True)
+    return f"{table}\n{record}"
 
 
 def _at(result: Any, path: tuple[str | int, ...]) -> Any:

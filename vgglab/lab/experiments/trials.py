@@ -3,7 +3,6 @@
 The seed chooses the weights, the order of the images, and which images are drawn.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -12,12 +11,12 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import pad
 from torchvision.transforms.v2.functional import resize
 
 from vgglab.diagnose import diagnose
 from vgglab.lab.data import ImageSet, cifar10, digits, shapes
-from vgglab.lab.experiments import Settings
+from vgglab.lab.experiments.running import Settings
 from vgglab.lab.maps import class_activation_map, upsample
 from vgglab.lab.readout import readout
 from vgglab.lab.small_networks import slim_vgg
@@ -202,34 +201,6 @@ def point_at_objects(settings: Settings, seed: int, checkpoint: Path) -> dict[st
         "middle_on_figure": masks[:, middle].mean().item(),
         "area_of_figure": masks.mean().item(),
     }
-
-
-def training_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
-    """Time single training steps, and ask the trace what a step keeps for its backward pass.
-
-    Times are compared between runs of one seed, which follow each other.
-    """
-    side, batch = settings["side"], settings["batch_size"]
-    generator = torch.Generator().manual_seed(seed)
-    images = torch.randn(batch, 3, side, side, generator=generator)
-    labels = torch.randint(1000, (batch,), generator=generator)
-    with random_state_kept():
-        torch.manual_seed(seed)
-        network = vgg(settings["config"], norm=settings["norm"], head=settings["head"])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    saved = summary(network, tuple(images.shape)).saved_bytes
-    network, images, labels = network.to(device), images.to(device), labels.to(device)
-    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4)
-    seconds = []
-    for _ in range(settings["steps"] + 1):
-        start = time.perf_counter()
-        optimizer.zero_grad()
-        cross_entropy(network(images), labels).backward()
-        optimizer.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
-    return {"seconds": seconds[1:], "saved_bytes": saved}
 
 
 def _disk_is_left(images: ImageSet) -> Tensor:

@@ -11,7 +11,7 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class ConfidenceInterval:
-    """A mean with its confidence interval; `n` samples."""
+    """The mean of `n` samples, with its confidence interval from `low` to `high`."""
 
     mean: float
     low: float
@@ -70,6 +70,11 @@ def interval(samples: Sequence[float]) -> ConfidenceInterval:
     samples
         One number a seed, at least two.
 
+    Returns
+    -------
+    ConfidenceInterval
+        At the level `CONFIDENCE`.
+
     Raises
     ------
     ValueError
@@ -83,14 +88,26 @@ def interval(samples: Sequence[float]) -> ConfidenceInterval:
 def difference(ours: Sequence[float], others: Sequence[float]) -> Difference:
     """Return ``ours - others``, paired: the two numbers at a place have the seed in common.
 
-    The least difference that would have been seen is the multiple of the standard error of
-    H. S. Bloom, "Minimum Detectable Effects", Evaluation Review 19(5), 1995: the quantiles of t at
-    0.975 and at the power, 0.8, added.
+    Parameters
+    ----------
+    ours, others
+        One number a seed, in the same order of seeds, at least two.
+
+    Returns
+    -------
+    Difference
+        The mean of ``ours - others``, with its interval by Student's t.
 
     Raises
     ------
     ValueError
         If the numbers are not in pairs, or fewer than two pairs.
+
+    Notes
+    -----
+    The least difference that would have been seen is the multiple of the standard error of
+    H. S. Bloom, "Minimum Detectable Effects", Evaluation Review 19(5), 1995: the quantiles of t at
+    0.975 and at the power, 0.8, added.
     """
     if len(ours) != len(others):
         raise ValueError(

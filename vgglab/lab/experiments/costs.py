@@ -1,0 +1,220 @@
+"""One run of each experiment that times something: settings and a seed in, plain numbers out.
+
+The seed chooses weights and images. A run times all its arms in turn, again and again, so that
+whatever else the machine does falls on all of them; the first arm is timed twice in each turn, and
+how far those two are apart is what the method cannot tell from nothing.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from vgglab.convert import fc_to_conv, fold_adaptive_pool
+from vgglab.lab.experiments.reading import AGAIN
+from vgglab.lab.experiments.running import Settings
+from vgglab.models import VGG, vgg
+from vgglab.summary import summary
+from vgglab.tracing import random_state_kept
+
+_Layer = TypeVar("_Layer", bound=nn.Module)
+
+_CROP, _STRIDE = 224, 32  # of VGG in pixels: its image, and a cell of its map
+
+
+class _Arm(NamedTuple):
+    """A network, and the batches that it takes one after the other."""
+
+    network: nn.Module
+    batches: Sequence[Tensor]
+
+
+def forward_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Time the convolutions of a VGG, and its fully connected layers."""
+    network = _vgg(settings, seed)
+    images = _random(seed, settings["batch_size"], 3, settings["side"], settings["side"])
+    features = _random(seed, settings["batch_size"], _first(network, nn.Linear).in_features)
+    arms = {
+        "fully connected": _Arm(network.classifier, [features]),
+        "convolutions": _Arm(network.features, [images]),
+    }
+    return _timed(settings, arms)
+
+
+def size_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Time the convolutions of a VGG at several sizes, and say what a training step keeps."""
+    network = _vgg(settings, seed).features
+    images = {
+        side: _random(seed, settings["batch_size"], 3, side, side) for side in settings["sides"]
+    }
+    memory = {
+        "saved_bytes": {
+            f"{side} px": summary(network, tuple(x.shape)).saved_bytes for side, x in images.items()
+        },
+        "peak_bytes": {f"{side} px": _peak_bytes(network, x) for side, x in images.items()},
+    }
+    arms = {f"{side} px": _Arm(network, [x]) for side, x in images.items()}
+    return {**_timed(settings, arms), **memory}
+
+
+def fold_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Time pooling and fc6, both folded into a convolution, and that as a matrix product."""
+    network = _vgg(settings, seed)
+    cells = settings["side"] // _STRIDE
+    fc6 = _first(network, nn.Linear)
+    folded = fold_adaptive_pool(network, (1, 3, settings["side"], settings["side"]))
+    convolution = _first(folded.get_submodule("classifier"), nn.Conv2d)
+    weight = convolution.weight.detach().flatten(1)
+    product = nn.Linear(weight.shape[1], weight.shape[0], device="meta")  # no weights are drawn
+    product.weight, product.bias = nn.Parameter(weight), nn.Parameter(fc6.bias.detach())
+    maps = [_random(seed, settings["batch_size"], convolution.in_channels, cells, cells)]
+    arms = {
+        "pooled": _Arm(nn.Sequential(network.avgpool, nn.Flatten(), fc6), maps),
+        "folded": _Arm(nn.Sequential(convolution, nn.Flatten()), maps),
+        "folded, as a product": _Arm(nn.Sequential(nn.Flatten(), product), maps),
+    }
+    return _timed(settings, arms)
+
+
+def dense_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Time a VGG as convolutions on whole images, and on the crops that its cells stand for."""
+    network = _vgg(settings, seed)
+    dense = fc_to_conv(network, (1, 3, _CROP, _CROP))
+    images = _random(seed, settings["images"], 3, settings["side"], settings["side"])
+    starts = range(0, settings["side"] - _CROP + 1, _STRIDE)
+    crops = torch.cat([images[:, :, i : i + _CROP, j : j + _CROP] for i in starts for j in starts])
+    arms = {
+        "dense": _Arm(dense, [images]),
+        "crops": _Arm(network, crops.split(settings["crops_at_once"])),
+    }
+    return _timed(settings, arms)
+
+
+def training_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Time single training steps, and ask the trace what a step keeps for its backward pass.
+
+    Times are compared between runs of one seed, which follow each other.
+    """
+    side, batch = settings["side"], settings["batch_size"]
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.randn(batch, 3, side, side, generator=generator)
+    labels = torch.randint(1000, (batch,), generator=generator)
+    with random_state_kept():
+        torch.manual_seed(seed)
+        network = vgg(settings["config"], norm=settings["norm"], head=settings["head"])
+    device = _device()
+    saved = summary(network, tuple(images.shape)).saved_bytes
+    network, images, labels = network.to(device), images.to(device), labels.to(device)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1e-4)
+    seconds = []
+    for _ in range(settings["steps"] + 1):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        cross_entropy(network(images), labels).backward()
+        optimizer.step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return {"seconds": seconds[1:], "saved_bytes": saved}
+
+
+def _timed(settings: Settings, arms: Mapping[str, _Arm]) -> dict[str, Any]:
+    """Time the arms in turn, the first of them twice, forth and back.
+
+    Returns
+    -------
+    dict
+        For each arm ``"seconds"``, one number a repetition, for one pass through its batches; and
+        ``"mult_adds"``.
+    """
+    first = next(iter(arms))
+    arms = {first: arms[first], f"{first}{AGAIN}": arms[first], **arms}
+    work = {
+        name: sum(summary(network, tuple(batch.shape)).mult_adds for batch in batches)
+        for name, (network, batches) in arms.items()
+    }
+    dtype = torch.bfloat16 if settings["precision"] == "bfloat16" else torch.float32
+    cast = {
+        name: _Arm(network.to(dtype), [batch.to(dtype) for batch in batches])
+        for name, (network, batches) in arms.items()
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in cast}
+    with _one_precision(settings["precision"]), torch.no_grad():
+        for network, batches in cast.values():
+            for _ in range(settings["warmup"]):
+                network(batches[0])
+        for repetition in range(settings["repetitions"]):
+            for name in reversed(cast) if repetition % 2 else cast:
+                seconds[name].append(_seconds(cast[name], settings["passes"]))
+    return {"seconds": seconds, "mult_adds": work}
+
+
+def _seconds(arm: _Arm, passes: int) -> float:
+    """Return the time of one pass, as the mean of several between two looks at the clock."""
+    _wait()
+    start = time.perf_counter()
+    for _ in range(passes):
+        for batch in arm.batches:
+            arm.network(batch)
+    _wait()
+    return (time.perf_counter() - start) / passes
+
+
+@contextmanager
+def _one_precision(name: str) -> Iterator[None]:
+    """Compute convolutions and matrix products alike; torch's default is TF32 for the first only.
+
+    Source: https://docs.pytorch.org/docs/stable/notes/cuda.html, section on TensorFloat-32.
+    """
+    places = torch.backends.cudnn.conv, torch.backends.cuda.matmul  # type: ignore[attr-defined]
+    before = [place.fp32_precision for place in places]
+    for place in places:
+        place.fp32_precision = "tf32" if name == "tf32" else "ieee"
+    try:
+        yield
+    finally:
+        for place, precision in zip(places, before, strict=True):
+            place.fp32_precision = precision
+
+
+def _peak_bytes(network: nn.Module, images: Tensor) -> int | None:
+    """Return what a forward and a backward pass allocate at most, on a GPU."""
+    if images.device.type != "cuda":
+        return None
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    network(images).sum().backward()
+    peak = torch.cuda.max_memory_allocated() - before
+    network.zero_grad()
+    return peak
+
+
+def _vgg(settings: Settings, seed: int) -> VGG:
+    """Return VGG-16, drawn on the CPU so that a seed means the same weights everywhere."""
+    with random_state_kept():
+        torch.manual_seed(seed)
+        network = vgg("D", head=settings["head"], width=settings["width"])
+    return network.eval().to(_device())
+
+
+def _first(network: nn.Module, kind: type[_Layer]) -> _Layer:
+    """Return the first layer of some type."""
+    return next(module for module in network.modules() if isinstance(module, kind))
+
+
+def _random(seed: int, *shape: int) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)).to(_device())
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
