@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from fields_of_vgg import fields
 from playwright.sync_api import Browser, BrowserContext, Page
-from test_field_explorer import fields
 
 from vgglab.figures.field_explorer import SIDE, START, field_explorer
 from vgglab.models.configs import CONFIGS
