@@ -13,12 +13,17 @@ SHELL := /bin/bash
 # processes here would compile torch again.
 unexport PYTHONPATH PYTHONWARNINGS MPLBACKEND PYTHONDONTWRITEBYTECODE
 
-.PHONY: help book test check notebooks student lock serve clean install $(addprefix do-,book test)
-.PHONY: dist links test-base
+# Each is a part of `make test` or of `make test-all`. All parts run, whatever became of the others.
+TEST_PARTS := static code notebooks pages
+WIDE_PARTS := wide-code wide-pages
+
+.PHONY: help book test test-all check notebooks student lock serve clean install dist links test-base \
+  $(addprefix do-,book test test-all) $(addprefix part-,$(TEST_PARTS) $(WIDE_PARTS))
 
 help:
 	@echo "make book       build the book"
-	@echo "make test       prove the code, the notebooks and the pages"
+	@echo "make test       prove the code, the notebooks and the pages (VGGLAB_SEED=... for a day's sample)"
+	@echo "make test-all   run whole the sweeps of which make test runs samples"
 	@echo "make check      ruff, mypy, the rules of imports, text and notebooks agree"
 	@echo "make notebooks  run the chapters' text into notebooks (CHAPTER=01_vgg_design for one)"
 	@echo "make student    write the chapters with blanks for solutions into student/ (DIR=... elsewhere)"
@@ -30,7 +35,7 @@ help:
 	@echo "make clean      remove what was built, not $(VENV)"
 
 # The time includes the set-up, so it is taken around a second make.
-book test:
+book test test-all:
 	@start=$$(date +%s); $(MAKE) --no-print-directory do-$@ || exit 1; \
 	echo "make $@: done in $$(($$(date +%s) - start)) s"
 
@@ -53,12 +58,33 @@ do-book: $(STAMP)
 	@echo
 	@echo "The book is built. Open _build/html/index.html, or run: make serve"
 
-# mypy and Sphinx use one processor each; the pages need no more than the stored notebooks.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
+
 do-test: $(STAMP)
-	@$(MAKE) --no-print-directory -j2 check do-book
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal -m 'not browser'
+	@MAKE=$(MAKE) .ci/parts $(addprefix part-,$(TEST_PARTS))
+
+do-test-all: $(STAMP)
+	@MAKE=$(MAKE) VGGLAB_WIDE=1 .ci/parts $(addprefix part-,$(WIDE_PARTS))
+
+# mypy and Sphinx use one processor each; the pages need no more than the stored notebooks.
+part-static: $(STAMP)
+	@$(MAKE) --no-print-directory -k -j2 check do-book
+
+part-code: $(STAMP)
+	$(PYTEST) -m 'not wide' --ignore=tests/browser
+
+part-notebooks: $(STAMP)
 	$(BIN)/python book/make_notebooks.py nbval
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -rs tests/browser
+
+part-pages: $(STAMP)
+	$(PYTEST) -rs -m 'browser and not wide' tests/browser
+
+part-wide-code: $(STAMP)
+	$(PYTEST) -m 'wide or sampled' --ignore=tests/browser
+
+# Of the pages that `make test` or `make book` built.
+part-wide-pages: $(STAMP)
+	$(PYTEST) -rs -m 'browser and (wide or sampled)' tests/browser
 
 check: $(STAMP)
 	$(BIN)/ruff check .

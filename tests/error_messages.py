@@ -77,7 +77,7 @@ MESSAGES = [posted["message"] for posted in POSTED] + FURTHER
 ALPHABET = "abcdefgh ()[]{}x×,.:'\"0123456789-–\n\t\\/*+?$^|éßſıK漢字😀\u00a0\u200b"
 
 
-def mutated(count: int, seed: int = 0) -> Iterator[str]:
+def mutated(count: int, seed: int | str = 0) -> Iterator[str]:
     """Yield messages with something changed, and a few strings that never were one."""
     generator = random.Random(seed)
     for _ in range(count):

@@ -46,11 +46,13 @@ def asker_network(device: str = "cpu") -> nn.Module:
         )
 
 
-def filled(network: nn.Module) -> nn.Module:
-    """Give a network of the meta device numbers, in less time than drawing them takes."""
+def filled(network: nn.Module, random: bool = False) -> nn.Module:
+    """Give a network of the meta device numbers: 0.01, or in more time small random ones."""
     network.to_empty(device="cpu")
     for tensor in network.state_dict().values():
         tensor.fill_(0.01)
+        if random and tensor.is_floating_point():
+            tensor.uniform_(-0.02 if tensor.dim() > 1 else 0.01, 0.02)
     return network
 
 

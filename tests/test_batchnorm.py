@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 import torchvision
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import weight_norm
+from untouched import assert_unchanged, everything
 
-from tests.test_tracing import assert_unchanged, everything
 from vgglab import vgg
 from vgglab.convert import fold_batchnorm
 
@@ -20,7 +20,6 @@ NORM = nn.modules.batchnorm._BatchNorm
 
 def used(model: nn.Module) -> nn.Module:
     """As after a training, in float64: no BatchNorm has its initial numbers."""
-    torch.manual_seed(0)
     for module in model.modules():
         if isinstance(module, NORM):
             for tensor in (module.running_mean, module.bias):
@@ -91,7 +90,6 @@ LAYERS = {
     st.booleans(),
     st.floats(1e-5, 1),
 )
-@settings(max_examples=60, deadline=None)
 def test_every_kind_of_layer(kind, inner, outer, bias, affine, eps):
     make, norm, size = LAYERS[kind]
     model = nn.Sequential(make(2 * inner, 2 * outer, bias), norm(2 * outer, eps=eps, affine=affine))
@@ -189,7 +187,7 @@ def test_an_output_of_the_model_stays_as_it_is():
     folded = fold_batchnorm(model, (2, 3, 5, 5))
     with torch.no_grad():
         for ours, wanted in zip(folded(x), model.eval()(x), strict=True):
-            assert torch.equal(ours, wanted)
+            torch.testing.assert_close(ours, wanted, rtol=1e-12, atol=1e-12)
 
 
 def test_it_is_another_function_in_train_mode():
@@ -201,7 +199,7 @@ def test_it_is_another_function_in_train_mode():
 def test_a_compiled_model_is_folded():
     model = used(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)))
     x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
-    folded = fold_batchnorm(torch.compile(model), x.shape)
+    folded = fold_batchnorm(torch.compile(model, backend="eager"), x.shape)
     assert norms(folded) == 0
     with torch.no_grad():
         torch.testing.assert_close(folded(x), model.eval()(x), rtol=1e-10, atol=1e-10)

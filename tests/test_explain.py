@@ -2,8 +2,6 @@ import json
 import re
 import subprocess
 import sys
-import time
-from html.parser import HTMLParser
 from importlib.resources import files
 from itertools import pairwise
 
@@ -11,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 from error_messages import MESSAGES, POSTED, mutated
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from networks import torchvision_network
+from pages import assert_self_contained
+from sampling import SEED, WIDE, examples
 from torch import nn
-from torchvision import models
 
 from vgglab import explain
 from vgglab.explain import Cause, explain_error, format_causes
@@ -195,7 +195,7 @@ def test_errors_of_torchs_layers(device, layers, shape, kind):
         ),
         (lambda: torch.zeros(2, 3, 4).bmm(torch.zeros(2, 5, 4)), "wrong-in-features"),
         (lambda: np.zeros((2, 3)) @ np.zeros((4, 5)), "wrong-in-features"),
-        (lambda: models.vit_b_16()(torch.zeros(1, 3, 400, 400)), "input-size"),
+        (lambda: torchvision_network("vit_b_16", "meta")(meta(1, 3, 400, 400)), "input-size"),
         (lambda: torch.zeros(3, dtype=torch.long) @ torch.zeros(3), "unknown"),
         (lambda: torch.zeros(3)[torch.tensor(5)], "unknown"),
     ],
@@ -237,7 +237,7 @@ def test_order_of_causes(message, first, second):
 
 
 def test_resnet_without_its_pooling():
-    resnet = models.resnet50(weights=None).to("meta")
+    resnet = torchvision_network("resnet50", "meta")
     children = list(resnet.children())
     unpooled = nn.Sequential(*children[:-2], nn.Flatten(), children[-1])
     assert kinds(raised(unpooled, meta(2, 3, 224, 224)))[0] == "missing-pool"
@@ -261,11 +261,11 @@ def fixed_pooling(resnet):
 NETWORKS = {
     "VGG": (lambda: vgg("D", device="meta").features, 224),
     "a VGG for CIFAR-10": (lambda: vgg("D", device="meta").features, 32),
-    "AlexNet": (lambda: models.alexnet().to("meta").features, 224),
+    "AlexNet": (lambda: torchvision_network("alexnet", "meta").features, 224),
     "the network of PyTorch's CIFAR-10 tutorial": (lambda: CifarTutorial().to("meta"), 32),
     "a LeNet without padding": (lambda: CifarTutorial().to("meta"), 28),
     "a ResNet with a fixed 7×7 average pooling": (
-        lambda: fixed_pooling(models.resnet50().to("meta")).eval(),
+        lambda: fixed_pooling(torchvision_network("resnet50", "meta")).eval(),
         224,
     ),
 }
@@ -276,7 +276,7 @@ def test_networks_are_torchs(network):
     build, usual = NETWORKS[network["name"]]
     features = build()
     windows = [Window(*window) for window in network["windows"]]
-    smallest = explain._first(network["name"], 1)
+    smallest = explain.FUNCTIONS["first"](network["name"], 1)
     for size in [smallest, smallest + 1, 255, 256, 400]:
         _, channels, height, width = features(meta(1, 3, size, size)).shape
         assert channels == network["channels"]
@@ -290,7 +290,7 @@ def test_networks_are_torchs(network):
 )
 def test_range_of_images_is_that_of_shapes(network, side):
     windows = [Window(*window) for window in network["windows"]]
-    first = explain._first(network["name"], side)
+    first = explain.FUNCTIONS["first"](network["name"], side)
     last = explain.FUNCTIONS["last"](network["name"], side)
     assert feature_map_sizes(first, windows)[-1] == feature_map_sizes(last, windows)[-1] == side
     assert feature_map_sizes(last + 1, windows)[-1] == side + 1
@@ -358,13 +358,12 @@ def test_huge_numbers_are_not_computed_with():
 # Any string
 
 
-def test_ten_thousand_strings_are_explained_quickly():
-    strings = list(mutated(10_000))
+@pytest.mark.sampled
+def test_any_change_of_a_message_is_explained():
+    strings = list(mutated(10_000 if WIDE else 1000, SEED))
     assert sum(kinds(string) != ["unknown"] for string in strings[:1000]) > 300
-    start = time.process_time()
-    answers = [explain_error(string) for string in strings]
-    assert (time.process_time() - start) / len(strings) < 1e-3
-    for string, causes in zip(strings, answers, strict=True):
+    for string in strings:
+        causes = explain_error(string)
         assert causes, string
         assert len({cause.kind for cause in causes}) == len(causes)
         for cause in causes:
@@ -374,32 +373,31 @@ def test_ten_thousand_strings_are_explained_quickly():
             assert "{" not in cause.explanation + cause.suggestion
 
 
-@settings(max_examples=300)
+@examples(50, 300)
 @given(st.text())
 def test_any_text(text):
     assert explain_error(text)
 
 
 @pytest.mark.parametrize("wording", RULES["wordings"], ids=lambda wording: wording["pattern"][:40])
-def test_no_text_takes_a_pattern_long(wording):
+def test_no_text_explodes_a_pattern(wording):
+    """A careless pattern would not come back; `tests/benchmarks/explain.py` measures growth."""
     # Pieces of the pattern itself, over and over: what makes a careless pattern explode.
     pieces = [piece for piece in re.split(r"\\.|[^\w\s]+", wording["pattern"]) if piece.strip()]
     pattern = re.compile(wording["pattern"], re.IGNORECASE | re.ASCII)
     for piece in [*pieces, "1", "1 ", "1, ", "[1", "(1x", " x 1", "'"]:
         for text in (pieces[0] + piece * 20_000, piece * 20_000, "".join(pieces[:3]) * 2_000):
-            start = time.process_time()
             assert not list(pattern.finditer(text[: RULES["longest_message"]]))[10_000:]
-            assert time.process_time() - start < 0.2
 
 
 # The rules
 
 
 def test_every_wording_and_every_cause_has_a_message():
-    fired = [rule for message in MESSAGES for rule, _ in explain._fitting(message)]
-    rules = explain._rules()
+    fired = [rule for message in MESSAGES for rule, _ in explain.fitting_causes(message)]
+    rules = explain.compiled_rules()
     assert [rule for rule in rules["causes"] if rule not in fired] == []
-    texts = [explain._clean(message) for message in MESSAGES]
+    texts = [explain.clean(message) for message in MESSAGES]
     read = [
         next((w for w in rules["wordings"] if w["pattern"].search(text)), None) for text in texts
     ]
@@ -461,33 +459,10 @@ def test_needs_no_torch():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-class Page(HTMLParser):
-    """Collects tags and attributes, and checks that what opens closes."""
-
-    def __init__(self):
-        super().__init__()
-        self.open, self.tags, self.names = [], [], []
-
-    def handle_starttag(self, tag, attrs):
-        self.open.append(tag)
-        self.tags.append(tag)
-        self.names += [name for name, _ in attrs]
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-
 def test_form_is_self_contained():
     html = error_form()
     assert len(html.encode()) < 80_000
-    assert not re.search(
-        r"https?:|@import|url\(|\bimport\b|fetch\(|XMLHttpRequest|sendBeacon", html
-    )
-    page = Page()
-    page.feed(html)
-    assert page.open == []
-    assert not {"link", "img", "iframe"} & set(page.tags)
-    assert not {"id", "src", "href"} & set(page.names)
+    assert_self_contained(html)
 
 
 def test_form_carries_the_rules_and_a_table():

@@ -1,53 +1,18 @@
 import json
 import re
-from functools import cache
 from itertools import pairwise
 
 import pytest
-from test_explorer import Page
-from torch import nn
+from fields_of_vgg import fields, names
+from pages import assert_self_contained
 
-from vgglab.convert import fc_to_conv
-from vgglab.figures.explorer import explorer
 from vgglab.figures.field_explorer import SIDE, field_explorer
-from vgglab.models import vgg
 from vgglab.models.configs import CONFIGS
-from vgglab.receptive_field import ReceptiveField, receptive_fields
 
 
 @pytest.fixture(scope="module")
 def data():
     return field_explorer("D").data()
-
-
-def names(config):
-    stages = explorer("D").data()["configs"][config]["stages"]
-    return [name for layers in stages for name, *_ in layers] + ["fc6"]
-
-
-@cache
-def fields(config: str) -> dict[str, list[ReceptiveField]]:
-    """What a layer's cells see of the image, and of the map of each layer before it.
-
-    Of the paper's network as it stands, with its ReLUs, and fc6 rewritten.
-    """
-    size = (1, 3, SIDE, SIDE)
-    network = fc_to_conv(vgg(config, head="fc-fixed", device="meta"), size)
-    layers = [*network.features, network.classifier[0]]
-    shape = size
-    found: dict[str, list[ReceptiveField]] = {name: [] for name in names(config)}
-    follow = list(found)
-    for index, layer in enumerate(layers):
-        if isinstance(layer, nn.ReLU):
-            continue
-        rest = nn.Sequential(*layers[index:])
-        last = {int(field.path): field for field in receptive_fields(rest, shape)}
-        kept = [field for k, field in last.items() if not isinstance(rest[k], nn.ReLU)]
-        for name, field in zip(follow, kept, strict=True):
-            found[name].append(field)
-        follow.pop(0)
-        shape = (1, getattr(layer, "out_channels", shape[1]), *kept[0].map_size)
-    return found
 
 
 def shown_box(axis, i, j, clipped):
@@ -141,14 +106,7 @@ def test_html_is_small_and_always_the_same(config):
 
 
 def test_html_is_self_contained():
-    html = field_explorer("D")._repr_html_()
-    assert not re.search(r"https?:|//[a-z]|@import|url\(|\bimport\b|fetch\(", html)
-    page = Page()
-    page.feed(html)
-    assert page.open == []
-    assert not {"link", "img", "iframe"} & set(page.tags)
-    # Outside of the shadow root a page may show the figure twice.
-    assert not {"id", "src", "href"} & {name for name, _ in page.attributes}
+    assert_self_contained(field_explorer("D")._repr_html_())
 
 
 def test_table_for_readers_without_scripts():

@@ -892,7 +892,7 @@ def test_the_selftest_finds_what_is_wrong(course, tmp_path):
         assert words in result.output, words
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 @pytest.mark.parametrize("folder", sampled(ASSIGNMENTS, 1), ids=lambda folder: folder.name)
 def test_the_courses_assignments_mark_as_they_should(folder):
     require_sandbox()

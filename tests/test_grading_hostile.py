@@ -447,7 +447,7 @@ def grade_all(folder):
     }
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", CHOSEN)
 def test_no_submission_earns_more_than_it_honestly_would(graded, name):
     assert graded["status"][f"{name}.ipynb"] == "graded"
@@ -456,14 +456,14 @@ def test_no_submission_earns_more_than_it_honestly_would(graded, name):
     assert scores["q2"] <= 2
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", CHOSEN)
 def test_the_next_submission_is_graded_right(graded, name):
     result = graded["results"][f"{name}_then"]
     assert (result["score"], result["out_of"]) == (5, 5)
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", BREAK_A_QUESTION)
 def test_the_feedback_says_what_happened_and_the_other_question_counts(graded, name):
     q1, q2 = graded["results"][name]["questions"]
@@ -471,7 +471,7 @@ def test_the_feedback_says_what_happened_and_the_other_question_counts(graded, n
     assert q2["score"] == 2
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", STOP_THE_WORKER)
 def test_a_cell_that_stops_the_worker_is_left_out(graded, name):
     q1, q2 = graded["results"][name]["questions"]
@@ -479,7 +479,7 @@ def test_a_cell_that_stops_the_worker_is_left_out(graded, name):
     assert q2["score"] == 2
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 def test_nothing_outside_is_changed_reached_or_left_behind(graded):
     assert graded["canary"] == {"bird": "alive"}
     assert graded["connections"] == 0
@@ -488,7 +488,7 @@ def test_nothing_outside_is_changed_reached_or_left_behind(graded):
     assert graded["left"] == []
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 def test_feedback_shows_no_value_of_a_hidden_probe(graded):
     probe = Assignment(graded["folder"] / "01_small").probes[1]
     values = {str(abs(value)) for call in probe.calls for value in call.args}
@@ -498,7 +498,7 @@ def test_feedback_shows_no_value_of_a_hidden_probe(graded):
         assert "Seen" not in path.read_text(encoding="utf-8"), path
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 @pytest.mark.parametrize("name", sampled(["reads_the_judge", "network", "other_sockets"], 1))
 def test_outside_the_sandbox_the_same_code_succeeds(tmp_path, name):
     outside = Outside(tmp_path)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from sampling import examples
 from torch import nn
 from torch.nn import functional as F
 
@@ -29,6 +30,7 @@ def gradients(y, of, seed=1):
 # --- LRN ----------------------------------------------------------------------------------------
 
 
+@examples(20, 150)
 @given(
     shape=st.tuples(SMALL, st.integers(1, 12), SMALL, SMALL),
     size=st.integers(1, 9),
@@ -37,7 +39,6 @@ def gradients(y, of, seed=1):
     k=st.floats(0.5, 3),
     dims=st.integers(3, 5),
 )
-@settings(max_examples=150, deadline=None)
 def test_lrn_is_torchs(shape, size, alpha, beta, k, dims):
     shape = (*shape, 2)[:dims]
     ours = maps(*shape).requires_grad_()
@@ -67,7 +68,6 @@ def test_alexnets_formula_by_hand():
 
 
 @given(size=st.integers(1, 9), alpha=st.floats(1e-6, 1), scale=st.floats(1, 100))
-@settings(deadline=None)
 def test_the_formulas_agree_with_alpha_times_size(size, alpha, scale):
     x = maps(2, 8, 3, 3, scale=scale)
     ours = local_response_norm(x, size, alpha, formula="alexnet")
@@ -119,6 +119,7 @@ def pair(channels, **options):
     return ours, theirs
 
 
+@examples(20, 150)
 @given(
     shape=st.tuples(SMALL, SMALL, SMALL, SMALL),
     eps=st.floats(1e-6, 1),
@@ -127,7 +128,6 @@ def pair(channels, **options):
     tracked=st.booleans(),
     batches=st.integers(1, 4),
 )
-@settings(max_examples=150, deadline=None)
 def test_batchnorm_is_torchs(shape, eps, momentum, affine, tracked, batches):
     number, channels, height, width = shape
     options = {

@@ -6,13 +6,14 @@ from collections import OrderedDict
 
 import pytest
 import torch
-import torchvision
-from hypothesis import assume, event, given, settings
+from hypothesis import assume, event, given
 from hypothesis import strategies as st
+from networks import filled, torchvision_network
+from sampling import examples, sampled
 from torch import nn
 from torch.nn import functional as F
+from untouched import assert_unchanged, everything
 
-from tests.test_tracing import assert_unchanged, everything
 from vgglab import fc_to_conv, vgg
 from vgglab.pooling import adaptive_bins
 from vgglab.receptive_field import Box, fields_table, receptive_field, receptive_fields
@@ -141,7 +142,7 @@ def networks(draw: st.DrawFn) -> tuple[nn.Sequential, tuple[int, int, int, int]]
 
 
 @given(networks(), st.data())
-@settings(max_examples=200, deadline=None)
+@examples(40, 200)
 def test_three_oracles_agree(network, data):
     model, size = network
     last = str(len(model) - 1)
@@ -161,7 +162,7 @@ def test_three_oracles_agree(network, data):
             assert "sees only padding" in field.why
             assert box.top <= seen.top or seen == Box(0, 0, 0, 0)
             assert box.left <= seen.left or seen == Box(0, 0, 0, 0)
-            assert (box.bottom, box.right) >= (seen.bottom, 0)
+            assert box.bottom >= seen.bottom
             assert box.right >= seen.right
 
 
@@ -177,14 +178,14 @@ KNOWN = {
 }
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.sampled
+@pytest.mark.parametrize("name", sampled(KNOWN, 4))
 def test_the_oracles_agree_on_known_networks(name):
     layer, size = KNOWN[name]
-    with_init = ("vgg16", "googlenet", "inception_v3")
-    options = {"init_weights": False} if name in with_init else {}
-    model = torchvision.models.get_model(name, **options)
+    model = torchvision_network(name, "meta")
     if layer == "features":  # without the classifier, which is large
         model = nn.Sequential(OrderedDict(features=model.features))
+    model = filled(model, random=True)
     field = receptive_field(model, size, layer)
     assert field.exactness == "exact"
     assert field.map_size > (1, 1)
@@ -241,7 +242,7 @@ def test_three_3x3_see_what_one_7x7_sees():
     [("resnet50", "layer4", 427), ("resnet18", "layer4", 435), ("alexnet", "features", 195)],
 )
 def test_known_sizes(name, layer, size):
-    model = torchvision.models.get_model(name)
+    model = torchvision_network(name, "meta")
     assert receptive_field(model, (1, 3, 224, 224), layer).size == (size, size)
 
 
@@ -258,7 +259,7 @@ def test_each_cell_of_an_adaptive_pool_has_its_own_field():
             tops, lefts, bottoms, rights = zip(*cells, strict=True)
             assert pooled.box(i, j) == (min(tops), min(lefts), max(bottoms), max(rights))
     heights = {pooled.box(i, 3).bottom - pooled.box(i, 3).top for i in range(2, 5)}
-    assert heights == {244, 276} or heights == {244}
+    assert heights == {244, 276}
 
 
 def test_each_cell_of_an_adaptive_pool_sees_what_autograd_says():

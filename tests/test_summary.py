@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from networks import asker_network, filled, torchvision_network
+from sampling import sampled
 from torch import nn
 from torchvision.models import get_model_weights
 
@@ -93,7 +94,8 @@ def without_conventions(table):
 OTHERS = ["vgg16", "vgg19_bn", "alexnet", "resnet18", "squeezenet1_0", "googlenet", "swin_t"]
 
 
-@pytest.mark.parametrize("name", [*OTHERS, "densenet121", "mobilenet_v3_small"])
+@pytest.mark.sampled
+@pytest.mark.parametrize("name", sampled([*OTHERS, "densenet121", "mobilenet_v3_small"], 4))
 def test_torchinfos_table_to_the_digit(name):
     import torchinfo
 
@@ -105,7 +107,8 @@ def test_torchinfos_table_to_the_digit(name):
     assert without_conventions(summary(model, (2, 3, 96, 96)).format("torchinfo")) == theirs
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.sampled
+@pytest.mark.parametrize("name", sampled(OTHERS, 3))
 def test_torchsummarys_table_to_the_digit(name):
     import torchsummary
 

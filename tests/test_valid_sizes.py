@@ -7,9 +7,10 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from networks import small_networks, torchvision_network
+from sampling import examples
 from torch import Tensor, nn
 
 from vgglab import trace, vgg
@@ -28,7 +29,7 @@ def runs(model: nn.Module, channels: int, height: int, width: int) -> bool:
         return False
 
 
-@settings(max_examples=300)
+@examples(10, 300)
 @given(small_networks(), st.integers(1, 64), st.integers(1, 128))
 def test_sizes_agree_with_running_every_size(
     generated: tuple[nn.Module, int, int], traced: int, height: int

@@ -141,7 +141,7 @@ def test_only_another_answer_is_announced(bare: Page) -> None:
     assert bare.evaluate("changes") == 2
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", sampled(MODES, 1))
 def test_looks(visit: Visit, mode: str) -> None:
     page = visit("explain.html", mode)

@@ -164,7 +164,7 @@ def test_every_size_by_arrow_keys(open_figures: Open) -> None:
     walk_over_all_sizes(page)
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", sampled(MODES, 1))
 def test_every_size_in_the_built_book(visit: Visit, mode: str) -> None:
     page = visit("notebooks/04_shape_mismatch.html", mode)
@@ -266,7 +266,7 @@ def test_inserted_into_a_page_that_is_there(open_figures: Open) -> None:
     assert [read(page, 0), read(page, 1)] == [expected("D", START), expected("B", START)]
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", sampled(MODES, 1))
 def test_twice_on_a_page(open_figures: Open, mode: str) -> None:
     page = open_figures("D", "E", mode=mode)
@@ -306,7 +306,7 @@ def test_no_text_is_cut(open_figures: Open, width: int) -> None:
     assert wide == []
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", sampled(MODES, 1))
 def test_without_scripts_the_table_is_shown(browser: Browser, tmp_path: Path, mode: str) -> None:
     path = tmp_path / "figure.html"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from fields_of_vgg import fields
 from playwright.sync_api import Browser, BrowserContext, Page
 from sampling import sampled
-from test_field_explorer import fields
 
 from vgglab.figures.field_explorer import SIDE, START, field_explorer
 from vgglab.models.configs import CONFIGS
@@ -256,7 +256,7 @@ def test_every_layer_by_keyboard(open_figures: Open) -> None:
     walk_over_all_layers(page, "D")
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", sampled(MODES, 1))
 def test_every_layer_in_the_built_book(visit: Visit, mode: str) -> None:
     page = visit("notebooks/02_receptive_field.html", mode)
@@ -394,7 +394,7 @@ def test_inserted_into_a_page_that_is_there(open_figures: Open) -> None:
     assert [read(page, 0), read(page, 1)] == [started("D"), started("B")]
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", sampled(MODES, 1))
 def test_twice_on_a_page(open_figures: Open, mode: str) -> None:
     page = open_figures("D", "E", mode=mode)
@@ -448,7 +448,7 @@ def test_no_text_is_cut(open_figures: Open) -> None:
         assert wide == [], width
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", sampled(MODES, 1))
 def test_without_scripts_the_table_is_shown(browser: Browser, tmp_path: Path, mode: str) -> None:
     path = tmp_path / "figure.html"

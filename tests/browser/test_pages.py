@@ -159,7 +159,7 @@ def test_page(visit: Visit, look: tuple[str, str]) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= width, page.evaluate(WIDER)
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 def test_nothing_is_in_a_readers_way(visit: Visit, audit: tuple[str, str]) -> None:
     path, mode = audit
     page = visit(path, mode)
@@ -176,7 +176,7 @@ PALE = [
 ]
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 @pytest.mark.parametrize(("path", "word"), sampled(PALE, 1))
 def test_one_pale_word_among_many_is_found(visit: Visit, path: str, word: str) -> None:
     page = visit(path, "dark")

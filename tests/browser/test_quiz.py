@@ -13,7 +13,7 @@ from .conftest import MODES, SITE, Visit
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.wide
+@pytest.mark.sampled
 @pytest.mark.parametrize("mode", sampled(MODES, 1))
 @pytest.mark.parametrize("chapter", sorted({name[:2] for name in load_quizzes()}))
 def test_each_option_shows_its_own_reason(visit: Visit, chapter: str, mode: str) -> None:

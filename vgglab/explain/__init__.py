@@ -85,10 +85,10 @@ map is what images of 384 to 415 pixels give; 7×7 needs 224 to 255.
     if not isinstance(message, str):
         raise TypeError(f"message must be a string; got {type(message).__name__}")
     best: dict[str, Cause] = {}
-    for rule, names in _fitting(message):
+    for rule, names in fitting_causes(message):
         texts = (_fill(rule[part], names) for part in ("explanation", "suggestion"))
         best.setdefault(rule["kind"], Cause(rule["kind"], *texts))
-    return list(best.values()) or [Cause("unknown", **_rules()["unknown"])]
+    return list(best.values()) or [Cause("unknown", **compiled_rules()["unknown"])]
 
 
 def format_causes(causes: Iterable[Cause]) -> str:
@@ -104,7 +104,8 @@ def read_rules() -> dict[str, Any]:
 
 
 @cache
-def _rules() -> dict[str, Any]:
+def compiled_rules() -> dict[str, Any]:
+    """Return the rules with their patterns compiled, to be read only."""
     rules = read_rules()
     for wording in rules["wordings"]:
         wording["pattern"] = re.compile(wording["pattern"], re.IGNORECASE | re.ASCII)
@@ -112,11 +113,11 @@ def _rules() -> dict[str, Any]:
     return rules
 
 
-def _fitting(message: str) -> list[tuple[dict[str, Any], Names]]:
+def fitting_causes(message: str) -> list[tuple[dict[str, Any], Names]]:
     """Return the rules that apply, best first, each with the numbers that it knows."""
-    form, numbers = _read(_clean(message))
+    form, numbers = _read(clean(message))
     fitting = []
-    for rule in _rules()["causes"]:
+    for rule in compiled_rules()["causes"]:
         if rule["form"] == form:
             names = _derive(rule["let"], numbers)
             if all(_holds(_evaluate(condition, names)) for condition in rule["when"]):
@@ -124,22 +125,23 @@ def _fitting(message: str) -> list[tuple[dict[str, Any], Names]]:
     return sorted(fitting, key=lambda pair: -pair[0]["score"])
 
 
-def _clean(message: str) -> str:
-    text = message[-_rules()["longest_message"] :]
-    for pattern, replacement in _rules()["clean"]:
+def clean(message: str) -> str:
+    """Return the end of a message without what pasting adds: what the wordings are sought in."""
+    text = message[-compiled_rules()["longest_message"] :]
+    for pattern, replacement in compiled_rules()["clean"]:
         text = pattern.sub(replacement, text)
     return text
 
 
 def _read(text: str) -> tuple[str | None, Names]:
     """Return the form of the message and what its wording captures."""
-    for wording in _rules()["wordings"]:
+    for wording in compiled_rules()["wordings"]:
         matches = list(wording["pattern"].finditer(text))
         if matches:
             groups = matches[-1].groups()  # a traceback ends with the message
             names = dict(map(_capture, wording["captures"], groups))
             digits = " ".join(group or "" for group in groups)
-            if not re.search(rf"[0-9]{{{_rules()['longest_number'] + 1}}}", digits):
+            if not re.search(rf"[0-9]{{{compiled_rules()['longest_number'] + 1}}}", digits):
                 return wording["form"], names
     return None, {}
 
@@ -215,7 +217,7 @@ def _height(cells: int) -> int | None:
 
 def _channels(a: int, b: int) -> int | None:
     """Return the most channels, of those in use, with which both are square maps."""
-    for channels in _rules()["channels"]:
+    for channels in compiled_rules()["channels"]:
         if all(n % channels == 0 and _root(n // channels) for n in (a, b)):
             return int(channels)
     return None
@@ -223,14 +225,14 @@ def _channels(a: int, b: int) -> int | None:
 
 def _network(features: int) -> str | None:
     """Return the name of the well-known network that flattens to so many features."""
-    for network in _rules()["networks"]:
+    for network in compiled_rules()["networks"]:
         if network["channels"] * network["side"] ** 2 == features:
             return str(network["name"])
     return None
 
 
 def _of_network(name: str) -> dict[str, Any]:
-    return next(network for network in _rules()["networks"] if network["name"] == name)
+    return next(network for network in compiled_rules()["networks"] if network["name"] == name)
 
 
 @lru_cache(maxsize=4096)
@@ -254,7 +256,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "at": _at,
     "root": _root,
     "height": _height,
-    "usual": lambda number: number in _rules()["channels"],
+    "usual": lambda number: number in compiled_rules()["channels"],
     "channels": _channels,
     "network": _network,
     "depth": lambda name: _of_network(name)["channels"],
