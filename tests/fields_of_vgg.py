@@ -7,7 +7,7 @@ from torch import nn
 from vgglab.convert import fc_to_conv
 from vgglab.figures.explorer import explorer
 from vgglab.figures.field_explorer import SIDE
-from vgglab.models import vgg
+from vgglab.models.network import vgg
 from vgglab.receptive_field import ReceptiveField, receptive_fields
 
 

@@ -10,7 +10,7 @@ from torch import nn
 from untouched import Careless, assert_unchanged, everything
 
 from vgglab.compare import compare
-from vgglab.models import vgg
+from vgglab.models.network import vgg
 from vgglab.pooling import adaptive_matrix
 
 SMALL = {"width": 1 / 32, "num_classes": 10}

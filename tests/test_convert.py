@@ -24,7 +24,7 @@ from vgglab.convert import (
     with_new_fc,
     with_spp_head,
 )
-from vgglab.models import vgg
+from vgglab.models.network import vgg
 from vgglab.pooling import SpatialPyramidPool
 
 SIZE = (1, 3, 224, 224)

@@ -4,9 +4,9 @@ from functools import partial
 
 import pytest
 import torch
-from test_tracing import assert_unchanged, everything
 from torch import nn
 from torch.nn.utils import parametrizations, prune
+from untouched import assert_unchanged, everything
 
 import vgglab
 from vgglab.lab.activations import activation_statistics

@@ -19,7 +19,7 @@ from torch import nn
 from vgglab import explain
 from vgglab.explain import Cause, explain_error, format_causes
 from vgglab.figures.error_form import error_form
-from vgglab.models import vgg
+from vgglab.models.network import vgg
 from vgglab.shapes import Window, feature_map_sizes
 
 RULES = json.loads((files("vgglab.explain") / "rules.json").read_text(encoding="utf-8"))

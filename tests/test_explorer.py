@@ -10,8 +10,8 @@ from pages import assert_self_contained
 from torch import nn
 
 from vgglab.figures.explorer import EXAMPLES, INPUT_SIZES, explorer
-from vgglab.models import vgg
 from vgglab.models.configs import CONFIGS, FC_SIDE
+from vgglab.models.network import vgg
 
 # Each side at which a map of the chain changes, and its neighbours, lies beside a multiple of 32.
 SAMPLE = sorted({size for size in INPUT_SIZES if size % 32 in (0, 1, 15, 31)} | set(EXAMPLES))

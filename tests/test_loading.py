@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from vgglab.models import vgg
 from vgglab.models.loading import load_model
+from vgglab.models.network import vgg
 from vgglab.tracing import trace
 
 

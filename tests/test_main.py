@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from vgglab.__main__ import main
 from vgglab.course.notebooks import RESULTS
 from vgglab.explain import format_causes
 from vgglab.lab import experiments
-from vgglab.models import vgg
+from vgglab.models.network import vgg
 from vgglab.receptive_field import fields_table, receptive_fields
 from vgglab.summary import summary
 

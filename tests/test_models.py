@@ -8,9 +8,9 @@ from networks import filled, torchvision_network
 from sampling import sampled
 from torch import nn
 
-from vgglab.models import NORMS, vgg
 from vgglab.models.configs import CONFIGS, PAPER_PARAMETERS
 from vgglab.models.heads import HEADS
+from vgglab.models.network import NORMS, vgg
 
 TORCHVISION = {"A": "vgg11", "B": "vgg13", "D": "vgg16", "E": "vgg19"}
 

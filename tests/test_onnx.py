@@ -9,7 +9,7 @@ from untouched import assert_unchanged, everything
 import vgglab.compare.onnx
 from vgglab.compare import compare
 from vgglab.compare.onnx import OnnxRow, onnx_round_trip
-from vgglab.models import vgg
+from vgglab.models.network import vgg
 from vgglab.pooling import ExportableAdaptivePool2d
 
 pytest.importorskip("onnxruntime")

@@ -15,7 +15,7 @@ from sampling import sampled
 from torch import nn
 from torchvision.models import get_model_weights
 
-from vgglab.models import vgg
+from vgglab.models.network import vgg
 from vgglab.receptive_field import receptive_field
 from vgglab.summary import summary
 

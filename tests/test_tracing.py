@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from untouched import Careless, assert_unchanged, everything
 
-from vgglab.models import vgg
+from vgglab.models.network import vgg
 from vgglab.shapes import Window, input_sizes
 from vgglab.tracing import trace
 from vgglab.tracing.shortcuts import shortcut

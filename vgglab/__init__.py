@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from vgglab.figures.explorer import explorer as explorer
     from vgglab.figures.field_explorer import field_explorer as field_explorer
     from vgglab.lab.maps import class_activation_map as class_activation_map
-    from vgglab.models import vgg as vgg
     from vgglab.models.configs import CONFIGS as CONFIGS
     from vgglab.models.configs import PAPER_ERRORS as PAPER_ERRORS
     from vgglab.models.configs import PAPER_PARAMETERS as PAPER_PARAMETERS
+    from vgglab.models.network import vgg as vgg
     from vgglab.pooling import ExportableAdaptivePool2d as ExportableAdaptivePool2d
     from vgglab.pooling import SpatialPyramidPool as SpatialPyramidPool
     from vgglab.pooling import adaptive_bins as adaptive_bins
@@ -81,7 +81,7 @@ _HOME = {
     "receptive_fields": "receptive_field",
     "summary": "summary",
     "trace": "tracing",
-    "vgg": "models",
+    "vgg": "models.network",
     "with_adaptive_pool": "convert",
     "with_flatten": "convert",
     "with_gap_head": "convert",

@@ -14,8 +14,8 @@ from torch import nn
 
 from vgglab.arguments import as_pair
 from vgglab.figures.element import fallback_table, figure_html
-from vgglab.models import vgg
 from vgglab.models.configs import CONFIGS, FC_SIDE, FULLY_CONNECTED, config_title, get_config
+from vgglab.models.network import vgg
 from vgglab.receptive_field import ReceptiveField, receptive_fields
 
 SIDE = 224

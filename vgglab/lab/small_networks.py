@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from vgglab.arguments import check_integer
-from vgglab.models import VGG, Norm, vgg
 from vgglab.models.heads import Head, gap_head
+from vgglab.models.network import VGG, Norm, vgg
 
 STAGES = 3
 SIDE = 32

@@ -130,7 +130,7 @@ def _from_timm(name: str, weights: str | None) -> nn.Module:
 
 
 def _from_vgglab(name: str, weights: str | None) -> nn.Module:
-    from vgglab.models import vgg
+    from vgglab.models.network import vgg
 
     config, *settings = name.split(",")
     options: dict[str, Any] = {"weights": weights}

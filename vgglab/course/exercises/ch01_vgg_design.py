@@ -20,8 +20,8 @@ from vgglab.course.checking import (
     value,
 )
 from vgglab.course.quizzes import Option, Quiz
-from vgglab.models import vgg
 from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES, Config, Conv
+from vgglab.models.network import vgg
 from vgglab.shapes import Window, feature_map_sizes
 from vgglab.summary import Summary, summary
 

@@ -17,8 +17,8 @@ from vgglab.course.checking import (
     value,
 )
 from vgglab.course.quizzes import Option, Quiz
-from vgglab.models import vgg
 from vgglab.models.configs import CONFIGS
+from vgglab.models.network import vgg
 from vgglab.receptive_field import receptive_field
 from vgglab.receptive_field.stacks import compose_kernels
 

@@ -12,8 +12,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from vgglab.course.checking import Exercise, Mistake, calls, network, value
 from vgglab.course.quizzes import Option, Quiz
-from vgglab.models import Norm, vgg
 from vgglab.models.configs import PAPER_ERRORS
+from vgglab.models.network import Norm, vgg
 from vgglab.normalization import BatchNorm2d, local_response_norm, lrn_window
 
 # 03-1 and 03-3: AlexNet's window and factor, and a channel near the border.

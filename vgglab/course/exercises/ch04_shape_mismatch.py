@@ -18,8 +18,8 @@ from vgglab.course.checking import (
     value,
 )
 from vgglab.course.quizzes import Option, Quiz
-from vgglab.models import VGG, vgg
 from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES
+from vgglab.models.network import VGG, vgg
 from vgglab.shapes import Window, feature_map_sizes, input_sizes
 
 CHANNELS = CONFIGS["D"].convs()[-1].out_channels

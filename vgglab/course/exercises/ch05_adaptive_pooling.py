@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from vgglab.course.checking import Exercise, Mistake, calls, network, outputs, value
 from vgglab.course.quizzes import Option, Quiz
-from vgglab.models import VGG, vgg
 from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES
+from vgglab.models.network import VGG, vgg
 from vgglab.pooling import adaptive_bins, adaptive_matrix, published_spp_window
 from vgglab.shapes import Window, feature_map_sizes
 

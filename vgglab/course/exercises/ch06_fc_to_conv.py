@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from vgglab.course.checking import Exercise, Mistake, calls, network, value
 from vgglab.course.quizzes import Option, Quiz
-from vgglab.models import VGG, vgg
 from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES, Conv
+from vgglab.models.network import VGG, vgg
 from vgglab.shapes import Window, conv_output_size, feature_map_sizes, input_sizes
 
 CHANNELS = CONFIGS["D"].convs()[-1].out_channels

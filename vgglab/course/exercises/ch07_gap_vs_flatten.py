@@ -18,8 +18,8 @@ from vgglab.course.checking import (
     value,
 )
 from vgglab.course.quizzes import Option, Quiz
-from vgglab.models import vgg
 from vgglab.models.configs import CONFIGS
+from vgglab.models.network import vgg
 from vgglab.shapes import Window, feature_map_sizes, input_sizes
 
 # 07-1: the last map of ResNet-50: as many channels as the paper gives it, and five halvings.

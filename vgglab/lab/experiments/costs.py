@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from vgglab.convert import fc_to_conv, fold_adaptive_pool
 from vgglab.lab.experiments.reading import AGAIN
 from vgglab.lab.experiments.running import Settings
-from vgglab.models import VGG, vgg
+from vgglab.models.network import VGG, vgg
 from vgglab.summary import summary
 from vgglab.tracing import random_state_kept
 

@@ -22,7 +22,7 @@ from vgglab.lab.readout import readout
 from vgglab.lab.small_networks import slim_vgg
 from vgglab.lab.stacked_networks import stacked_network
 from vgglab.lab.training import DivergenceError, Epoch, Recipe, evaluate, fit, normalise
-from vgglab.models import VGG, vgg
+from vgglab.models.network import VGG, vgg
 from vgglab.receptive_field.effective import effective_receptive_field
 from vgglab.summary import summary
 from vgglab.tracing import random_state_kept

@@ -6,7 +6,7 @@ from typing import Any
 
 from vgglab.arguments import needs
 from vgglab.lab.small_networks import slim_vgg
-from vgglab.models import VGG
+from vgglab.models.network import VGG
 
 with needs("train"):
     from safetensors.torch import load_file
