@@ -107,8 +107,8 @@ class _Copier:
         if isinstance(value, MethodType) and self._is_copied(value.__self__):
             return MethodType(value.__func__, self.copy(value.__self__))
         if type(value) is partial:
-            parts = (value.func, *value.args)
-            return partial(*map(self.copy, parts), **self.copy(value.keywords))
+            function = self.copy(value.func)
+            return partial(function, *map(self.copy, value.args), **self.copy(value.keywords))
         if isinstance(value, FunctionType) and value.__closure__:
             return self._closure(value)
         if id(value) in self._objects:
@@ -223,9 +223,6 @@ def _cloned(tensor: Tensor) -> Tensor:
 
 
 def _uninitialized(tensor: Tensor, device: torch.device | str) -> Tensor:
-    new: Tensor = type(tensor)(
-        tensor.requires_grad,  # type: ignore[arg-type]
-        device=device,  # type: ignore[call-arg]
-        dtype=tensor.dtype,
-    )
+    kind: Any = type(tensor)
+    new: Tensor = kind(tensor.requires_grad, device=device, dtype=tensor.dtype)
     return new
