@@ -301,11 +301,12 @@ def results(folder: Path | None) -> None:
     from tabulate import tabulate
 
     from vgglab.course.notebooks import RESULTS
-    from vgglab.lab.experiments import overview
 
     try:
+        from vgglab.lab.experiments import overview
+
         rows = overview(folder or RESULTS)
-    except ValueError as error:
+    except (ImportError, ValueError) as error:
         raise BadInput(str(error)) from None
     click.echo(tabulate(rows, headers="keys", tablefmt="simple"))
 
