@@ -110,3 +110,13 @@ def test_every_name_of_the_package_is_in_the_architecture():
     }
     assert len(names) <= 22
     assert {name for name in names if not re.search(rf"\b{re.escape(name)}\b", tree)} == set()
+
+
+@pytest.mark.parametrize("document", ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"])
+def test_what_a_document_names_is_there(document):
+    text = read(document)
+    assert set(re.findall(r"\bmake ([a-z-]+)(?=[`;\s])", text)) <= targets()
+    for path, test in re.findall(r"(?<![\w/])((?:tests|vgglab|book)/[\w/.-]*\w)(?:::(\w+))?", text):
+        if "NN" not in path and "NAME" not in path:
+            assert (ROOT / path).exists(), path
+            assert not test or test in names_of_tests(path), f"{path}::{test}"
