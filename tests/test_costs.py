@@ -37,7 +37,7 @@ def run(name: str) -> dict:
 def arms(monkeypatch):
     """Take the arms instead of timing them."""
     taken: dict = {}
-    monkeypatch.setattr(costs, "_timed", lambda settings, arms: taken.update(arms) or {})
+    monkeypatch.setattr(costs, "timed", lambda settings, arms: taken.update(arms) or {})
     return taken
 
 
@@ -69,7 +69,7 @@ def test_the_arms_take_turns_forth_and_back(monkeypatch):
         order.append(arm.batches[0].shape[-1])
         return 1.0
 
-    monkeypatch.setattr(costs, "_seconds", seconds)
+    monkeypatch.setattr(costs, "run_seconds", seconds)
     run("size-cost")
     assert order == [32, 32, 64, 64, 32, 32, 32, 32, 64]
 
@@ -92,7 +92,7 @@ def test_convolutions_and_products_have_one_precision(monkeypatch, precision, us
         seen.append([place.fp32_precision for place in places])
         return 1.0
 
-    monkeypatch.setattr(costs, "_seconds", seconds)
+    monkeypatch.setattr(costs, "run_seconds", seconds)
     costs.fold_cost({**RUNS["fold-cost"], "precision": precision}, 0, Path("unused"))
     assert seen == [[used, used]] * len(seen)
     assert seen

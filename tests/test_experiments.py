@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from hashlib import sha256
 from importlib import import_module
@@ -40,7 +39,7 @@ def trial(settings, seed, checkpoint):
     CALLS.append((dict(settings), seed))
     if settings["a"] == "stop":
         raise KeyboardInterrupt
-    return {"sum": settings["held"] + settings["b"] + seed / 10, "seconds": time.perf_counter()}
+    return {"sum": settings["held"] + settings["b"] + seed / 10, "seconds": float(len(CALLS))}
 
 
 def experiment(a=("x", "y"), b=(1, 2), held=5, seeds=2) -> Experiment:

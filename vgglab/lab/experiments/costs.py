@@ -43,7 +43,7 @@ def forward_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, A
         "fully connected": _Arm(network.classifier, [features]),
         "convolutions": _Arm(network.features, [images]),
     }
-    return _timed(settings, arms)
+    return timed(settings, arms)
 
 
 def size_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def size_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]
         "peak_bytes": {f"{side} px": _peak_bytes(network, x) for side, x in images.items()},
     }
     arms = {f"{side} px": _Arm(network, [x]) for side, x in images.items()}
-    return {**_timed(settings, arms), **memory}
+    return {**timed(settings, arms), **memory}
 
 
 def fold_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def fold_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]
         "folded": _Arm(nn.Sequential(convolution, nn.Flatten()), maps),
         "folded, as a product": _Arm(nn.Sequential(nn.Flatten(), product), maps),
     }
-    return _timed(settings, arms)
+    return timed(settings, arms)
 
 
 def dense_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def dense_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any
         "dense": _Arm(dense, [images]),
         "crops": _Arm(network, crops.split(settings["crops_at_once"])),
     }
-    return _timed(settings, arms)
+    return timed(settings, arms)
 
 
 def training_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def training_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
     return {"seconds": seconds[1:], "saved_bytes": saved}
 
 
-def _timed(settings: Settings, arms: Mapping[str, _Arm]) -> dict[str, Any]:
+def timed(settings: Settings, arms: Mapping[str, _Arm]) -> dict[str, Any]:
     """Time the arms in turn, the first of them twice, forth and back.
 
     Returns
@@ -150,11 +150,11 @@ def _timed(settings: Settings, arms: Mapping[str, _Arm]) -> dict[str, Any]:
                 network(batches[0])
         for repetition in range(settings["repetitions"]):
             for name in reversed(cast) if repetition % 2 else cast:
-                seconds[name].append(_seconds(cast[name], settings["passes"]))
+                seconds[name].append(run_seconds(cast[name], settings["passes"]))
     return {"seconds": seconds, "mult_adds": work}
 
 
-def _seconds(arm: _Arm, passes: int) -> float:
+def run_seconds(arm: _Arm, passes: int) -> float:
     """Return the time of one pass, as the mean of several between two looks at the clock."""
     _wait()
     start = time.perf_counter()

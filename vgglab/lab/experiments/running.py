@@ -8,6 +8,7 @@ from hashlib import sha256
 from itertools import product
 from json import dumps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 from vgglab.lab.experiments.results import Results, as_json, read_results
@@ -167,12 +168,13 @@ def reproduce(
     if recorded is None:
         raise ValueError(f"budget must be one that is recorded; got {budget!r}")
     runs = {_key(run["settings"], run["seed"]): run for run in recorded["runs"]}
-    for settings, seed in _wanted(experiment, budget, only or {}):
-        then = runs.get(_key(settings, seed))
-        if then is not None:
-            now = _make(experiment, budget, settings, seed, folder)
-            found = _differences("", then["result"], now["result"], experiment.tolerance)
-            yield then, list(found)
+    with TemporaryDirectory() as scratch:  # records may lie where nobody may write
+        for settings, seed in _wanted(experiment, budget, only or {}):
+            then = runs.get(_key(settings, seed))
+            if then is not None:
+                now = _make(experiment, budget, settings, seed, Path(scratch))
+                found = _differences("", then["result"], now["result"], experiment.tolerance)
+                yield then, list(found)
 
 
 def _make(

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import fmean, stdev
 
+from vgglab.arguments import needs
+
 CONFIDENCE = 0.95
 POWER = 0.8
 
@@ -126,6 +128,7 @@ def _standard_error(samples: Sequence[float]) -> float:
 
 
 def _t(quantile: float, n: int) -> float:
-    from scipy.stats import t
+    with needs("train"):
+        from scipy.stats import t
 
     return float(t.ppf(quantile, df=n - 1))
