@@ -54,6 +54,7 @@ EXACT = {
     ("test_convert.py", "test_fresh_layers_are_drawn_as_torch_draws_them"): "the generator's draws",
     ("test_convert.py", "test_spp_head"): "copied weights",
     ("test_copies.py", "test_no_hook_of_the_caller_fires"): "a copy made before",
+    ("test_copies.py", "test_torchscript"): "a copy made before",
     ("test_folding.py", "test_the_numbers_are_copies"): "a copy made before",
     ("test_diagnose.py", "test_every_fix_of_generated_networks_is_what_it_claims_to_be"): "a copy",
     ("test_diagnose.py", "test_nothing_of_the_caller_changes"): "a copy, and the generator's state",
