@@ -452,7 +452,8 @@ def test_text():
 
 def test_needs_no_torch():
     code = (
-        "import sys; from vgglab.explain import error_form, explain_error; "
+        "import sys; from vgglab.explain import explain_error; "
+        "from vgglab.figures.error_form import error_form; "
         "explain_error('mat1 and mat2 shapes cannot be multiplied (1x7 and 8x9)'); error_form(); "
         "assert not {'torch', 'numpy'} & set(sys.modules)"
     )
