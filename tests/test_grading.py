@@ -900,6 +900,7 @@ def test_the_courses_assignments_mark_as_they_should(folder):
     assert selftest(folder, seeds=(OTHER_SEED,)).faults == []
 
 
+@pytest.mark.wide
 def test_a_release_by_nbgrader_itself_can_be_graded(course, tmp_path):
     require_sandbox()
     source = tmp_path / "source" / NAME

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import sqrt
 from statistics import fmean, stdev
 
@@ -127,6 +128,7 @@ def _standard_error(samples: Sequence[float]) -> float:
     return stdev(samples) / sqrt(len(samples))
 
 
+@cache
 def _t(quantile: float, n: int) -> float:
     with needs("train"):
         from scipy.stats import t
