@@ -291,7 +291,7 @@ _ALL = (
                 seeds=2,
             ),
             "cpu": Budget(
-                vary={"precision": _CPU_PRECISION, "batch_size": (1, 32)},
+                vary={"precision": _CPU_PRECISION, "batch_size": (1, 8)},
                 held={**_HALF_TIMING, "head": "fc", "side": 384},
                 seeds=5,
             ),
@@ -316,7 +316,7 @@ _ALL = (
             ),
             "cpu": Budget(
                 vary={"precision": _CPU_PRECISION, "images": (1,)},
-                held={**_CPU_TIMING, "head": "fc-fixed", "side": 400, "crops_at_once": 6},
+                held={**_HALF_TIMING, "head": "fc-fixed", "side": 400, "crops_at_once": 6},
                 seeds=5,
             ),
             "gpu": Budget(

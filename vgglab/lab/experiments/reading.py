@@ -251,7 +251,8 @@ def cost_report(path: Path, budget: str) -> str:
         return NOT_MEASURED
     record = recorded(path, budget)
     table = tabulate(cost_table(record), headers="keys", disable_numparse=True)
-    return f"{table}\n{record}"
+    held = ", ".join(f"{name} {value}" for name, value in record.definition["held"].items())
+    return f"{table}\nheld: {held}\n{record}"
 
 
 def _at(result: Any, path: tuple[str | int, ...]) -> Any:
