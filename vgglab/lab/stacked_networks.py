@@ -64,6 +64,8 @@ def stacked_network(
     if stack not in STACKS:
         raise ValueError(f"stack must be one of {', '.join(STACKS)}; got {stack!r}")
     check_integer("channels", channels, minimum=1)
+    check_integer("num_classes", num_classes, minimum=1)
+    check_integer("in_channels", in_channels, minimum=1)
     head = nn.Linear(channels, num_classes)
     nn.init.normal_(head.weight, mean=0.0, std=0.01)
     nn.init.zeros_(head.bias)
