@@ -73,7 +73,6 @@ def test_every_combination_and_seed_is_run_and_recorded(tmp_path):
         "seeds": 2,
     }
     assert whole["command"] == "vgglab experiment made-up --budget tiny"
-    assert set(whole["provenance"]) >= {"device", "threads", "torch", "torchvision", "python"}
     assert whole["provenance"] == provenance()
     assert all(set(r) == {"settings", "seed", "date", "seconds", "result"} for r in made)
 

@@ -12,13 +12,11 @@ from error_messages import MESSAGES, POSTED, mutated
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import torchvision_network
-from pages import assert_self_contained
 from sampling import SEED, WIDE, examples
 from torch import nn
 
 from vgglab import explain
 from vgglab.explain import Cause, explain_error, format_causes
-from vgglab.figures.error_form import error_form
 from vgglab.models.network import vgg
 from vgglab.shapes import Window, feature_map_sizes
 
@@ -441,7 +439,7 @@ def test_example_of_each_kind():
         assert kinds(about["example"])[0] == kind
 
 
-# As text, and as a page
+# As text
 
 
 def test_text():
@@ -453,22 +451,7 @@ def test_text():
 def test_needs_no_torch():
     code = (
         "import sys; from vgglab.explain import explain_error; "
-        "from vgglab.figures.error_form import error_form; "
-        "explain_error('mat1 and mat2 shapes cannot be multiplied (1x7 and 8x9)'); error_form(); "
+        "explain_error('mat1 and mat2 shapes cannot be multiplied (1x7 and 8x9)'); "
         "assert not {'torch', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_form_is_self_contained():
-    html = error_form()
-    assert len(html.encode()) < 80_000
-    assert_self_contained(html)
-
-
-def test_form_carries_the_rules_and_a_table():
-    html = error_form()
-    data = re.search(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)[1]
-    assert json.loads(data) == RULES
-    table = html[html.index("<table>") : html.index("</table>")]
-    assert re.findall(r'scope="row"><code>([\w-]+)', table) == list(RULES["kinds"])

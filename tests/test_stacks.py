@@ -8,14 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import conv2d
 
-from vgglab.lab.stacked_networks import STACKS, stacked_network
 from vgglab.receptive_field.stacks import (
     compose_kernels,
     fit_stack,
     reachable_dimension,
     stack_shapes,
 )
-from vgglab.summary import summary
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -80,37 +78,3 @@ def test_bad_input_is_named():
         stack_shapes(1, 0)
     with pytest.raises(ValueError, match=r"kernel must be \(1, 1, 7, 7\).*got \(1, 1, 5, 5\)"):
         fit_stack(torch.zeros(1, 1, 5, 5), 1)
-
-
-# --- networks that differ in their stacks alone -------------------------------------------------
-
-
-def test_networks_with_and_without_relus_are_matched():
-    with torch.device("meta"):
-        sizes = {
-            (name, channels): summary(stacked_network(name, channels=channels), (1, 3, 32, 32))
-            for name in STACKS
-            for channels in (24, 32)
-        }
-    plain, linear = sizes["3x3", 24], sizes["3x3-linear", 24]
-    assert plain.total_params == linear.total_params
-    assert plain.mult_adds == linear.mult_adds
-    for figure in ("total_params", "mult_adds"):
-        matched = getattr(sizes["3x3", 32], figure) / getattr(sizes["7x7", 24], figure)
-        assert 0.98 < matched < 1.02
-    fields = {size.rows[-4].receptive_field.size for size in sizes.values()}  # of the last ReLU
-    assert len(fields) == 1
-
-
-def test_nothing_but_convolutions_stands_between_the_relus_of_a_linear_stack():
-    kinds = [type(layer).__name__ for layer in stacked_network("3x3-linear")]
-    first = kinds.index("MaxPool2d") + 1
-    assert kinds[first : first + 5] == ["Conv2d", "Conv2d", "Conv2d", "BatchNorm2d", "ReLU"]
-    assert stacked_network("3x3-linear", in_channels=1, num_classes=4)(
-        torch.zeros(2, 1, 9, 8)
-    ).shape == (2, 4)
-
-
-def test_a_stack_that_is_not_there():
-    with pytest.raises(ValueError, match="stack must be one of 7x7, 3x3, 3x3-linear; got '5x5'"):
-        stacked_network("5x5")

@@ -34,19 +34,6 @@ HOUSE = {
     "quiz": "the quizzes in a page",
 }
 
-# Modules whose tests stand in no file of their name or of their room's.
-ELSEWHERE = {
-    "vgglab.course.checking": "test_exercises.py",
-    "vgglab.course.quizzes": "test_exercises.py",
-    "vgglab.figures.element": "test_explorer.py",
-    "vgglab.figures.error_form": "test_explain.py",
-    "vgglab.files": "test_training.py",
-    "vgglab.lab.provenance": "test_experiments.py",
-    "vgglab.lab.small_networks": "test_pretrained.py",
-    "vgglab.lab.stacked_networks": "test_stacks.py",
-    "vgglab.report": "test_summary.py",
-}
-
 # What is the same to the last bit because nothing was computed twice in floating point.
 EXACT = {
     ("test_activations.py", "test_the_images_are_not_overwritten"): "a copy made before",
@@ -203,8 +190,7 @@ def test_each_module_has_tests_of_its_name_or_its_rooms() -> None:
         own = [f"test_{part.strip('_')}.py" for part in parts[1:]]
         if not files & set(own) and (ROOT.joinpath(*parts)).with_suffix(".py").is_file():
             without.append(".".join(parts))
-    assert sorted(without) == sorted(ELSEWHERE)
-    assert set(ELSEWHERE.values()) <= files
+    assert without == []
 
 
 # --- they would notice --------------------------------------------------------------------------

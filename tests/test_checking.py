@@ -1,0 +1,223 @@
+"""How an answer is observed and compared, and what is said of it."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from vgglab.course.checking import (
+    Condition,
+    Exercise,
+    Feedback,
+    Mistake,
+    calls,
+    check_answer,
+    gives,
+    network,
+    network_that,
+    outputs,
+    value,
+)
+
+NUMBER = Exercise(
+    id="00-1",
+    question="How many pixels are left of 400 after five halvings?",
+    solution=lambda: 12,
+    mistakes=(Mistake(lambda: 12.5, "A size is rounded down."), Mistake(lambda: 13, "Down.")),
+    hints=("Halve and round.", "Round down each time."),
+    observe=value,
+)
+
+
+@pytest.mark.parametrize("blank", [..., None])
+def test_a_blank_is_not_attempted(blank):
+    assert check_answer(NUMBER, blank) == Feedback("00-1", "not attempted yet")
+
+
+@pytest.mark.parametrize("answer", [12, 12.0, np.int64(12), torch.tensor(12), np.float32(12)])
+def test_a_number_is_right_in_any_type(answer):
+    assert check_answer(NUMBER, answer).ok
+
+
+@pytest.mark.parametrize("answer", [13.5, "12", True, (12,), [], {}, object(), nn.ReLU(), print])
+def test_wrong_answers_are_quoted_and_get_the_way_to_a_hint(answer):
+    feedback = check_answer(NUMBER, answer)
+    assert not feedback.ok
+    assert 'vgglab.hint("00-1")' in feedback.message
+
+
+def test_true_is_not_one():
+    one = Exercise("00-0", "?", lambda: 1, (), (), value)
+    assert check_answer(one, 1).ok
+    assert not check_answer(one, True).ok
+
+
+def test_a_typical_mistake_gets_its_hint():
+    assert check_answer(NUMBER, 12.5).message == "You have 12.5.\nA size is rounded down."
+
+
+class Hostile:
+    def __eq__(self, other):
+        return True
+
+    def __hash__(self):
+        return 0
+
+
+def test_an_object_that_equals_everything_is_not_right():
+    assert not check_answer(NUMBER, Hostile()).ok
+    assert not check_answer(NUMBER, [Hostile()]).ok
+
+
+SHAPE = Exercise("00-2", "?", lambda: (1, 512, 12, 12), (), ("Look.",), value)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(1, 512, 12, 12), [1, 512, 12, 12], torch.Size([1, 512, 12, 12]), np.array([1, 512, 12, 12])],
+)
+def test_a_shape_is_right_in_any_container(answer):
+    assert check_answer(SHAPE, answer).ok
+
+
+def test_your_own_shape_is_quoted_back():
+    assert "(1, 512, 13, 13)" in check_answer(SHAPE, torch.Size([1, 512, 13, 13])).message
+
+
+FUNCTION = Exercise(
+    id="00-3",
+    question="Halve, rounding down.",
+    solution=lambda: lambda size: size // 2,
+    mistakes=(Mistake(lambda: lambda size: -(-size // 2), "You round up."),),
+    hints=("//",),
+    observe=calls((8,), (25,)),
+)
+
+
+def test_functions_are_called():
+    assert check_answer(FUNCTION, lambda size: int(size / 2)).ok
+    feedback = check_answer(FUNCTION, lambda size: (size + 1) // 2)
+    assert feedback.message == "You have f(8) = 4; f(25) = 13.\nYou round up."
+    assert "where a function is asked for" in check_answer(FUNCTION, 4).message
+
+
+def unfinished(size):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("answer", [unfinished, lambda size: None, lambda size: ...])
+def test_an_unfinished_function_is_not_attempted(answer):
+    assert check_answer(FUNCTION, answer).status == "not attempted yet"
+
+
+def test_a_function_that_raises_is_quoted():
+    feedback = check_answer(FUNCTION, lambda size: size.shape)
+    assert "f(8) raises AttributeError: 'int' object has no attribute 'shape'" in feedback.message
+    assert not feedback.ok
+
+
+def test_what_has_several_lines_is_quoted_in_one():
+    tall = Exercise("00-6", "?", lambda: torch.numel, (), ("Look.",), calls((torch.ones(2, 3),)))
+    message = check_answer(tall, torch.numel).message
+    assert message == "You have f(tensor([[1., 1., 1.], [1., 1., 1.]])) = 6."
+
+    def broken(x):
+        raise ValueError("one\ntwo")
+
+    assert "raises ValueError: one two." in check_answer(tall, broken).message
+
+
+NETWORK = Exercise(
+    id="00-4",
+    question="Any network from 400x400 to 3 logits.",
+    solution=lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3)),
+    mistakes=(
+        Mistake(lambda: nn.Sequential(nn.Flatten(), nn.Linear(100, 3)), "The map is not fixed."),
+    ),
+    hints=("Pool.",),
+    observe=network((1, 3, 400, 400)),
+)
+
+
+def test_networks_are_traced():
+    answer = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3))
+    assert check_answer(NETWORK, answer).ok
+    assert check_answer(NETWORK, lambda: answer).ok
+    mistaken = check_answer(NETWORK, nn.Sequential(nn.Flatten(), nn.Linear(100, 3)))
+    assert "(1, 3, 400, 400) → stops in 1" in mistaken.message
+    assert mistaken.message.endswith("The map is not fixed.")
+    other = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 4))
+    assert "(1, 3, 400, 400) → (1, 4)" in check_answer(NETWORK, other).message
+    assert "where a network is asked for" in check_answer(NETWORK, 3).message
+
+
+def test_unfinished_and_broken_builders():
+    def broken():
+        return nn.Linear("three", 4)
+
+    assert check_answer(NETWORK, lambda: unfinished(1)).status == "not attempted yet"
+    assert "building it raises TypeError" in check_answer(NETWORK, broken).message
+
+
+SMALL = Exercise(
+    id="00-5",
+    question="Any network from 9×9 to 3 logits with at most 20 parameters.",
+    solution=lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3)),
+    mistakes=(
+        Mistake(lambda: nn.Sequential(nn.Flatten(), nn.Linear(243, 3)), "Pool first."),
+        Mistake(lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), "And the logits?"),
+        Mistake(lambda: nn.Linear(4, 3), "It takes no image."),
+    ),
+    hints=("Pool.",),
+    observe=network_that(
+        gives((1, 3, 9, 9), (1, 3)),
+        Condition("at most 20", lambda m, tables: tables((1, 3, 9, 9)).total_params <= 20),
+        Condition("a linear layer", lambda m, tables: m[-1].weight is not None),
+    ),
+)
+
+
+def test_an_open_task_asks_for_conditions():
+    largest = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(3, 3, bias=False))
+    assert check_answer(SMALL, largest).ok
+    assert check_answer(SMALL, lambda: largest).ok
+    feedback = check_answer(SMALL, nn.Sequential(nn.Flatten(), nn.Linear(243, 3)))
+    assert feedback.message == (
+        "You have\n- (1, 3, 9, 9) → (1, 3): yes\n- at most 20: no\n- a linear layer: yes\n"
+        "Pool first."
+    )
+    assert not check_answer(SMALL, nn.Sequential(nn.Identity())).ok
+    assert check_answer(SMALL, lambda: unfinished(1)).status == "not attempted yet"
+    assert "where a network is asked for" in check_answer(SMALL, 3).message
+
+
+LAYER = Exercise(
+    id="00-7",
+    question="A pooling that halves.",
+    solution=lambda: nn.AvgPool2d(2),
+    mistakes=(Mistake(lambda: nn.MaxPool2d(2), "That is the largest, not the mean."),),
+    hints=("The mean.",),
+    observe=outputs((1, 2, 4, 4), (1, 1, 5, 5)),
+)
+
+
+def test_layers_are_compared_by_what_they_give():
+    assert check_answer(LAYER, nn.Conv2d(1, 1, 2).requires_grad_(False)).status == "not yet right"
+    assert check_answer(LAYER, nn.Sequential(nn.AvgPool2d(2), nn.Identity())).ok
+    feedback = check_answer(LAYER, nn.MaxPool2d(2))
+    assert feedback.message == (
+        "You have (1, 2, 4, 4) → (1, 2, 2, 2); (1, 1, 5, 5) → (1, 1, 2, 2).\n"
+        "That is the largest, not the mean."
+    )
+    message = check_answer(LAYER, nn.Conv2d(3, 1, 2).double()).message
+    assert message.startswith("You have (1, 2, 4, 4) raises RuntimeError: ")
+    assert "where a layer is asked for" in check_answer(LAYER, "mean").message
+
+
+def test_feedback_shows_itself_as_text_and_html():
+    feedback = Feedback("00-1", "not yet right", "You have\n- <b>\n- 2\nLook.")
+    assert str(feedback) == "✗ 00-1: not yet right. You have\n- <b>\n- 2\nLook."
+    assert feedback._repr_html_() == (
+        '<div class="vgglab-feedback"><p><strong>✗ 00-1: not yet right.</strong> You have</p>'
+        "<ul><li>&lt;b&gt;</li><li>2</li></ul><p>Look.</p></div>"
+    )
