@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from math import exp, log
+from math import exp, floor, log, log10
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -210,7 +210,7 @@ def cost_table(record: Recorded) -> list[dict[str, Any]]:
             repetitions = record.samples("seconds", arm, **settings)
             seconds = median(second for seed in repetitions for second in seed)
             speed = work / seconds / 1e9
-            row = {**settings, "arm": arm, "ms": f"{1e3 * seconds:.4g}"}
+            row = {**settings, "arm": arm, "ms": _three_digits(1e3 * seconds)}
             row["G mult-adds/s"] = f"{speed:.1f}"
             if arm != first:
                 ratio = record.time_ratio(arm, first, **settings)
@@ -253,6 +253,11 @@ def cost_report(path: Path, budget: str) -> str:
     table = tabulate(cost_table(record), headers="keys", disable_numparse=True)
     held = ", ".join(f"{name} {value}" for name, value in record.definition["held"].items())
     return f"{table}\nheld: {held}\n{record}"
+
+
+def _three_digits(number: float) -> str:
+    """Return a positive number as people read it: 0.123, 12.3, 12,345."""
+    return f"{number:,.{max(2 - floor(log10(number)), 0)}f}"
 
 
 def _at(result: Any, path: tuple[str | int, ...]) -> Any:
