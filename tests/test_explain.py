@@ -93,7 +93,7 @@ def test_size_of_a_rectangle_is_a_cause_too(height, ratio):
 
 def test_vgg_at_400_in_every_wording():
     model = vgg("D", head="fc-fixed", device="meta")
-    assert error_at_fc6(400, 400) == VGG_400
+    assert error_at_fc6(400, 400).endswith(VGG_400)  # torch 2.15 begins with the operation
     wordings = [
         VGG_400,
         raised(model, meta(1, 3, 400, 400)),

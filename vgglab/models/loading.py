@@ -5,6 +5,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -57,6 +58,9 @@ def load_model(source: str, *, data: bool = False, weights: str | None = None) -
             raise ValueError(f"weights for {source!r} must be a file; got {named!r}")
         model = _from_module(library, name)
     else:
+        # Up to torch 2.8, what torchvision imports computes, which it cannot on the meta device.
+        with suppress(ImportError):
+            import_module(library)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # of builders, about initialisation
             model = _built(build[library], name, named, data or named is not None).eval()

@@ -118,7 +118,8 @@ def vgg(
         state_dict = _load_pretrained(table_column, norm, weights)
 
     # Pretrained weights replace the random ones, so those are never drawn.
-    with torch.device("meta" if state_dict else device or torch.get_default_device()):
+    # Up to torch 2.7, get_default_device() does not see the device of a with statement.
+    with torch.device("meta" if state_dict else device or torch.empty(0).device):
         features, channels = _features(table_column, norm, in_channels, width)
         model = VGG(
             features, HEADS[head](channels, _scaled(HIDDEN_FEATURES, width), num_classes, dropout)
