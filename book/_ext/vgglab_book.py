@@ -55,6 +55,16 @@ def _skip_bare_fields(
     return True if str(item.__doc__).startswith("Alias for field number") else None
 
 
+def _wait_for_katex() -> None:
+    """Start the server of formulas in the way that waits until it listens.
+
+    By the other way sphinxcontrib-katex connects as soon as the socket's file is there. On a busy
+    machine that is before anybody listens, and the build ends with "connection refused".
+    """
+    katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
+    katex.STARTUP_TIMEOUT = 60  # seconds
+
+
 class ErrorForm(SphinxDirective):
     """Puts vgglab's form "paste your error" into the page."""
 
@@ -73,6 +83,7 @@ class ErrorForm(SphinxDirective):
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     _find_node()
+    _wait_for_katex()
     app.add_directive("error-form", ErrorForm)
     app.connect("autodoc-skip-member", _skip_bare_fields)
     app.connect("html-page-context", _mend_lists)
