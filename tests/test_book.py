@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import importlib
 import re
 import subprocess
 import sys
@@ -262,3 +264,38 @@ def test_the_commands_of_the_readme_exist() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^vgglab (\w+) ", readme, re.MULTILINE))
     assert named == set(main.commands)
+
+
+LATE = """
+import socket, sys, time
+family, place = sys.argv[1], sys.argv[2]
+server = socket.socket(getattr(socket, family))
+server.bind(place if family == "AF_UNIX" else ("127.0.0.1", int(place)))
+time.sleep(0.3)  # bound, and not yet listening
+server.listen()
+server.accept()
+sys.stdin.read()
+"""
+
+
+# Sockets that were refused are left to the collector of garbage.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_the_build_waits_for_a_server_of_formulas_that_listens_late(monkeypatch):
+    from sphinxcontrib import katex
+
+    server = katex.KaTeXServer
+    for name in ("start_server_process", "build_command"):
+        monkeypatch.setattr(server, name, getattr(server, name))  # put back after the test
+    monkeypatch.setattr(katex, "STARTUP_TIMEOUT", katex.STARTUP_TIMEOUT)
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    importlib.import_module("vgglab_book")._wait_for_katex()
+
+    def late(socket=None, port=None):
+        where = ["AF_UNIX", str(socket)] if socket else ["AF_INET", str(port)]
+        return [sys.executable, "-c", LATE, *where]
+
+    monkeypatch.setattr(server, "build_command", late)
+    started = server.start()
+    assert started.process.poll() is None
+    started.terminate()
+    atexit.unregister(server.terminate)
