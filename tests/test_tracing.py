@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,7 +17,7 @@ from untouched import Careless, assert_unchanged, everything
 from vgglab.models.network import vgg
 from vgglab.shapes import Window, input_sizes
 from vgglab.tracing import trace
-from vgglab.tracing.shortcuts import shortcut
+from vgglab.tracing.shortcuts import SHORTCUTS, shortcut
 
 # --- the promise: nothing changes -----------------------------------------------------------
 
@@ -571,9 +574,32 @@ def shortened_calls(draw):
     """An operation that has a shortcut, with arguments that now and then do not fit."""
     n, c, k, m = (draw(st.sampled_from([1, 2, 3, 4, 1, 2, 3, 4, 0])) for _ in range(4))
     off = draw(st.sampled_from([0] * 5 + [1]))
-    kind = draw(st.sampled_from(["relu", "addmm", "native_batch_norm"]))
-    if kind == "relu":
+    kind = draw(st.sampled_from(sorted(SHORTCUTS)))
+    if kind in ("relu", "neg"):
         return kind, draw(tensors((n, c, k)))
+    if kind == "bernoulli_":
+        return kind, [
+            *draw(tensors((n, c, k))),
+            *draw(st.sampled_from([(), (0.0,), (0.7,), (1.5,)])),
+        ]
+    if kind == "native_dropout":
+        p, train = draw(st.sampled_from([0.0, 0.5, 1.0])), draw(st.booleans())
+        return kind, [*draw(tensors((n, c, k))), p, train]
+    if kind in ("add", "mul"):
+        x, y = draw(tensors((n, c, k), (n, c, k + off)))
+        return kind, [x, draw(st.sampled_from([y, y, 2.0]))]
+    if kind == "cat":
+        return kind, [
+            draw(tensors((n, c, k), (n, m, k + off))),
+            draw(st.sampled_from([1, 1, -2, 0])),
+        ]
+    if kind == "mean":
+        dims = draw(st.lists(st.integers(-3, 2), max_size=3, unique_by=lambda d: d % 3))
+        return kind, [
+            *draw(tensors((n, c, k))),
+            dims,
+            *draw(st.sampled_from([(), (False,), (True,)])),
+        ]
     if kind == "addmm":
         return kind, draw(tensors((m,), (n, k), (k + off, m)))
     image = draw(st.sampled_from([(n, c), (n, c, k), (n, c, k, m)]))
@@ -600,8 +626,51 @@ def test_shortcuts_answer_as_torch_does(call):
 def test_shortcuts_are_taken():
     image, rows = (torch.empty(shape, device="meta") for shape in [(2, 3, 4, 4), (2, 3)])
     statistics = [torch.empty(3, device="meta") for _ in range(4)]
-    assert shortcut("relu", [image], {}) is not None
+    for name in ("relu", "neg"):
+        assert shortcut(name, [image], {}) is not None
+    assert shortcut("bernoulli_", [image, 0.5], {}) is image
+    assert shortcut("native_dropout", [image, 0.5, True], {}) is not None
+    assert shortcut("add", [image, image], {}) is not None
+    assert shortcut("mul", [image, image], {}) is not None
+    assert shortcut("cat", [[image, image], 1], {}) is not None
+    assert shortcut("mean", [image, [-1, -2], True], {}) is not None
     assert shortcut("addmm", [rows.new_empty(5), rows, rows.new_empty(3, 5)], {}) is not None
     for training in (False, True):
         arguments = [image, *statistics, training, 0.1, 1e-5]
         assert shortcut("native_batch_norm", arguments, {}) is not None
+
+
+# --- torch's compiler ------------------------------------------------------------------------
+
+
+def test_a_trace_loads_no_compiler():
+    """It takes two seconds to load, which would be most of what `vgglab diagnose` takes."""
+    code = (
+        "import sys, vgglab; "
+        "vgglab.diagnose(vgglab.vgg('A', norm='batch', device='meta'), (1, 3, 224, 224)); "
+        "vgglab.summary(vgglab.vgg('A', head='gap', device='meta'), (1, 3, 224, 224)); "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True
+    )
+    assert printed.stdout == "False\n"
+
+
+class HalfCompiled(nn.Module):
+    """A compiled layer, and a compiled function."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.compile(nn.Conv2d(3, 4, 3))
+        self.double = torch.compile(lambda x: 2 * x)
+
+    def forward(self, x):
+        return self.double(self.conv(x)).relu()
+
+
+def test_compiled_parts_are_traced_and_not_compiled():
+    before = torch._dynamo.utils.counters["frames"].copy()
+    seen = trace(HalfCompiled(), (1, 3, 8, 8))
+    assert [op.name for op in seen.ops] == ["convolution", "mul", "relu"]
+    assert torch._dynamo.utils.counters["frames"] == before

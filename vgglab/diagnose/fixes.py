@@ -6,10 +6,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from torch import nn
-from torchvision import ops
-from torchvision.transforms import v2
 
-import vgglab
 from vgglab.diagnose.problems import Problem, map_for
 from vgglab.diagnose.warnings import adaptive_pools, flattened
 from vgglab.summary import Summary, summary
@@ -83,9 +80,9 @@ class Fix:
 
 
 def _run(line: str, model: nn.Module) -> nn.Module:
-    # The line that people paste is the line that runs, so the two cannot differ.
-    names: dict[str, Any] = {"model": model, "vgglab": vgglab, "nn": nn, "ops": ops, "v2": v2}
-    exec(line, names)
+    # What people paste is what runs, so the two cannot differ. torchvision is loaded only here.
+    names: dict[str, Any] = {"model": model}
+    exec(IMPORTS + line, names)
     repaired: nn.Module = names["model"]
     return repaired
 

@@ -1,6 +1,8 @@
 """Watches a forward: every operation that torch executes, and every call of a module."""
 
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cache, wraps
 from typing import Any, NamedTuple
@@ -52,13 +54,19 @@ class Recorder(TorchDispatchMode):
         self._booked: dict[int, tuple[int, int]] = {}
         self._saved: set[int] = set()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # True, torch's default, loads its compiler at the first operation: two seconds for nothing.
+        # A model with compiled parts has loaded it: see `_nothing_compiled`.
+        return False
+
     def run(self) -> Exception | None:
         """Run the forward; return the exception that ended it, if one did."""
         for path, module in self.model.named_modules():
             if path and not isinstance(module, torch.jit.ScriptModule):
                 module.forward = self._watched(path, module)
         try:
-            with self, saved_tensors_hooks(self._save, lambda tensor: tensor):
+            with _nothing_compiled(), self, saved_tensors_hooks(self._save, lambda tensor: tensor):
                 run = self._watched("", self.model, self.model.__call__)
                 self.output_shapes = _shapes(run(*self.inputs))
         except Exception as error:
@@ -252,6 +260,13 @@ class _Schema(NamedTuple):
     names: tuple[str, ...]
     options: dict[str, Any]  # the arguments that are no tensors, with their defaults
     writes: bool
+
+
+def _nothing_compiled() -> AbstractContextManager[None]:
+    """Let compiled parts of a model run as they are written, if there can be any."""
+    if "torch._dynamo" in sys.modules:
+        return torch.compiler.set_stance("force_eager")
+    return nullcontext()
 
 
 @cache

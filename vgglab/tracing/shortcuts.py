@@ -1,7 +1,8 @@
 """Results without data for operations that torch takes long to work out on the meta device.
 
-There torch runs these three as Python code of many operations, and in small networks they take most
-of the time of a trace. A shortcut answers for plain arguments and leaves all others to torch, the
+There torch runs these as Python code of many operations, and in small networks they take most of
+the time of a trace; for dropout it even loads its compiler. A shortcut answers for plain arguments
+and leaves all others to torch, the
 wrong ones too, so that errors are torch's.
 """
 
@@ -16,12 +17,32 @@ _REAL = (torch.float32, torch.float64)
 
 def shortcut(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
     """Return the result of an operation on tensors of the meta device; ``None``: ask torch."""
-    answer = _ANSWERS.get(name)
+    answer = SHORTCUTS.get(name)
     return None if answer is None or kwargs else answer(*args)
 
 
-def _relu(x: Tensor) -> Tensor | None:
+def _of_one(x: Tensor) -> Tensor | None:
     return _like(x) if _is_plain(x) else None
+
+
+def _of_two(x: Tensor, y: Any) -> Tensor | None:
+    if not (isinstance(y, Tensor) and x.shape == y.shape and x.dtype == y.dtype):
+        return None
+    return x.new_empty(x.shape) if _is_plain(x) and _is_plain(y) else None
+
+
+def _cat(tensors: list[Tensor], dim: int = 0) -> Tensor | None:
+    first = tensors[0]
+    if not all(_is_plain(x) and x.dim() == first.dim() for x in tensors):
+        return None
+    if not -first.dim() <= dim < first.dim():
+        return None
+    shapes = {(*x.shape[: dim % x.dim()], *x.shape[dim % x.dim() + 1 :]) for x in tensors}
+    if len(shapes) > 1 or any(x.dtype != first.dtype for x in tensors):
+        return None
+    shape = list(first.shape)
+    shape[dim] = sum(x.shape[dim] for x in tensors)
+    return first.new_empty(shape)
 
 
 def _addmm(bias: Tensor, rows: Tensor, matrix: Tensor) -> Tensor | None:
@@ -53,9 +74,36 @@ def _batch_norm(
     return _like(x), x.new_empty(channels), x.new_empty(channels)
 
 
-_ANSWERS: Mapping[str, Callable[..., Any]] = {
-    "relu": _relu,
+def _mean(x: Tensor, dims: list[int] | None = None, keepdim: bool = False) -> Tensor | None:
+    if not (_is_plain(x) and dims and all(-x.dim() <= d < x.dim() for d in dims)):
+        return None
+    gone = {d % x.dim() for d in dims}
+    if len(gone) < len(dims):
+        return None
+    kept = [1 if d in gone else n for d, n in enumerate(x.shape) if keepdim or d not in gone]
+    return x.new_empty(kept)
+
+
+def _bernoulli_(x: Tensor, p: float | Tensor = 0.5) -> Tensor | None:  # the mask of dropout
+    return x if _is_plain(x) and isinstance(p, float) and 0 <= p <= 1 else None
+
+
+def _native_dropout(x: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor] | None:
+    if not (_is_plain(x) and train and 0 < p < 1):
+        return None
+    return _like(x), torch.empty_like(x, dtype=torch.bool)
+
+
+SHORTCUTS: Mapping[str, Callable[..., Any]] = {
+    "relu": _of_one,
+    "neg": _of_one,
+    "add": _of_two,
+    "mul": _of_two,
+    "cat": _cat,
     "addmm": _addmm,
+    "mean": _mean,
+    "bernoulli_": _bernoulli_,
+    "native_dropout": _native_dropout,
     "native_batch_norm": _batch_norm,
 }
 
