@@ -265,7 +265,8 @@ class _Schema(NamedTuple):
 def _nothing_compiled() -> AbstractContextManager[None]:
     """Let compiled parts of a model run as they are written, if there can be any."""
     if "torch._dynamo" in sys.modules:
-        return torch.compiler.set_stance("force_eager")
+        eager: AbstractContextManager[None] = torch.compiler.set_stance("force_eager")
+        return eager
     return nullcontext()
 
 
