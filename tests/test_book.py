@@ -215,14 +215,15 @@ def test_an_error_that_is_not_tagged_stops_the_build(tmp_path: Path) -> None:
 
 
 def test_canary_one_wrong_stored_output_fails(tmp_path: Path) -> None:
-    """By the command of `make test`: of two notebooks, one lies."""
+    """By the command of `make test`: of two cells, one lies."""
     head = CHAPTER.split("# Tiny")[0]
-    for name, text in (("good", "42\n"), ("canary", "43\n")):
-        notebook = make_notebooks.from_text(f"{head}```{{code-cell}} ipython3\nprint(6 * 7)\n```\n")
-        notebook.cells = [cell] = notebook.cells[1:]  # without the setup
-        cell.execution_count = 1
+    cells = "```{code-cell} ipython3\nprint(6 * 7)\n```\n\n" * 2
+    notebook = make_notebooks.from_text(f"{head}{cells}")
+    notebook.cells = notebook.cells[1:]  # without the setup
+    for number, (cell, text) in enumerate(zip(notebook.cells, ("42\n", "43\n"), strict=True), 1):
+        cell.execution_count = number
         cell.outputs = [nbformat.v4.new_output("stream", text=text)]
-        (tmp_path / f"{name}.ipynb").write_text(make_notebooks.to_json(notebook), encoding="utf-8")
+    (tmp_path / "canary.ipynb").write_text(make_notebooks.to_json(notebook), encoding="utf-8")
     result = subprocess.run(
         [sys.executable, "book/make_notebooks.py", "nbval", str(tmp_path)],
         cwd=ROOT,
@@ -232,7 +233,7 @@ def test_canary_one_wrong_stored_output_fails(tmp_path: Path) -> None:
     assert result.returncode == 1, result.stdout + result.stderr
     assert "Cell outputs differ" in result.stdout
     assert "1 failed, 1 passed" in result.stdout
-    assert "canary.ipynb::Cell 0" in result.stdout.split("short test summary")[1]
+    assert "canary.ipynb::Cell 1" in result.stdout.split("short test summary")[1]
 
 
 def test_unknown_chapter_is_a_sentence() -> None:

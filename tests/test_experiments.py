@@ -26,9 +26,8 @@ from vgglab.__main__ import main
 from vgglab.lab import experiments
 from vgglab.lab.experiments import BUDGETS, Budget, Experiment, find_experiment, reproduce, run
 from vgglab.lab.experiments.catalogue import EXPERIMENTS
-from vgglab.lab.experiments.reading import cost_report, cost_table
 from vgglab.lab.experiments.reading import recorded as read_recorded
-from vgglab.lab.experiments.results import FORMAT, Results, read_results
+from vgglab.lab.experiments.results import FORMAT, read_results
 from vgglab.lab.experiments.verdicts import Difference, difference, interval
 from vgglab.lab.provenance import provenance, today
 
@@ -338,76 +337,6 @@ def test_a_record_says_what_made_it(kept):
 def test_what_is_not_recorded_is_refused(kept, ask, message):
     with pytest.raises(ValueError, match=message):
         ask(read_recorded(kept, "tiny"))
-
-
-def timed(folder: Path, budget: str = "gpu") -> Path:
-    """Record made-up times of three arms: powers of two, so that what follows is exact."""
-    size = Budget({"images": (1, 8)}, {}, 2)
-
-    def trial(settings, seed, checkpoint):
-        dense = [0.25, 0.5, 0.25]
-        factor = {1: 4, 8: 8}[settings["images"]] * 2 ** (1 - 2 * seed)
-        return {
-            "seconds": {
-                "dense": dense,
-                "dense again": dense,
-                "crops": [factor * second for second in dense],
-            },
-            "mult_adds": {"dense": 2 * 10**9, "dense again": 2 * 10**9, "crops": 20 * 10**9},
-            "saved_bytes": {"dense": 3 * 2**20},
-            "peak_bytes": {"dense": None, "crops": 5 * 2**30},
-        }
-
-    made = Experiment("made", "So?", trial, {budget: size})
-    path = folder / "made.json"
-    results = Results(
-        path, "made", budget, vars(size), provenance(), f"vgglab experiment made --budget {budget}"
-    )
-    for settings in size.combinations():
-        for seed in range(2):
-            results.add(
-                {
-                    "settings": settings,
-                    "seed": seed,
-                    "date": today(),
-                    "seconds": 1.0,
-                    "result": made.trial(settings, seed, path),
-                }
-            )
-    return path
-
-
-def test_costs_are_told_from_the_record(tmp_path):
-    path = timed(tmp_path)
-    rows = cost_table(read_recorded(path, "gpu"))
-    assert [(row["images"], row["arm"]) for row in rows] == [
-        (images, arm) for images in (1, 8) for arm in ("dense", "dense again", "crops")
-    ]
-    dense, again, crops = rows[:3]
-    assert (dense["ms"], dense["G mult-adds/s"], dense["saved MiB"]) == ("250", "8.0", "3")
-    assert "times as long" not in dense
-    assert (again["times as long"], again["95% interval"]) == ("1.00", "1.00 to 1.00")
-    # Factors of 8 and 2: their geometric mean is 4, and log 2 is the standard error of the log.
-    far = 2 ** stats.t.ppf(0.975, 1)
-    assert crops["times as long"] == "4.00"
-    assert crops["95% interval"] == f"{4 / far:.2f} to {4 * far:.2f}"
-    assert (crops["times the mult-adds"], crops["peak MiB"]) == ("10.00", "5,120")
-    assert rows[-1]["times as long"] == "8.00"
-    said = cost_report(path, "gpu")
-    assert all(value in said for row in rows for value in map(str, row.values()))
-    assert said.endswith(str(read_recorded(path, "gpu")))
-
-
-def test_what_has_no_record_is_not_measured_yet(tmp_path):
-    assert cost_report(tmp_path / "made.json", "gpu") == "not measured yet"
-    path = timed(tmp_path, "tiny")
-    assert cost_report(path, "gpu") == "not measured yet"
-    assert cost_report(path, "tiny") != "not measured yet"
-    whole = json.loads(path.read_text())
-    del whole["budgets"]["tiny"]["runs"][0]
-    path.write_text(json.dumps(whole))
-    with pytest.raises(ValueError, match="has 3 of 4 runs of 'tiny'"):
-        cost_report(path, "tiny")
 
 
 def test_a_part_is_not_taken_for_the_whole(kept):

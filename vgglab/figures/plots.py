@@ -1,12 +1,13 @@
 """One look for all figures of the course."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from vgglab.arguments import needs
 from vgglab.lab.activations import Activation
+from vgglab.lab.experiments.verdicts import interval
 from vgglab.pooling import adaptive_bins, adaptive_matrix
 from vgglab.receptive_field.effective import EffectiveField
 
@@ -155,6 +156,53 @@ def draw_effective(fields: Sequence[EffectiveField], axes: Sequence[Axes] | None
         ax.add_patch(Rectangle(corner, *size, fill=False, edgecolor="white", linestyle="--"))
         ax.set(title=field.path, xlabel=f"{field.share:.0%} counts", xticks=[], yticks=[])
         ax.grid(False)
+
+
+def draw_intervals(
+    samples: Mapping[str, Sequence[float]],
+    ax: Axes | None = None,
+    *,
+    chance: float | None = None,
+    xlabel: str = "",
+) -> Axes:
+    """Draw a row of dots for each name, one a seed, and their mean with its confidence interval.
+
+    Parameters
+    ----------
+    samples
+        One number a seed, two or more, by the name of the row.
+    ax
+        Where to draw; by default a new figure, as high as the rows need.
+    chance
+        What guessing gives: a dotted line.
+    xlabel
+        What the numbers are.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Where it was drawn.
+
+    Raises
+    ------
+    ValueError
+        If a row has fewer than two numbers.
+    """
+    if ax is None:
+        _, ax = plt.subplots(figsize=(4.8, 1.2 + 0.4 * len(samples)))
+    for row, values in enumerate(samples.values()):
+        found = interval(values)
+        ax.plot(values, [row + 0.22] * len(values), "o", c=COLORS[0], fillstyle="none", ms=5)
+        half = found.high - found.mean
+        ax.errorbar(found.mean, row - 0.1, xerr=half, fmt="D", c=COLORS[1], capsize=4)
+    if chance is not None:
+        ax.axvline(chance, color=COLORS[6], linestyle=":", label="guessing")
+        ax.legend(loc="best", frameon=False)
+    ax.set_yticks(range(len(samples)), list(samples))
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.set_xlabel(xlabel)
+    return ax
 
 
 def draw_activations(statistics: Sequence[Activation], ax: Axes | None = None) -> Axes:

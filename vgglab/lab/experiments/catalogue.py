@@ -1,4 +1,4 @@
-"""The experiments of the chapters, as data; `trials` and `costs` say how a run is made."""
+"""The experiments of the chapters, as data; the modules beside it say how a run is made."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -103,6 +103,7 @@ _TIMED_TWICE = "The first arm is timed twice in each turn: beside itself it must
 _ALL = (
     Experiment(
         name="stacking",
+        chapter="02_receptive_field",
         question="What do the ReLUs between three 3x3 convolutions add to one 7x7 convolution?",
         trial=_trial("trials", "compare_stacks"),
         budgets={
@@ -136,6 +137,7 @@ _ALL = (
     ),
     Experiment(
         name="effective-field",
+        chapter="02_receptive_field",
         question="How much of a cell's receptive field counts, before and after training?",
         trial=_trial("trials", "widen_field"),
         budgets={
@@ -153,6 +155,7 @@ _ALL = (
     ),
     Experiment(
         name="normalization",
+        chapter="03_normalization",
         question="How do no normalisation, LRN and BatchNorm learn, by learning rate and depth?",
         trial=_trial("trials", "compare_norms"),
         budgets={
@@ -181,6 +184,7 @@ _ALL = (
     ),
     Experiment(
         name="a-lrn",
+        chapter="03_normalization",
         question="Does the paper's one LRN layer, A-LRN, change configuration A?",
         trial=_trial("trials", "compare_norms"),
         budgets={
@@ -206,6 +210,7 @@ _ALL = (
     ),
     Experiment(
         name="normalization-cost",
+        chapter="03_normalization",
         question="What does a training step cost with LRN or BatchNorm, in time and memory?",
         trial=_trial("costs", "training_cost"),
         budgets={
@@ -233,6 +238,7 @@ _ALL = (
     ),
     Experiment(
         name="forward-cost",
+        chapter="01_vgg_design",
         question="Do mult-adds predict the time of convolutions and of fully connected layers?",
         trial=_trial("costs", "forward_cost"),
         budgets={
@@ -258,6 +264,7 @@ _ALL = (
     ),
     Experiment(
         name="size-cost",
+        chapter="04_shape_mismatch",
         question="384 and 400 px end in the same map: what do the 16 pixels cost?",
         trial=_trial("costs", "size_cost"),
         budgets={
@@ -282,6 +289,7 @@ _ALL = (
     ),
     Experiment(
         name="fold-cost",
+        chapter="05_adaptive_pooling",
         question="Is average pooling before fc6 faster than folded into it, at 384 px?",
         trial=_trial("costs", "fold_cost"),
         budgets={
@@ -306,6 +314,7 @@ _ALL = (
     ),
     Experiment(
         name="dense-cost",
+        chapter="06_fc_to_conv",
         question="What does one dense evaluation cost beside the crops that its cells stand for?",
         trial=_trial("costs", "dense_cost"),
         budgets={
@@ -330,7 +339,105 @@ _ALL = (
         "number of crops that go through at once is held.",
     ),
     Experiment(
+        name="signal-scale",
+        chapter="01_vgg_design",
+        question="Do outputs and gradients of A and E grow as the draw of their weights foretells?",
+        trial=_trial("other_sizes", "signal_scale"),
+        budgets={
+            "tiny": Budget(
+                vary={"config": ("A", "E"), "std": (0.01, 0.1, "He")},
+                held={"width": 1 / 8, "side": 32, "images": 2},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"config": ("A", "E"), "std": (0.01, 0.1, "He")},
+                held={"width": 1.0, "side": 64, "images": 2},
+                seeds=5,
+            ),
+        },
+        control="The factor that is derived from the draw, for each stage of E.",
+        held_equal="Images, labels, head and the numbers drawn; A and E differ in depth alone.",
+        tolerance=0.01,
+    ),
+    Experiment(
+        name="forced-shapes",
+        chapter="04_shape_mismatch",
+        question="A picture of another size gets through: does the network still understand it?",
+        trial=_trial("other_sizes", "force_shapes"),
+        budgets={
+            "tiny": Budget(vary={"lr": (0.02,)}, held={"train_images": 200, "epochs": 2}, seeds=2),
+            "cpu": Budget(vary={"lr": (0.02,)}, held={"train_images": 1000, "epochs": 10}, seeds=5),
+        },
+        control=(
+            "63 px with digits as large as in training: only the rim is dropped there, so a loss "
+            "at 63 px beyond it is due to the size of the digits."
+        ),
+        held_equal="Network, weights and pictures; the seeds test on different pictures.",
+        tolerance=0.05,
+    ),
+    Experiment(
+        name="pool-in-place",
+        chapter="05_adaptive_pooling",
+        question="Adaptive pooling after the last max pooling, or in its place?",
+        trial=_trial("other_sizes", "replace_pool"),
+        budgets={
+            "tiny": Budget(
+                vary={"lr": (0.02,)},
+                held={"train_images": 200, "epochs": 2, "sides": (20, 28, 31)},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"lr": (0.02,)},
+                held={"train_images": 1000, "epochs": 10, "sides": (20, 28, 31, 36, 48, 56)},
+                seeds=10,
+            ),
+        },
+        control="28 px, where pooling after the max pooling changes nothing.",
+        held_equal="Network, weights and pictures; seeds 0 to 4 test on different pictures.",
+        tolerance=0.05,
+    ),
+    Experiment(
+        name="dense-cells",
+        chapter="06_fc_to_conv",
+        question="Is a cell of the map of scores what the network gives for a crop?",
+        trial=_trial("other_sizes", "compare_cells"),
+        budgets={
+            "tiny": Budget(
+                vary={"config": ("A",), "padding": (True, False)},
+                held={"width": 1 / 16, "cells": 3},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"config": ("A", "D", "E"), "padding": (True, False)},
+                held={"width": 1 / 8, "cells": 6},
+                seeds=5,
+            ),
+        },
+        control="The same network without padding: there each cell must be its crop.",
+        held_equal=(
+            "Weights and photographs; without padding a crop has to be larger to end at 7x7."
+        ),
+        tolerance=0.01,
+    ),
+    Experiment(
+        name="dense-answers",
+        chapter="06_fc_to_conv",
+        question="Do a dense evaluation and its patches give the same answers, once trained?",
+        trial=_trial("other_sizes", "answer_patches"),
+        budgets={
+            "tiny": Budget(vary={"lr": (2e-3,)}, held={"train_images": 40, "epochs": 2}, seeds=2),
+            "cpu": Budget(vary={"lr": (2e-3,)}, held={"train_images": 150, "epochs": 4}, seeds=5),
+        },
+        control=(
+            "The weights in the wrong order, for which no error is raised; and a rule that only "
+            "looks at the brightness of a patch."
+        ),
+        held_equal="Weights and photographs; the seeds train on different patches.",
+        tolerance=0.05,
+    ),
+    Experiment(
         name="gap-cost",
+        chapter="07_gap_vs_flatten",
         question="What does a training step of VGG-16 cost with each head, in time and memory?",
         trial=_trial("costs", "training_cost"),
         budgets={
@@ -358,6 +465,7 @@ _ALL = (
     ),
     Experiment(
         name="gap-accuracy",
+        chapter="07_gap_vs_flatten",
         question="Which head is more accurate on real images, at the same backbone?",
         trial=_trial("trials", "compare_heads"),
         budgets={
@@ -373,6 +481,7 @@ _ALL = (
     ),
     Experiment(
         name="gap-information",
+        chapter="07_gap_vs_flatten",
         question="How well can position, count and layout be read from GAP and from all cells?",
         trial=_trial("trials", "read_features"),
         budgets={
@@ -393,6 +502,7 @@ _ALL = (
     ),
     Experiment(
         name="gap-translation",
+        chapter="07_gap_vs_flatten",
         question="Trained with figures on the left only: what of figures on the right?",
         trial=_trial("trials", "move_objects"),
         budgets={
@@ -405,6 +515,7 @@ _ALL = (
     ),
     Experiment(
         name="gap-size",
+        chapter="07_gap_vs_flatten",
         question="Trained at 32 pixels: what of the same scenes at other sizes?",
         trial=_trial("trials", "resize_images"),
         budgets={
@@ -421,6 +532,7 @@ _ALL = (
     ),
     Experiment(
         name="gap-cam",
+        chapter="07_gap_vs_flatten",
         question="Does the map of a class point at the figure, though only kinds were taught?",
         trial=_trial("trials", "point_at_objects"),
         budgets={
@@ -433,6 +545,7 @@ _ALL = (
     ),
     Experiment(
         name="gap-digits",
+        chapter="07_gap_vs_flatten",
         question="Does GAP make no sense for characters?",
         trial=_trial("trials", "compare_heads"),
         budgets={

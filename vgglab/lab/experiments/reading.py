@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import product
-from math import exp, floor, log, log10
+from math import exp, log
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 from vgglab.lab.experiments.results import read_results
-from vgglab.lab.experiments.verdicts import CONFIDENCE, ConfidenceInterval, interval
+from vgglab.lab.experiments.verdicts import ConfidenceInterval, interval
 
 AGAIN = " again"
 """Ends the name of the arm that is another one once more: what the two differ by is noise."""
@@ -181,83 +180,6 @@ def recorded(path: Path, budget: str) -> Recorded:
         part["command"],
         tuple(part["runs"]),
     )
-
-
-def cost_table(record: Recorded) -> list[dict[str, Any]]:
-    """Return a row for each setting and arm of an experiment that times its arms in turn.
-
-    Parameters
-    ----------
-    record
-        Of an experiment whose results have ``"seconds"`` and ``"mult_adds"`` for each arm.
-
-    Returns
-    -------
-    list of dict
-        The settings; the arm; the median time of a pass in milliseconds; multiply-adds a second in
-        billions; how many times as long as the first arm it takes, with the confidence interval;
-        how many times the multiply-adds; where it was recorded, what a training step keeps for its
-        backward pass, and what it allocates at most.
-    """
-    varying = record.definition["vary"]
-    rows = []
-    for values in product(*varying.values()):
-        settings = dict(zip(varying, values, strict=True))
-        (result, *_) = record.samples(**settings)
-        works = result["mult_adds"]
-        first = next(iter(works))
-        for arm, work in works.items():
-            repetitions = record.samples("seconds", arm, **settings)
-            seconds = median(second for seed in repetitions for second in seed)
-            speed = work / seconds / 1e9
-            row = {**settings, "arm": arm, "ms": _three_digits(1e3 * seconds)}
-            row["G mult-adds/s"] = f"{speed:.1f}"
-            if arm != first:
-                ratio = record.time_ratio(arm, first, **settings)
-                row["times as long"] = f"{ratio.mean:.2f}"
-                row[f"{CONFIDENCE:.0%} interval"] = f"{ratio.low:.2f} to {ratio.high:.2f}"
-                row["times the mult-adds"] = f"{work / works[first]:.2f}"
-            for name in ("saved", "peak"):
-                size = result.get(f"{name}_bytes", {}).get(arm)
-                if size is not None:
-                    row[f"{name} MiB"] = f"{size / 2**20:,.0f}"
-            rows.append(row)
-    return rows
-
-
-def cost_report(path: Path, budget: str) -> str:
-    """Say what is recorded of an experiment that times its arms in turn.
-
-    Parameters
-    ----------
-    path
-        A file of results, which need not be there.
-    budget
-        One that need not be in it.
-
-    Returns
-    -------
-    str
-        `cost_table` as text, and on what it was measured; or ``"not measured yet"``.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged, or does not have all runs of the budget.
-    """
-    from tabulate import tabulate
-
-    if not path.exists() or budget not in read_results(path)["budgets"]:
-        return NOT_MEASURED
-    record = recorded(path, budget)
-    table = tabulate(cost_table(record), headers="keys", disable_numparse=True)
-    held = ", ".join(f"{name} {value}" for name, value in record.definition["held"].items())
-    return f"{table}\nheld: {held}\n{record}"
-
-
-def _three_digits(number: float) -> str:
-    """Return a positive number as people read it: 0.123, 12.3, 12,345."""
-    return f"{number:,.{max(2 - floor(log10(number)), 0)}f}"
 
 
 def _at(result: Any, path: tuple[str | int, ...]) -> Any:

@@ -61,6 +61,8 @@ class Experiment:
     ----------
     name
         As the command line and the file of its records have it.
+    chapter
+        The chapter of the book that reads its records.
     question
         What the experiment asks, in one sentence.
     trial
@@ -82,6 +84,7 @@ class Experiment:
     question: str
     trial: Trial
     budgets: Mapping[str, Budget]
+    chapter: str = ""
     control: str = ""
     held_equal: str = ""
     tolerance: float = 0.0

@@ -1,0 +1,71 @@
+import json
+
+import pytest
+from scipy import stats
+from timed_record import timed
+
+from vgglab.lab.experiments import Budget, Experiment
+from vgglab.lab.experiments.reading import recorded
+from vgglab.lab.experiments.tables import ResultTable, cost_report, cost_rows, interval_table
+
+MADE = Experiment("made", "So?", lambda *_: {}, {"gpu": Budget({}, {}, 2)})
+
+
+def test_a_table_has_a_column_for_each_name_and_leaves_gaps_empty():
+    table = ResultTable("Which?", [{"arm": "a", "n": "1"}, {"arm": "b", "more": "2"}], ["So."])
+    title, head, _, first, second, said = str(table).replace("\n\n", "\n").splitlines()
+    assert (title, said) == ("Which?", "So.")
+    assert head.split() == ["arm", "n", "more"]
+    assert (first.split(), second.split()) == (["a", "1"], ["b", "2"])
+    assert second.index("2") > head.index("n") + 1
+    assert table._repr_html_().count("<td") == 6
+
+
+def test_html_is_escaped():
+    assert "<b>" not in ResultTable("<b>", [{"<b>": "<b>"}], ["<b>"])._repr_html_()
+
+
+def test_intervals_stand_beside_their_means():
+    table = interval_table(
+        "T", {"row": {"a": [1.0, 3.0], "b": [2.0, 2.0]}}, first="what", spec=".1f", said=["S."]
+    )
+    half = stats.t.ppf(0.975, 1)  # of a standard error of 1
+    assert table.rows == [{"what": "row", "a": f"2.0 [{2 - half:.1f}, {2 + half:.1f}]", "b": "2.0"}]
+    assert table.said == ["S."]
+    plain = interval_table("T", {"row": [1.0, 3.0]}, first="what", spec=".1f")
+    assert plain.rows[0]["mean and interval"] == table.rows[0]["a"]
+
+
+def test_costs_are_told_from_the_record(tmp_path):
+    record = recorded(timed(tmp_path), "gpu")
+    rows = cost_rows(record)
+    assert [(row["images"], row["arm"]) for row in rows] == [
+        (images, arm) for images in ("1", "8") for arm in ("dense", "dense again", "crops")
+    ]
+    dense, again, crops = rows[:3]
+    assert (dense["ms"], dense["G mult-adds/s"], dense["saved MiB"]) == ("250", "8.0", "3")
+    assert "times as long" not in dense
+    assert (again["times as long"], again["95% interval"]) == ("1.00", "1.00 to 1.00")
+    # Factors of 8 and 2: their geometric mean is 4, and log 2 is the standard error of the log.
+    far = 2 ** stats.t.ppf(0.975, 1)
+    assert crops["times as long"] == "4.00"
+    assert crops["95% interval"] == f"{4 / far:.2f} to {4 * far:.2f}"
+    assert (crops["times the mult-adds"], crops["peak MiB"]) == ("10.00", "5,120")
+    assert rows[-1]["times as long"] == "8.00"
+    report = cost_report(MADE, tmp_path)
+    assert report.rows == [{"budget": "gpu", **row} for row in rows]
+    said = "\n".join(report.said)
+    assert said.startswith("cpu: not measured yet\ngpu: ")
+    assert all(line in said for line in str(record).splitlines())
+
+
+def test_what_has_no_record_is_not_measured_yet(tmp_path):
+    nothing = cost_report(MADE, tmp_path)
+    assert (nothing.rows, nothing.said) == ([], ["cpu: not measured yet", "gpu: not measured yet"])
+    assert str(nothing).splitlines()[-1] == "gpu: not measured yet"
+    path = timed(tmp_path, "tiny")
+    whole = json.loads(path.read_text())
+    del whole["budgets"]["tiny"]["runs"][0]
+    path.write_text(json.dumps(whole))
+    with pytest.raises(ValueError, match="has 3 of 4 runs of 'tiny'"):
+        cost_report(MADE, tmp_path, ["tiny"])

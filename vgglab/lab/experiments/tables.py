@@ -1,0 +1,191 @@
+"""Tables of what is recorded: they print in a terminal, and show in a notebook."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import floor, log10
+from pathlib import Path
+from statistics import median
+
+from tabulate import tabulate
+
+from vgglab.lab.experiments.reading import NOT_MEASURED, Recorded, recorded
+from vgglab.lab.experiments.results import read_results
+from vgglab.lab.experiments.running import Experiment
+from vgglab.lab.experiments.verdicts import CONFIDENCE, interval
+from vgglab.report import Report
+
+INTERVAL = f"{CONFIDENCE:.0%} interval"
+
+
+@dataclass(frozen=True, repr=False)
+class ResultTable(Report):
+    """Rows under a title, what is concluded from them, and where they come from.
+
+    Attributes
+    ----------
+    title
+        What is compared.
+    rows
+        Cells by the name of their column, the same names in the same order; what a row has not is
+        left empty.
+    said
+        Sentences below the table: verdicts first, then how it was measured.
+    """
+
+    title: str
+    rows: Sequence[Mapping[str, str]]
+    said: Sequence[str] = ()
+
+    def _title(self) -> str:
+        return self.title
+
+    def _tables(self, tablefmt: str) -> list[str]:
+        if not self.rows:
+            return []
+        columns = list(dict.fromkeys(name for row in self.rows for name in row))
+        cells = [[row.get(name, "") for name in columns] for row in self.rows]
+        align = ["left" if _is_text(column) else "right" for column in zip(*cells, strict=True)]
+        return [tabulate(cells, columns, tablefmt, disable_numparse=True, colalign=align)]
+
+    def _sentences(self) -> list[str]:
+        return list(self.said)
+
+
+def _is_text(cells: Sequence[str]) -> bool:
+    return any(cell[:1].isalpha() for cell in cells)
+
+
+def interval_table(
+    title: str,
+    samples: Mapping[str, Mapping[str, Sequence[float]] | Sequence[float]],
+    *,
+    first: str,
+    spec: str = ".2f",
+    said: Sequence[str] = (),
+    record: Recorded | None = None,
+) -> ResultTable:
+    """Return a table of means with their confidence intervals.
+
+    Parameters
+    ----------
+    title
+        What is compared.
+    samples
+        For each row one number a seed, or several such lists by the name of their column.
+    first
+        What the rows are.
+    spec
+        How a number is written, for `format`.
+    said
+        What is concluded.
+    record
+        Where the numbers come from; it is said below the table.
+
+    Returns
+    -------
+    ResultTable
+        In each cell the mean, and in brackets the interval of `vgglab.lab.experiments.interval`.
+    """
+    rows = []
+    for name, values in samples.items():
+        columns = values if isinstance(values, Mapping) else {"mean and interval": values}
+        rows.append({first: name, **{k: _with_interval(v, spec) for k, v in columns.items()}})
+    source = str(record).splitlines() if record else []
+    return ResultTable(title, rows, [*said, *source])
+
+
+def _with_interval(values: Sequence[float], spec: str) -> str:
+    found = interval(values)
+    if found.low == found.high:
+        return f"{found.mean:{spec}}"
+    return f"{found.mean:{spec}} [{found.low:{spec}}, {found.high:{spec}}]"
+
+
+def cost_rows(record: Recorded) -> list[dict[str, str]]:
+    """Return a row for each setting and arm of an experiment that times its arms in turn.
+
+    Parameters
+    ----------
+    record
+        Of an experiment whose results have ``"seconds"`` and ``"mult_adds"`` for each arm.
+
+    Returns
+    -------
+    list of dict
+        The settings; the arm; the median time of a pass in milliseconds; multiply-adds a second in
+        billions; how many times as long as the first arm it takes, with the confidence interval;
+        how many times the multiply-adds; where it was recorded, what a training step keeps for its
+        backward pass, and what it allocates at most.
+    """
+    varying = record.definition["vary"]
+    rows = []
+    for values in product(*varying.values()):
+        settings = dict(zip(varying, values, strict=True))
+        (result, *_) = record.samples(**settings)
+        works = result["mult_adds"]
+        first = next(iter(works))
+        for arm, work in works.items():
+            repetitions = record.samples("seconds", arm, **settings)
+            seconds = median(second for seed in repetitions for second in seed)
+            row = {name.replace("_", " "): str(value) for name, value in settings.items()}
+            row |= {"arm": arm, "ms": _three_digits(1e3 * seconds)}
+            row["G mult-adds/s"] = f"{work / seconds / 1e9:.1f}"
+            if arm != first:
+                ratio = record.time_ratio(arm, first, **settings)
+                row["times as long"] = f"{ratio.mean:.2f}"
+                row[INTERVAL] = f"{ratio.low:.2f} to {ratio.high:.2f}"
+                row["times the mult-adds"] = f"{work / works[first]:.2f}"
+            for name in ("saved", "peak"):
+                size = result.get(f"{name}_bytes", {}).get(arm)
+                if size is not None:
+                    row[f"{name} MiB"] = f"{size / 2**20:,.0f}"
+            rows.append(row)
+    return rows
+
+
+def cost_report(
+    experiment: Experiment, folder: Path, budgets: Sequence[str] = ("cpu", "gpu")
+) -> ResultTable:
+    """Say what is recorded of an experiment that times its arms in turn.
+
+    Parameters
+    ----------
+    experiment
+        One of those that time.
+    folder
+        Where its results are; they need not be there.
+    budgets
+        Those to look for; what is not recorded is called not measured yet.
+
+    Returns
+    -------
+    ResultTable
+        The rows of `cost_rows`, and on what they were measured.
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, or does not have all runs of a budget.
+    """
+    path = folder / f"{experiment.name}.json"
+    there = read_results(path)["budgets"] if path.exists() else {}
+    rows: list[dict[str, str]] = []
+    said = []
+    for budget in budgets:
+        if budget not in there:
+            said.append(f"{budget}: {NOT_MEASURED}")
+            continue
+        record = recorded(path, budget)
+        rows += [{"budget": budget, **row} for row in cost_rows(record)]
+        held = ", ".join(
+            f"{name.replace('_', ' ')} {value}" for name, value in record.definition["held"].items()
+        )
+        first, *others = str(record).splitlines()
+        said += [f"{budget}: {first}", f"held: {held}", *others]
+    return ResultTable(experiment.question, rows, said)
+
+
+def _three_digits(number: float) -> str:
+    """Return a positive number as people read it: 0.123, 12.3, 12,345."""
+    return f"{number:,.{max(2 - floor(log10(number)), 0)}f}"
