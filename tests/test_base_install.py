@@ -149,6 +149,7 @@ CALLS = {
 }
 
 
+@pytest.mark.wide
 def test_every_command_works_or_says_what_it_needs(tmp_path):
     assert set(commands(main)) == set(CALLS)
     calls = [[*path, *words] for path, words in CALLS.items()]

@@ -332,7 +332,7 @@ WHY = {
 }
 BREAK_A_QUESTION = sampled(WHY, 2)
 STOP_THE_WORKER = sampled(["loop_in_the_cell", "exits_in_the_cell"], 1)
-CHOSEN = sorted({*sampled(HOSTILE, 9), *BREAK_A_QUESTION, *STOP_THE_WORKER})
+CHOSEN = sorted({*sampled(HOSTILE, 5), *BREAK_A_QUESTION, *STOP_THE_WORKER})
 
 ABSTRACT = f"\0vgglab-test-{os.getpid()}"  # a socket without a file
 

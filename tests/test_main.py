@@ -84,7 +84,7 @@ def test_importing_the_package_imports_no_torch():
 
 # Each name in a process that has imported nothing of vgglab yet, and torch once for all.
 FIRST_USES = """
-import importlib, os, torchvision, vgglab
+import importlib, os, sys, torchvision, vgglab
 
 def is_there(name):
     return getattr(vgglab, name) is not None
@@ -94,7 +94,7 @@ def is_not_hidden_by_its_module(name):
     importlib.import_module("vgglab." + name)
     return first is getattr(vgglab, name) and callable(first)
 
-uses = [(is_there, name) for name in dir(vgglab)]
+uses = [(is_there, name) for name in sys.argv[1:]]
 uses += [
     (is_not_hidden_by_its_module, name)
     for name in ("compare", "diagnose", "receptive_field", "summary")
@@ -108,8 +108,10 @@ print(len(uses))
 """
 
 
+@pytest.mark.sampled
 def test_every_public_name_can_be_imported_and_is_not_hidden_by_the_module_of_its_name():
-    assert python("-c", FIRST_USES).strip() == str(len(dir(vgglab)) + 4)
+    names = sampled(dir(vgglab), 12)
+    assert python("-c", FIRST_USES, *names).strip() == str(len(names) + 4)
 
 
 def test_help_imports_next_to_nothing():
@@ -214,7 +216,7 @@ NARROW = "vgglab:A,head=fc-fixed,width=0.0625"
 
 
 @pytest.mark.sampled
-@pytest.mark.parametrize("repair", sampled(["resize", "pool", "fold", "conv", "gap", "fc"], 3))
+@pytest.mark.parametrize("repair", sampled(["resize", "pool", "fold", "conv", "gap", "fc"], 1))
 def test_a_repaired_file_builds_the_repaired_network(tmp_path, monkeypatch, repair):
     monkeypatch.chdir(tmp_path)
     weights = tmp_path / "own.pt"

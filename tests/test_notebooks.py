@@ -18,6 +18,7 @@ import matplotlib as mpl
 import nbformat
 import pytest
 from click.testing import CliRunner
+from sampling import sampled
 
 from vgglab.__main__ import main
 from vgglab.course import notebooks as course
@@ -167,7 +168,8 @@ def run_exercises(cells):
     return [run_cell(cell, namespace) for cell in cells[first:]]
 
 
-@each_chapter
+@pytest.mark.sampled
+@pytest.mark.parametrize("path", sampled(PUBLISHED, 3), ids=lambda path: path.stem)
 def test_a_student_notebook_runs(students, path, monkeypatch):
     monkeypatch.chdir(students)
     published, cells = code_of(path), code_of(students / path.name)

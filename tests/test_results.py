@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from sampling import sampled
 
 from vgglab.lab.experiments import find_experiment, reproduce
 from vgglab.lab.experiments.catalogue import EXPERIMENTS
@@ -43,13 +44,20 @@ def test_the_seeds_differ(name):
         assert len({json.dumps(result) for result in results}) == len(results)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     ("name", "only"),
-    [
-        ("gap-digits", {"seed": 0, "head": "flatten-fc"}),
-        ("gap-information", {"seed": 0, "trained": False}),
-        ("normalization-cost", {"seed": 0}),
-    ],
+    sampled(
+        [
+            ("gap-digits", {"seed": 0, "head": "flatten-fc"}),
+            ("gap-information", {"seed": 0, "trained": False}),
+            ("normalization-cost", {"seed": 0}),
+            ("forced-shapes", {"seed": 0}),
+            ("dense-answers", {"seed": 0}),
+            ("signal-scale", {"seed": 0}),
+        ],
+        1,
+    ),
 )
 def test_a_run_at_the_tiny_budget_comes_out_again(tmp_path, name, only):
     """Within the tolerance for other machines: names of processors do not tell all of one."""

@@ -49,6 +49,10 @@ EXACT = {
     ("test_maps.py", "test_the_map_is_of_the_class_that_was_asked_for"): "slices of one tensor",
     ("test_models.py", "test_official_weights_go_through_torchvision"): "the generator's state",
     ("test_normalization.py", "test_the_state_goes_both_ways"): "loaded weights",
+    (
+        "test_other_sizes.py",
+        "test_the_wrong_order_of_weights_makes_guesses",
+    ): "random state",
     ("test_pooling.py", "test_bins_are_torchs"): "zeros and ones",
 }
 # Images are drawn, stored and moved; training goes on from checkpoints on one thread.

@@ -31,20 +31,24 @@ def without_wide_layers(model):
     return model
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize(
     ("name", "size", "fails"),
-    [
-        ("vgg16", (1, 3, 400, 400), False),
-        ("vgg16", (1, 3, 16, 16), True),
-        ("vgg19_bn", (2, 3, 64, 64), False),
-        ("resnet18", (2, 3, 64, 64), False),
-        ("resnet18", (2, 4, 64, 64), True),
-        ("densenet121", (2, 3, 64, 64), False),
-        ("googlenet", (2, 3, 96, 96), False),
-        ("inception_v3", (2, 3, 299, 299), False),
-        ("inception_v3", (2, 3, 64, 64), True),
-    ],
+    sampled(
+        [
+            ("vgg16", (1, 3, 400, 400), False),
+            ("vgg16", (1, 3, 16, 16), True),
+            ("vgg19_bn", (2, 3, 64, 64), False),
+            ("resnet18", (2, 3, 64, 64), False),
+            ("resnet18", (2, 4, 64, 64), True),
+            ("densenet121", (2, 3, 64, 64), False),
+            ("googlenet", (2, 3, 96, 96), False),
+            ("inception_v3", (2, 3, 299, 299), False),
+            ("inception_v3", (2, 3, 64, 64), True),
+        ],
+        4,
+    ),
 )
 def test_the_model_is_untouched(name, size, fails, training):
     """What is kept does not depend on the width, so the widest layers are left out."""
@@ -222,8 +226,10 @@ def test_saved_bytes_of_the_400_pixel_network():
     assert saved(trace(model, (1, 3, 400, 400))) == really_saved(model, torch.zeros(1, 3, 400, 400))
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
-    "name", ["vgg16", "resnet50", "mobilenet_v2", "densenet121", "vit_b_16", "swin_t"]
+    "name",
+    sampled(["vgg16", "resnet50", "mobilenet_v2", "densenet121", "vit_b_16", "swin_t"], 2),
 )
 def test_mult_adds_are_half_of_torchs_flops(name):
     model = torchvision_network(name, device="meta").eval()
@@ -646,7 +652,7 @@ def test_shortcuts_are_taken():
 def test_a_trace_loads_no_compiler():
     """It takes two seconds to load, which would be most of what `vgglab diagnose` takes."""
     code = (
-        "import sys, vgglab; "
+        "import sys, vgglab; vgglab.quiz('03-predict'); "
         "vgglab.diagnose(vgglab.vgg('A', norm='batch', device='meta'), (1, 3, 224, 224)); "
         "vgglab.summary(vgglab.vgg('A', head='gap', device='meta'), (1, 3, 224, 224)); "
         "print('torch._dynamo' in sys.modules)"

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import small_networks, torchvision_network
-from sampling import examples
+from sampling import examples, sampled
 from torch import Tensor, nn
 
 from vgglab import trace, vgg
@@ -46,9 +46,13 @@ def test_sizes_agree_with_running_every_size(
     assert ((height, made_for) in sizes) == runs(model, channels, height, made_for)
 
 
+@pytest.mark.sampled
 @pytest.mark.parametrize(
     "name",
-    ["alexnet", "googlenet", "squeezenet1_0", "densenet121", "inception_v3", "convnext_tiny"],
+    sampled(
+        ["alexnet", "googlenet", "squeezenet1_0", "densenet121", "inception_v3", "convnext_tiny"],
+        2,
+    ),
 )
 @pytest.mark.parametrize("traced", [32, 300])
 def test_smallest_size_of_torchvision(name: str, traced: int) -> None:

@@ -164,8 +164,8 @@ def test_every_size_by_arrow_keys(open_figures: Open) -> None:
     walk_over_all_sizes(page)
 
 
-@pytest.mark.sampled
-@pytest.mark.parametrize("mode", sampled(MODES, 1))
+@pytest.mark.wide
+@pytest.mark.parametrize("mode", MODES)
 def test_every_size_in_the_built_book(visit: Visit, mode: str) -> None:
     page = visit("notebooks/04_shape_mismatch.html", mode)
     assert read(page) == expected("D", START)

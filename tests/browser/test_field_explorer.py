@@ -256,8 +256,8 @@ def test_every_layer_by_keyboard(open_figures: Open) -> None:
     walk_over_all_layers(page, "D")
 
 
-@pytest.mark.sampled
-@pytest.mark.parametrize("mode", sampled(MODES, 1))
+@pytest.mark.wide
+@pytest.mark.parametrize("mode", MODES)
 def test_every_layer_in_the_built_book(visit: Visit, mode: str) -> None:
     page = visit("notebooks/02_receptive_field.html", mode)
     assert read(page) == started("D")

@@ -14,10 +14,6 @@ from itertools import groupby
 from typing import Any, TypeAlias
 
 import torch
-
-# torch imports its compiler at one of the first operations without data, and that takes longer
-# than any check: so it is done here.
-import torch._dynamo
 from torch import nn
 
 from vgglab.summary import Summary, summary
