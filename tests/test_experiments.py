@@ -484,16 +484,46 @@ def test_intervals_cover_and_the_detectable_effect_is_detected():
 
 
 def test_a_verdict_says_what_was_and_what_could_have_been_seen():
-    clear = difference([0.80, 0.81, 0.82], [0.70, 0.71, 0.73])
-    assert clear.verdict("more", "less", "points", 100).startswith(
-        "more (+9.7 points, 95% interval "
-    )
-    assert difference([0.1, 0.2, 0.1], [0.5, 0.6, 0.6]).verdict("more", "less").startswith("less (")
-    unclear = Difference(0.003, -0.01, 0.016, 5, minimum_detectable_effect=0.017)
+    clear = Difference(0.097, 0.08, 0.114, 3, minimum_detectable_effect=0.02)
+    assert clear.verdict("more", "less", "points", 100) == "+9.7 points [+8, +11], n = 3: more"
+    unclear = Difference(0.003, -0.01, 0.016, 5, minimum_detectable_effect=0.017, claims=4)
     assert unclear.verdict("more", "less", "points", 100) == (
-        "no difference seen (+0.3 points, 95% interval -1 to +1.6, n = 5; one of 1.7 points would "
-        "have been seen in four of five such experiments)"
+        "+0.3 points [-1, +1.6], n = 5, 4 claims together: no difference seen; one of 1.7 points "
+        "would have been seen in four of five such experiments"
     )
+
+
+@given(
+    st.lists(st.tuples(NUMBERS, NUMBERS), min_size=2, max_size=6),
+)
+def test_turning_a_difference_around_turns_its_verdict(pairs):
+    ours, others = zip(*pairs, strict=True)
+    there, back = difference(ours, others), difference(others, ours)
+    if there.significant:
+        assert there.verdict("A is better", "B is better") == back.verdict(
+            "B is better", "A is better"
+        )
+
+
+def test_what_holds_only_just_says_so():
+    near = Difference(1.0, 0.1, 1.9, 5, minimum_detectable_effect=1.3)
+    far = Difference(1.0, 0.3, 1.7, 5, minimum_detectable_effect=1.3)
+    assert near.verdict("more", "less").endswith(": more, but only just")
+    assert far.verdict("more", "less").endswith(": more")
+
+
+def test_of_twenty_true_nulls_all_hold_together():
+    """One claim in twenty fails by chance; with `claims` nineteen of twenty families do not."""
+    draw = random.Random(0)
+    normal = NormalDist(0, 1)
+    zeros = [0.0] * 5
+
+    def family(claims):
+        samples = [[normal.inv_cdf(draw.random()) for _ in zeros] for _ in range(20)]
+        return all(not difference(sample, zeros, claims).significant for sample in samples)
+
+    assert sum(family(20) for _ in range(300)) / 300 > 0.9
+    assert sum(family(1) for _ in range(300)) / 300 < 0.5
 
 
 @pytest.mark.parametrize(

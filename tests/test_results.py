@@ -99,15 +99,22 @@ GIVEN = {
         "0.1", "0.01",  # the paper's initialisation, read in two ways
         "39.29",  # the figure that the question quotes
     },
-    "02_receptive_field": {"40,000"},  # a limit of an exercise
+    "02_receptive_field": {
+        "40,000",  # a limit of an exercise
+        "7 points",  # the paper's 5×5 rival
+    },
     "03_normalization": {
         "0.01",  # the paper's initialisation
         "1e-4",  # AlexNet's alpha
         "3,000",  # images that an experiment trains on
     },
-    "05_adaptive_pooling": {"49 times"},  # the cells of a 7×7 map
+    "05_adaptive_pooling": {
+        "0.01",  # VGG's initialisation
+        "49 times",  # the cells of a 7×7 map
+    },
     "06_fc_to_conv": {
         "1.4",  # the square root of 2
+        "24.4", "24.6", "24.8",  # the paper's table 5
         "36 times",  # the cells of a 6×6 map
     },
     "07_gap_vs_flatten": {

@@ -161,8 +161,8 @@ def _features(
 
 
 def _local_response_norm() -> nn.LocalResponseNorm:
-    # The paper takes AlexNet's n = 5, k = 2, alpha = 1e-4, beta = 0.75.
-    # AlexNet's formula does not divide alpha by n and torch's does: hence the factor 5.
+    # The paper takes AlexNet's n = 5, k = 2, alpha = 1e-4, beta = 0.75, and does not say in which
+    # formula. AlexNet's does not divide alpha by n, torch's and Caffe's do: hence the factor 5.
     return nn.LocalResponseNorm(size=5, alpha=5 * 1e-4, beta=0.75, k=2.0)
 
 

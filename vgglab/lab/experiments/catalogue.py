@@ -25,6 +25,7 @@ def _trial(module: str, function: str) -> Trial:
 
 _NORMS = (None, "lrn", "batch")
 _HEADS = ("gap", "flatten", "flatten-fc")
+_PADDING_MODES = ("zeros", "reflect", "circular")
 
 # What is trained, by data and budget.
 _TINY_SHAPES = {
@@ -498,6 +499,27 @@ _ALL = (
         },
         control="The network before training, which has learnt nothing to throw away.",
         held_equal="Network, scenes and the linear readout; GAP leaves it fewer numbers to read.",
+        tolerance=0.05,
+    ),
+    Experiment(
+        name="gap-border",
+        chapter="07_gap_vs_flatten",
+        question="What tells GAP of an untrained network where a figure is: zeros, or the border?",
+        trial=_trial("trials", "read_position"),
+        budgets={
+            "tiny": Budget(
+                vary={"padding_mode": _PADDING_MODES},
+                held={"side": 32, "test_images": 500, "width": 1 / 8, "read_side": 64},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"padding_mode": _PADDING_MODES},
+                held={"side": 32, "test_images": 1000, "width": 1 / 4, "read_side": 64},
+                seeds=10,
+            ),
+        },
+        control="Circular padding, with which no place is nearer to a border than another.",
+        held_equal="Weights, scenes and the linear readout.",
         tolerance=0.05,
     ),
     Experiment(

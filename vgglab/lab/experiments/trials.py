@@ -174,6 +174,27 @@ def read_features(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
     return result
 
 
+def read_position(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Read the position of one figure from the means of the channels of an untrained network.
+
+    Its convolutions go on at the border of the image with zeros, with its mirror image, or with its
+    other side: then there is no border.
+    """
+    scenes = shapes(
+        settings["test_images"],
+        settings["read_side"],
+        seed=_TEST_SEED + seed,
+        scale=_SMALL,
+        **_TO_READ["position"],
+    )
+    network = _slim({**settings, "head": "gap"}, seed, scenes).eval()
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.padding_mode = settings["padding_mode"]
+    across = scenes.notes["centres"][:, 0, 0]
+    return {"position": readout(_maps(network, scenes).mean((2, 3)), across, seed=seed)}
+
+
 def point_at_objects(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
     """Train with GAP, and see whether the map of the right class is brightest on the figure.
 
