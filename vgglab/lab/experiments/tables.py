@@ -45,7 +45,8 @@ class ResultTable(Report):
             return []
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         cells = [[row.get(name, "") for name in columns] for row in self.rows]
-        align = ["left" if _is_text(column) else "right" for column in zip(*cells, strict=True)]
+        first, *others = zip(*cells, strict=True)
+        align = ["left", *("left" if _is_text(column) else "right" for column in others)]
         return [tabulate(cells, columns, tablefmt, disable_numparse=True, colalign=align)]
 
     def _sentences(self) -> list[str]:
@@ -91,8 +92,12 @@ def interval_table(
     for name, values in samples.items():
         columns = values if isinstance(values, Mapping) else {"mean and interval": values}
         rows.append({first: name, **{k: _with_interval(v, spec) for k, v in columns.items()}})
-    source = str(record).splitlines() if record else []
+    source = [_one_line(record)] if record else []
     return ResultTable(title, rows, [*said, *source])
+
+
+def _one_line(record: Recorded) -> str:
+    return "; ".join(str(record).splitlines())
 
 
 def _with_interval(values: Sequence[float], spec: str) -> str:
@@ -181,8 +186,7 @@ def cost_report(
         held = ", ".join(
             f"{name.replace('_', ' ')} {value}" for name, value in record.definition["held"].items()
         )
-        first, *others = str(record).splitlines()
-        said += [f"{budget}: {first}", f"held: {held}", *others]
+        said += [f"{budget}: {_one_line(record)}", f"{budget}, held: {held}"]
     return ResultTable(experiment.question, rows, said)
 
 
