@@ -45,7 +45,7 @@ class ResultTable(Report):
             return []
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         cells = [[row.get(name, "") for name in columns] for row in self.rows]
-        first, *others = zip(*cells, strict=True)
+        _, *others = zip(*cells, strict=True)
         align = ["left", *("left" if _is_text(column) else "right" for column in others)]
         return [tabulate(cells, columns, tablefmt, disable_numparse=True, colalign=align)]
 
