@@ -222,9 +222,19 @@ def test_it_adds_nothing_to_the_state_dict_and_passes_gradients():
 # --- bad input -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("levels", [(), (0, 1), (1, -2), (1.5,), (True,)])
-def test_bad_levels_are_named(levels):
-    with pytest.raises(ValueError, match="levels must be positive integers"):
+@pytest.mark.parametrize(
+    ("levels", "error", "words"),
+    [
+        ((), ValueError, r"levels must be positive integers, at least one; got \(\)"),
+        ((0, 1), ValueError, r"levels\[0\] must be at least 1; got 0"),
+        ((1, -2), ValueError, r"levels\[1\] must be at least 1; got -2"),
+        ((1.5,), TypeError, r"levels\[0\] must be an integer; got 1.5"),
+        ((True,), TypeError, r"levels\[0\] must be an integer; got True"),
+        (4, TypeError, "levels must be a sequence of integers; got 4"),
+    ],
+)
+def test_bad_levels_are_named(levels, error, words):
+    with pytest.raises(error, match=words):
         SpatialPyramidPool(levels)
 
 

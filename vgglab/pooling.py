@@ -220,8 +220,10 @@ class SpatialPyramidPool(nn.Module):
 
     Raises
     ------
+    TypeError
+        If `levels` is no sequence of integers.
     ValueError
-        If `levels` is empty or holds anything but positive integers, or `mode` is neither.
+        If `levels` is empty or one is below 1, or `mode` is neither.
 
     Notes
     -----
@@ -232,11 +234,16 @@ class SpatialPyramidPool(nn.Module):
 
     def __init__(self, levels: Sequence[int] = (1, 2, 4), mode: Mode = "max") -> None:
         super().__init__()
-        if not levels or any(type(level) is not int or level < 1 for level in levels):
+        if not isinstance(levels, Sequence):
+            raise TypeError(f"levels must be a sequence of integers; got {levels!r}")
+        if not levels:
             raise ValueError(f"levels must be positive integers, at least one; got {levels!r}")
         if mode not in _ADAPTIVE_POOL:
             raise ValueError(f"mode must be 'max' or 'avg'; got {mode!r}")
-        self.levels = tuple(levels)
+        self.levels = tuple(
+            check_integer(f"levels[{place}]", level, minimum=1)
+            for place, level in enumerate(levels)
+        )
         self.mode = mode
 
     @property
