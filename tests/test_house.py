@@ -57,6 +57,11 @@ def test_a_chapter_is_named_in_every_place(chapter):
     }
     assert [path for path, line in places.items() if line not in read(path)] == []
     assert (ROOT / "book" / "notebooks" / f"{chapter}.ipynb").exists(), "make notebooks"
+
+
+@pytest.mark.parametrize("chapter", [path.stem for path in TEXTS if path.stem[:2] != "00"])
+def test_a_chapter_has_its_exercises_and_quizzes(chapter):
+    number = chapter[:2]
     assert (ROOT / "vgglab" / "course" / "exercises" / f"ch{chapter}.py").exists()
     exercises = [id for id in load_exercises() if id.startswith(f"{number}-")]
     assert CHAPTERS.get(chapter) == len(exercises)
