@@ -233,6 +233,8 @@ def test_every_experiment_is_sound():
         assert found.question.endswith("?")
         assert found.control.endswith(".")
         assert found.held_equal.endswith(".")
+        assert found.changes_mind.endswith(".")
+        assert found.chapter
         assert {"tiny", "cpu"} <= set(found.budgets) <= set(BUDGETS)
         assert found.budgets["cpu"].seeds >= 5
         for size in found.budgets.values():

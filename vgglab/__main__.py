@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -278,6 +279,8 @@ def experiment(
                 differs |= bool(differences)
                 click.echo(f"{_run_line(made)}: {'; '.join(differences) or 'the same'}")
         else:
+            for text in (chosen.question, chosen.control, chosen.held_equal, chosen.changes_mind):
+                click.echo(fill(text, width=88), err=True)
             click.echo(f"Recording in {folder / chosen.name}.json", err=True)
             for made in experiments.run(chosen, budget, folder, only=settings):
                 click.echo(f"{_run_line(made)}: {made['seconds']:.1f} s")

@@ -130,6 +130,10 @@ _ALL = (
         control=(
             "The stack without ReLUs between its layers: if it is as accurate, they add nothing."
         ),
+        changes_mind=(
+            "A stack with ReLUs that is no better than one without, or a 7x7 that is better at "
+            "the same cost with the same normalisation; two points are worth seeing."
+        ),
         held_equal=(
             "Images, epochs and rates to choose from. Channels and weights cannot both be equal, "
             "so each stack runs with the channels of the other as well."
@@ -151,6 +155,9 @@ _ALL = (
             "gpu": Budget(vary={"lr": (0.1,)}, held={**_GPU_CIFAR, "seen_images": 200}, seeds=5),
         },
         control="The same network before training.",
+        changes_mind=(
+            "A share that grows in training, as in residual networks (Luo et al., 2016, section 4)."
+        ),
         held_equal="Network and images.",
         tolerance=0.05,
     ),
@@ -177,6 +184,10 @@ _ALL = (
             ),
         },
         control="The network without normalisation, at each depth and rate.",
+        changes_mind=(
+            "LRN that learns at some rate as BatchNorm does, or a depth at which BatchNorm "
+            "gains nothing."
+        ),
         held_equal=(
             "Images, epochs, rates to choose from and first weights; BatchNorm has two weights a "
             "channel more."
@@ -206,6 +217,10 @@ _ALL = (
             ),
         },
         control="Configuration A, which is A-LRN without that layer.",
+        changes_mind=(
+            "A difference of the size that was ever claimed: 0.1 points by VGG's paper, 1.4 by "
+            "AlexNet's."
+        ),
         held_equal="Images, epochs, rates to choose from, first weights and their number.",
         tolerance=0.05,
     ),
@@ -232,6 +247,7 @@ _ALL = (
             ),
         },
         control="The step without normalisation.",
+        changes_mind="A normalised step that takes no longer than one without.",
         held_equal=(
             "Images, batch and threads; the runs of a seed follow each other, and do not take "
             "turns."
@@ -260,6 +276,10 @@ _ALL = (
             ),
         },
         control=_TIMED_TWICE,
+        changes_mind=(
+            "As many mult-adds a second in the fully connected layers as in the convolutions, "
+            "with one image."
+        ),
         held_equal="Weights, number of images, precision and threads; the two parts of one network "
         "cannot read the same numbers, so the fully connected layers get random features.",
     ),
@@ -286,6 +306,7 @@ _ALL = (
             ),
         },
         control=_TIMED_TWICE,
+        changes_mind="A ratio of times whose interval leaves out that of the mult-adds.",
         held_equal="Weights, number of images, precision and threads; the pixels are drawn anew.",
     ),
     Experiment(
@@ -311,6 +332,7 @@ _ALL = (
             ),
         },
         control=_TIMED_TWICE,
+        changes_mind="A folded layer that is faster than the pooling before it.",
         held_equal="Maps, weights of fc6, precision and threads: all three are the same function.",
     ),
     Experiment(
@@ -336,6 +358,10 @@ _ALL = (
             ),
         },
         control=_TIMED_TWICE,
+        changes_mind=(
+            "Crops that are as fast as one dense evaluation, for instance because they fill the "
+            "device better."
+        ),
         held_equal="Weights, images, precision and threads; the batches cannot be equal, so the "
         "number of crops that go through at once is held.",
     ),
@@ -357,6 +383,7 @@ _ALL = (
             ),
         },
         control="The factor that is derived from the draw, for each stage of E.",
+        changes_mind="A stage in which the measured growth leaves out the derived one.",
         held_equal="Images, labels, head and the numbers drawn; A and E differ in depth alone.",
         tolerance=0.01,
     ),
@@ -372,6 +399,10 @@ _ALL = (
         control=(
             "63 px with digits as large as in training: only the rim is dropped there, so a loss "
             "at 63 px beyond it is due to the size of the digits."
+        ),
+        changes_mind=(
+            "A silent shape that is understood better than by guessing, or a loss at 63 px that "
+            "the rim alone explains."
         ),
         held_equal="Network, weights and pictures; the seeds test on different pictures.",
         tolerance=0.05,
@@ -394,6 +425,7 @@ _ALL = (
             ),
         },
         control="28 px, where pooling after the max pooling changes nothing.",
+        changes_mind="A size at which the pool in place is worse; at 28 px any difference at all.",
         held_equal="Network, weights and pictures; seeds 0 to 4 test on different pictures.",
         tolerance=0.05,
     ),
@@ -415,6 +447,7 @@ _ALL = (
             ),
         },
         control="The same network without padding: there each cell must be its crop.",
+        changes_mind="A cell with padding that is its crop, or one without padding that is not.",
         held_equal=(
             "Weights and photographs; without padding a crop has to be larger to end at 7x7."
         ),
@@ -432,6 +465,9 @@ _ALL = (
         control=(
             "The weights in the wrong order, for which no error is raised; and a rule that only "
             "looks at the brightness of a patch."
+        ),
+        changes_mind=(
+            "Answers of one that are right two points more often than those of the other."
         ),
         held_equal="Weights and photographs; the seeds train on different patches.",
         tolerance=0.05,
@@ -459,6 +495,7 @@ _ALL = (
             ),
         },
         control="Multiply-adds: if a step cost what they say, the heads would hardly differ.",
+        changes_mind="A step with GAP that takes as long as one with the fully connected layers.",
         held_equal=(
             "Backbone, images, batch and threads; the runs of a seed follow each other, and do not "
             "take turns."
@@ -477,6 +514,7 @@ _ALL = (
         control=(
             "The flatten head of one layer: with it alone, depth and places can be told apart."
         ),
+        changes_mind="A Flatten head that is two points more accurate.",
         held_equal=_HEADS_EQUAL,
         tolerance=0.05,
     ),
@@ -498,6 +536,7 @@ _ALL = (
             ),
         },
         control="The network before training, which has learnt nothing to throw away.",
+        changes_mind="Position or layout that is read as well from the means as from all cells.",
         held_equal="Network, scenes and the linear readout; GAP leaves it fewer numbers to read.",
         tolerance=0.05,
     ),
@@ -519,6 +558,7 @@ _ALL = (
             ),
         },
         control="Circular padding, with which no place is nearer to a border than another.",
+        changes_mind="Position that is read with circular padding too, or only with zeros.",
         held_equal="Weights, scenes and the linear readout.",
         tolerance=0.05,
     ),
@@ -532,6 +572,7 @@ _ALL = (
             "cpu": Budget(vary=_HEADS_BY_RATE, held=_CPU_SHAPES, seeds=5),
         },
         control="Figures on the left, where they were in training.",
+        changes_mind="A Flatten head that loses no more on the right than GAP does.",
         held_equal=_HEADS_EQUAL,
         tolerance=0.05,
     ),
@@ -549,6 +590,9 @@ _ALL = (
             ),
         },
         control="The same scenes resized back to the side of the training.",
+        changes_mind=(
+            "Scenes of twice the size that GAP names as well as those of the size of training."
+        ),
         held_equal=_HEADS_EQUAL,
         tolerance=0.05,
     ),
@@ -562,6 +606,7 @@ _ALL = (
             "cpu": Budget(vary={"lr": (0.1,)}, held={**_CPU_SHAPES, "read_side": 64}, seeds=5),
         },
         control="The middle of the image, and a place drawn at random.",
+        changes_mind="A map that is on the figure no more often than the middle of the image is.",
         held_equal="Network and images.",
         tolerance=0.05,
     ),
@@ -575,6 +620,7 @@ _ALL = (
             "cpu": Budget(vary=_HEADS_BY_RATE, held=_CPU_DIGITS, seeds=10),
         },
         control="Both flatten heads, which keep the places that GAP averages.",
+        changes_mind="A Flatten head that reads digits better.",
         held_equal=_HEADS_EQUAL,
         tolerance=0.05,
     ),

@@ -73,6 +73,9 @@ class Experiment:
         What in the records could show that the answer, or the measurement, is wrong.
     held_equal
         What is the same in all arms, and what cannot be.
+    changes_mind
+        Which result would refute what the page expects, and, where it is known, how large an
+        effect is worth seeing.
     tolerance
         How far a number of a repeated run may be from the recorded one and still count as the same.
         It allows for the rounding of another processor, driver or version, which training
@@ -87,6 +90,7 @@ class Experiment:
     chapter: str = ""
     control: str = ""
     held_equal: str = ""
+    changes_mind: str = ""
     tolerance: float = 0.0
 
 
