@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import shutil
 from datetime import date
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
+import torch
 from sampling import sampled
+from torch import nn
 
+from vgglab.compare.reference import relative_l2
+from vgglab.figures.plots import COLORS
 from vgglab.lab.experiments import find_experiment, reproduce
 from vgglab.lab.experiments.catalogue import EXPERIMENTS
 from vgglab.lab.experiments.reading import recorded
 from vgglab.lab.experiments.results import as_json, read_results
+from vgglab.models.network import vgg
 
 BOOK = Path(__file__).parents[1] / "book"
 RESULTS = BOOK / "results"
@@ -178,3 +186,103 @@ def test_there_is_a_record_of_each_experiment_and_nothing_else():
     assert {path.name for path in paths} == {f"{name}.json" for name in EXPERIMENTS}
     for path in paths:
         assert read_results(path)["experiment"] == path.stem
+
+
+# --- words are computed --------------------------------------------------------------------------
+
+
+def exchanged(value, a, b):
+    """Return a result in which what was recorded under one key stands under the other."""
+    if isinstance(value, dict):
+        value = {key: exchanged(item, a, b) for key, item in value.items()}
+        if a in value and b in value:
+            value[a], value[b] = value[b], value[a]
+    return value
+
+
+def said_by(chapter, markers, names):
+    """Run the cells of a chapter that have these words; return what the last one shows."""
+    notebook = nbformat.read(BOOK / "notebooks" / f"{chapter}.ipynb", as_version=4)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    shown = None
+    for marker in markers:
+        (source,) = [source for source in code if marker in source]
+        *body, last = ast.parse(source).body
+        rest = [] if isinstance(last, ast.Expr) else [last]
+        exec(compile(ast.Module([*body, *rest], []), chapter, "exec"), names)
+        if isinstance(last, ast.Expr):
+            shown = eval(compile(ast.Expression(last.value), chapter, "eval"), names)
+    return str(shown)
+
+
+SETTINGS = {"gap-border": "padding_mode", "stacking": "network"}
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("name", "markers", "arms", "before", "after"),
+    [
+        (
+            "forced-shapes",
+            ['"forced-shapes.json"', "blind ="],
+            ("56 px, as trained", "96 px, view(-1, ...)"),
+            r"\n96 px, view\(-1, ...\): .*: it loses\.",
+            r"\n96 px, view\(-1, ...\): .*: it gains\.",
+        ),
+        (
+            "pool-in-place",
+            ["import difference, interval", '"pool-in-place.json"', "def named("],
+            ("average after", "average instead"),
+            r"Better, all 12 claims together: average instead at 20 px",
+            r"Worse, all 12 claims together: average instead at 20 px",
+        ),
+        (
+            "dense-answers",
+            ['"dense-cells.json"', '"dense-answers.json"', "same ="],
+            ("patches", "dense, wrong order of weights"),
+            r"wrong order of weights against patches: .*: fewer are right",
+            r"dense against patches: .*: more are right",
+        ),
+        (
+            "gap-border",
+            ['HEADS = {"gap"', '"gap-border.json"'],
+            ("zeros", "circular"),
+            r"zeros against circular: .*: zeros padding tells more",
+            r"zeros against circular: .*: circular padding tells more",
+        ),
+        (
+            "stacking",
+            ["NETWORKS =", "PAIRS ="],
+            ("7x7/24", "3x3/32"),
+            r"at the same cost: [^:]*:\s+7x7/24 is\s+better",
+            r"at the same cost: [^:]*:\s+3x3/32 is\s+better",
+        ),
+    ],
+)
+def test_a_planted_result_changes_the_words(
+    tmp_path, monkeypatch, capsys, name, markers, arms, before, after
+):
+    """With the opposite result in a copy of the record, the page says the opposite."""
+    a, b = arms
+    whole = read_results(RESULTS / f"{name}.json")
+    for run in whole["budgets"]["cpu"]["runs"]:
+        if setting := SETTINGS.get(name):
+            arm = run["settings"][setting]
+            run["settings"][setting] = {a: b, b: a}.get(arm, arm)
+        else:
+            run["result"] = exchanged(run["result"], a, b)
+    shutil.copytree(RESULTS, tmp_path, dirs_exist_ok=True)
+    (tmp_path / f"{name}.json").write_text(json.dumps(whole), encoding="utf-8")
+
+    def said(folder):
+        monkeypatch.setattr("vgglab.course.notebooks.RESULTS", folder)
+        names = {"torch": torch, "nn": nn, "plt": plt, "vgg": vgg, "COLORS": COLORS}
+        names |= {"relative_l2": relative_l2}
+        text = said_by(EXPERIMENTS[name].chapter, markers, names)
+        plt.close("all")
+        return capsys.readouterr().out + text
+
+    recorded_words, planted_words = said(RESULTS), said(tmp_path)
+    assert re.search(before, recorded_words)
+    assert not re.search(before, planted_words)
+    assert re.search(after, planted_words)
