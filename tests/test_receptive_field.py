@@ -484,3 +484,50 @@ def test_fields_that_differ_have_no_unclipped_box():
     field = receptive_field(vgg("D", device="meta"), (1, 3, 400, 400), "avgpool")
     with pytest.raises(ValueError, match="clipped must be True for 'avgpool'"):
         field.box(0, 0, clipped=False)
+
+
+# --- channels that see different pixels -----------------------------------------------------------
+
+
+class Beside(nn.Module):
+    """Two channels that see one pixel, beside two that see nine; then what is to be tried."""
+
+    def __init__(self, then):
+        super().__init__()
+        self.one, self.nine = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 3, padding=1)
+        self.mixed = nn.Conv2d(4, 4, 1)
+        self.then = then
+
+    def forward(self, x):
+        return self.then(self, torch.cat([self.one(x), self.nine(x)], 1))
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        lambda _, y: y[:, :2],
+        lambda _, y: y.chunk(2, 1)[0],
+        lambda _, y: y.unbind(1)[0],
+        lambda _, y: y[:, 0],
+        lambda _, y: nn.functional.avg_pool2d(y, 2)[:, :2],
+    ],
+    ids=["slice", "chunk", "unbind", "select", "after a pooling"],
+)
+def test_channels_that_are_left_may_see_less_than_all_together(then):
+    found = receptive_field(Beside(then), (1, 1, 9, 9), "")
+    assert found.exactness == "bound"
+    assert "cat at '' put channels with other fields together" in found.why
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        lambda _, y: y,
+        lambda self, y: self.mixed(y)[:, :2],
+        lambda _, y: y[:1],
+        lambda _, y: y[:, :, :4],
+    ],
+    ids=["all", "after a convolution", "of a batch", "of the rows"],
+)
+def test_where_no_channel_is_left_out_a_field_is_exact(then):
+    assert receptive_field(Beside(then), (1, 1, 9, 9), "").exactness == "exact"

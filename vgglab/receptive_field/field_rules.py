@@ -47,6 +47,9 @@ class Field:
         Where branches met whose fields lie differently; ``""`` if none did.
     laid_out
         The shape before rows were laid out for a linear layer; ``None`` elsewhere.
+    unlike
+        Where channels with other fields were put beside each other; ``""`` if all of a cell's
+        channels see the same. What is said here is said of all of them together.
     """
 
     axes: tuple[Axis, Axis]
@@ -54,6 +57,7 @@ class Field:
     bound: str = ""
     alignment: str = ""
     laid_out: Shape | None = None
+    unlike: str = ""
 
     def everything(self, bound: str = "") -> "Field":
         """Return the field of elements that may depend on all of these."""
@@ -91,6 +95,8 @@ def _window(op: Op, field: Field, dims: Dims) -> Field | None:
             pattern = axis.pattern and axis.pattern.read_by(windows[k].extent, stride, -padding)
             return axis.gather(window_taps(places, kernel_size, stride, padding, dilation), pattern)
 
+        if op.kind is Kind.CONVOLUTION and op.options.get("groups", 1) == 1:
+            field = replace(field, unlike="")  # it reads all channels
         return field.along(slid, alike=windows[0] == windows[1])
     if transposed is None:
         return None
@@ -151,7 +157,9 @@ def _joined(op: Op, fields: Sequence[Field]) -> Field | None:
         alignment = alignment or _misaligned(op, name, axes)
     square = heights == widths  # the same objects
     height = joined(heights)
-    return Field((height, height if square else joined(widths)), dims, bound, alignment)
+    unlike = next((field.unlike for field in fields if field.unlike), "")
+    axes = height, height if square else joined(widths)
+    return Field(axes, dims, bound, alignment, unlike=unlike)
 
 
 def _misaligned(op: Op, name: str, axes: Sequence[Axis]) -> str:
@@ -170,17 +178,36 @@ def _misaligned(op: Op, name: str, axes: Sequence[Axis]) -> str:
 
 def _cat(op: Op, fields: Sequence[Field]) -> Field | None:
     dims = {dim for field in fields for dim in field.dims or ()}
-    return None if op.acted_on & dims else _joined(op, fields)
+    return None if op.acted_on & dims else _side_by_side(op, fields)
+
+
+def _side_by_side(op: Op, fields: Sequence[Field]) -> Field | None:
+    """Join maps that stay apart in the result, channel beside channel."""
+    field = _joined(op, fields)
+    first, *others = (other.axes for other in fields)
+    if field is None or field.unlike or all(_same_axes(first, axes) for axes in others):
+        return field
+    return replace(
+        field, unlike=f"{op.name} at {op.path!r} put channels with other fields together"
+    )
+
+
+def _same_axes(ours: tuple[Axis, Axis], others: tuple[Axis, Axis]) -> bool:
+    return all(
+        a is b or (np.array_equal(a.first, b.first) and np.array_equal(a.last, b.last))
+        for a, b in zip(ours, others, strict=True)
+    )
 
 
 def _stack(op: Op, fields: Sequence[Field]) -> Field | None:
-    field = _joined(op, fields)
+    field = _side_by_side(op, fields)
     return field and replace(field, dims=field.dims and op.after(field.dims))
 
 
 def _linear(op: Op, field: Field, dims: Dims) -> Field | None:
     """Let a linear layer read channels, or all features of a row."""
-    return field if field.laid_out is not None or -1 not in dims else None
+    reads = field.laid_out is not None or -1 not in dims
+    return replace(field, unlike="") if reads else None
 
 
 def _view(op: Op, field: Field, dims: Dims) -> Field | None:
@@ -282,6 +309,18 @@ JOINING_RULES: Mapping[Kind, Callable[[Op, Sequence[Field]], Field | None]] = {
 """Rules for operations that may read several sources."""
 
 
+_PARTS = frozenset({Kind.SLICE, Kind.SELECT, Kind.SPLIT, Kind.UNBIND})
+"""Kinds that may leave channels out."""
+
+
+def _without_channels(op: Op, field: Field, dims: Dims | None) -> Field:
+    """Say that what is left may see less, if channels with other fields were left out."""
+    images = {-len(op.input_shapes[0])}  # of a batch all see the same
+    if not field.unlike or field.bound or not op.acted_on - {*(dims or ())} - images:
+        return field
+    return replace(field, bound=f"{field.unlike}, and {op.name} at {op.path!r} takes some")
+
+
 def pass_on(op: Op, fields: Sequence[Field]) -> Field:
     """Return what the output of an operation sees.
 
@@ -295,7 +334,7 @@ def pass_on(op: Op, fields: Sequence[Field]) -> Field:
     elif op.kind in RULES and len(fields) == 1 and dims is not None:
         found = RULES[op.kind](op, fields[0], dims)
     if found is not None:
-        return found
+        return _without_channels(op, found, dims) if op.kind in _PARTS else found
     reason = f"{op.name} at {op.path!r} is not followed: its output may see all that it reads"
     together = [field.everything(reason) for field in fields]
     heights, widths = zip(*(field.axes for field in together), strict=True)
