@@ -9,6 +9,7 @@ from torch.nn.utils import parametrizations, prune
 from untouched import assert_unchanged, everything
 
 import vgglab
+from vgglab.course.exercises import load_exercises
 from vgglab.lab.activations import activation_statistics
 from vgglab.lab.maps import class_activation_map
 from vgglab.receptive_field.effective import effective_receptive_field
@@ -37,8 +38,14 @@ ENTRIES = {
     "class_activation_map": lambda m: class_activation_map(m, IMAGES),
     "activation_statistics": lambda m: activation_statistics(m, IMAGES),
     "effective_receptive_field": lambda m: effective_receptive_field(m, IMAGES, "0"),
-    "check": lambda m: vgglab.check("04-6", m),
+    "check": lambda m: vgglab.check(of_a_network(), m),
 }
+
+
+def of_a_network():
+    """Return the id of an exercise whose answer is a network."""
+    exercises = load_exercises().items()
+    return next(id for id, exercise in exercises if isinstance(exercise.solution(), nn.Module))
 
 
 def enter(name, model):

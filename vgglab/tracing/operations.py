@@ -3,16 +3,7 @@
 This is the one place that knows operations by torch's names. All that reads a trace asks for the
 kind (`Op.kind`) and for where the dimensions are afterwards (`Op.after`).
 
-To add an operation:
-
-1. Put its name into the pattern of the kind in `Kind` that treats height and width as it does, and
-   a network that executes it into ``NETWORKS`` of ``tests/test_operations.py``.
-2. If there is no such kind, add one. Dimensions that it does not treat place by place are those of
-   its option ``dim``; if it names them otherwise, teach `Op.acted_on`. If it moves, drops or puts
-   in dimensions, teach `Op.after`.
-3. Give a new kind a rule in ``RULES`` of `vgglab.valid_sizes.size_rules` (what becomes of the
-   sides) and of `vgglab.receptive_field.field_rules` (what its output sees). Without a rule the
-   operation is not followed there, which is never wrong: the test asks to say so.
+To add an operation, follow *A rule for an operation* in CONTRIBUTING.md.
 """
 
 import re
