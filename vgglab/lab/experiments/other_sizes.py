@@ -58,7 +58,7 @@ def force_shapes(settings: Settings, seed: int, checkpoint: Path) -> dict[str, A
     """Train on digits of 56 px, and test in ways of giving them that all run without an error."""
     train, test = _digits(settings, seed)
     network = _trained(settings, seed, checkpoint, train, 56, channels=(4, 8, 16))
-    features, (fc,) = network[:-2], network[-1:]
+    features, fc = network[:-2], network[-1]
     accuracy = {}
     batches = _chosen(test, torch.arange(len(test) // 49 * 49))  # for others the view fails
     for way, (give, lay_out) in _WAYS.items():
