@@ -74,13 +74,10 @@ def answers(model: nn.Module, size: int = 16) -> ImageSet:
     return ImageSet(images.images, labels, images.classes, {})
 
 
-GAP = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 5))
-FLATTEN = (nn.Flatten(), nn.Linear(5 * 256, 5))
-
-
 def test_the_mean_over_single_pixels_does_not_see_order_or_place() -> None:
     torch.manual_seed(0)
-    model = single_pixels(nn.Sequential(*GAP))
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 5))
+    model = single_pixels(head)
     images = answers(model)
     assert min(shuffle_probe(model, images, [1, 2, 4, 8, 16]).values()) >= 0.99
     assert min(shift_probe(model, images, range(-4, 5), "wrap").values()) >= 0.99
@@ -88,7 +85,7 @@ def test_the_mean_over_single_pixels_does_not_see_order_or_place() -> None:
 
 def test_all_cells_see_order_and_place() -> None:
     torch.manual_seed(0)
-    model = single_pixels(nn.Sequential(*FLATTEN))
+    model = single_pixels(nn.Sequential(nn.Flatten(), nn.Linear(5 * 256, 5)))
     images = answers(model)
     shuffled, moved = shuffle_probe(model, images, [1, 8]), shift_probe(model, images, [0, 6])
     assert shuffled[1] == moved[0] == 1

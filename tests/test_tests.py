@@ -148,6 +148,29 @@ def test_no_test_reads_a_clock(name: str) -> None:
     assert list(clocks(tree(name))) == []
 
 
+DRAWN = {"Linear", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d", "rand", "randn", "randint"}
+DRAWN |= {"randperm", "vgg", "slim_vgg", "stacked_network"}
+
+
+def drawn_at_import(node: ast.AST) -> Iterator[str]:
+    """Yield calls that draw random numbers when the module is imported, before any seed is set."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.ClassDef | ast.Lambda):
+            continue
+        if isinstance(child, ast.Call):
+            name = getattr(child.func, "attr", getattr(child.func, "id", ""))
+            if name in DRAWN:
+                yield f"{name}, line {child.lineno}"
+        yield from drawn_at_import(child)
+
+
+# In test_convert.py they are networks that are refused for what they are made of.
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "test_convert.py"])
+def test_no_weights_are_drawn_at_import(name: str) -> None:
+    """They would depend on which files were imported before."""
+    assert list(drawn_at_import(tree(name))) == []
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in EXACT_FILES])
 def test_floating_point_is_never_compared_bit_by_bit(name: str) -> None:
     for function in functions(tree(name)):
