@@ -11,6 +11,7 @@ from vgglab.figures.plots import (
     draw_activations,
     draw_bins,
     draw_effective,
+    draw_intervals,
     use_style,
 )
 from vgglab.lab.activations import Activation
@@ -169,4 +170,23 @@ def test_effective_fields_need_as_many_axes():
     _, ax = plt.subplots()
     with pytest.raises(ValueError, match="axes must be as many as fields, 2; got 1"):
         draw_effective([effective("a", Box(0, 0, 1, 1))] * 2, [ax])
+    plt.close("all")
+
+
+def test_intervals_show_each_seed_the_mean_and_guessing():
+    samples = {"one": [0.2, 0.4, 0.9], "other": [0.5, 0.5]}
+    ax = draw_intervals(samples, chance=0.1, xlabel="accuracy")
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(samples)
+    drawn = [list(line.get_xdata()) for line in ax.lines]
+    for values in samples.values():
+        assert values in drawn
+        assert any(x == pytest.approx([np.mean(values)]) for x in drawn)
+    assert [0.1, 0.1] in drawn
+    assert ax.get_xlabel() == "accuracy"
+    plt.close(ax.figure)
+
+
+def test_one_number_has_no_interval():
+    with pytest.raises(ValueError, match="samples must be at least 2"):
+        draw_intervals({"one": [0.5]})
     plt.close("all")

@@ -496,6 +496,7 @@ class Beside(nn.Module):
         super().__init__()
         self.one, self.nine = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 3, padding=1)
         self.mixed = nn.Conv2d(4, 4, 1)
+        self.linear = nn.Linear(4 * 81, 3)
         self.then = then
 
     def forward(self, x):
@@ -524,10 +525,11 @@ def test_channels_that_are_left_may_see_less_than_all_together(then):
     [
         lambda _, y: y,
         lambda self, y: self.mixed(y)[:, :2],
+        lambda self, y: self.linear(y.flatten(1))[:, :2],
         lambda _, y: y[:1],
         lambda _, y: y[:, :, :4],
     ],
-    ids=["all", "after a convolution", "of a batch", "of the rows"],
+    ids=["all", "after a convolution", "after a linear layer", "of a batch", "of the rows"],
 )
 def test_where_no_channel_is_left_out_a_field_is_exact(then):
     assert receptive_field(Beside(then), (1, 1, 9, 9), "").exactness == "exact"

@@ -629,6 +629,15 @@ def test_shortcuts_answer_as_torch_does(call):
         assert facts(answer) == facts(getattr(torch.ops.aten, name)(*args))
 
 
+def test_rare_arguments_are_left_to_torch():
+    class Rare(nn.Module):
+        def forward(self, x):
+            return torch.add(x, 2.0, alpha=3), torch.add(x, x, alpha=3), torch.mean(x, (0,))
+
+    assert trace(Rare(), (2, 3)).output_shapes == ((2, 3), (2, 3), (3,))
+    assert shortcut("cat", [[]], {}) is None
+
+
 def test_shortcuts_are_taken():
     image, rows = (torch.empty(shape, device="meta") for shape in [(2, 3, 4, 4), (2, 3)])
     statistics = [torch.empty(3, device="meta") for _ in range(4)]

@@ -168,10 +168,6 @@ class _LastMap(TorchDispatchMode):
         self._before = before
         self.found = torch.empty(0)
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # as in vgglab.tracing.recorder
-
     def __torch_dispatch__(
         self,
         func: Callable[..., Any],

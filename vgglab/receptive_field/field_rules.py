@@ -95,8 +95,6 @@ def _window(op: Op, field: Field, dims: Dims) -> Field | None:
             pattern = axis.pattern and axis.pattern.read_by(windows[k].extent, stride, -padding)
             return axis.gather(window_taps(places, kernel_size, stride, padding, dilation), pattern)
 
-        if op.kind is Kind.CONVOLUTION and op.options.get("groups", 1) == 1:
-            field = replace(field, unlike="")  # it reads all channels
         return field.along(slid, alike=windows[0] == windows[1])
     if transposed is None:
         return None
@@ -206,8 +204,7 @@ def _stack(op: Op, fields: Sequence[Field]) -> Field | None:
 
 def _linear(op: Op, field: Field, dims: Dims) -> Field | None:
     """Let a linear layer read channels, or all features of a row."""
-    reads = field.laid_out is not None or -1 not in dims
-    return replace(field, unlike="") if reads else None
+    return field if field.laid_out is not None or -1 not in dims else None
 
 
 def _view(op: Op, field: Field, dims: Dims) -> Field | None:
@@ -313,10 +310,14 @@ _PARTS = frozenset({Kind.SLICE, Kind.SELECT, Kind.SPLIT, Kind.UNBIND})
 """Kinds that may leave channels out."""
 
 
-def _without_channels(op: Op, field: Field, dims: Dims | None) -> Field:
-    """Say that what is left may see less, if channels with other fields were left out."""
+def _told_apart(op: Op, field: Field, dims: Dims | None) -> Field:
+    """Forget channels with other fields where all are read, and say so where some are left out."""
+    if op.kind is Kind.LINEAR or (op.kind is Kind.CONVOLUTION and op.options["groups"] == 1):
+        return replace(field, unlike="")
     images = {-len(op.input_shapes[0])}  # of a batch all see the same
-    if not field.unlike or field.bound or not op.acted_on - {*(dims or ())} - images:
+    if op.kind not in _PARTS or not op.acted_on - {*(dims or ())} - images:
+        return field
+    if field.bound:
         return field
     return replace(field, bound=f"{field.unlike}, and {op.name} at {op.path!r} takes some")
 
@@ -334,7 +335,7 @@ def pass_on(op: Op, fields: Sequence[Field]) -> Field:
     elif op.kind in RULES and len(fields) == 1 and dims is not None:
         found = RULES[op.kind](op, fields[0], dims)
     if found is not None:
-        return _without_channels(op, found, dims) if op.kind in _PARTS else found
+        return _told_apart(op, found, dims) if found.unlike else found
     reason = f"{op.name} at {op.path!r} is not followed: its output may see all that it reads"
     together = [field.everything(reason) for field in fields]
     heights, widths = zip(*(field.axes for field in together), strict=True)

@@ -1,9 +1,8 @@
 """Results without data for operations that torch takes long to work out on the meta device.
 
 There torch runs these as Python code of many operations, and in small networks they take most of
-the time of a trace; for dropout it even loads its compiler. A shortcut answers for plain arguments
-and leaves all others to torch, the
-wrong ones too, so that errors are torch's.
+the time of a trace; the first of them even loads torch's compiler. A shortcut answers for plain
+arguments and leaves all others to torch, the wrong ones too, so that errors are torch's.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,16 +24,16 @@ def _of_one(x: Tensor) -> Tensor | None:
     return _like(x) if _is_plain(x) else None
 
 
-def _of_two(x: Tensor, y: Any) -> Tensor | None:
+def _of_two(x: Tensor, y: Any, alpha: float = 1) -> Tensor | None:
     if not (isinstance(y, Tensor) and x.shape == y.shape and x.dtype == y.dtype):
         return None
     return x.new_empty(x.shape) if _is_plain(x) and _is_plain(y) else None
 
 
 def _cat(tensors: list[Tensor], dim: int = 0) -> Tensor | None:
-    first = tensors[0]
-    if not all(_is_plain(x) and x.dim() == first.dim() for x in tensors):
+    if not tensors or not all(_is_plain(x) and x.dim() == tensors[0].dim() for x in tensors):
         return None
+    first = tensors[0]
     if not -first.dim() <= dim < first.dim():
         return None
     shapes = {(*x.shape[: dim % x.dim()], *x.shape[dim % x.dim() + 1 :]) for x in tensors}
