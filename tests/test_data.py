@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,12 @@ from torchvision.transforms.v2.functional import resize, to_pil_image
 from vgglab.lab.data import (
     DATASETS,
     ImageSet,
-    augmentation,
     cifar10,
     digits,
     load_images,
     read_images,
     shapes,
+    shift_and_mirror,
 )
 from vgglab.lab.data.folders import ARCHIVES
 
@@ -173,12 +174,22 @@ def test_what_does_not_belong_together_is_refused():
         ImageSet(images, labels + 1, ("a",), {})
 
 
-def test_augmentation_shifts_and_mirrors():
-    image = shapes(1, 32).images[0]
+def test_each_image_is_shifted_and_mirrored_in_its_own_way():
+    images = shapes(40, 16).images
     torch.manual_seed(0)
-    seen = [augmentation(32)(image) for _ in range(20)]
-    assert all(one.shape == image.shape for one in seen)
-    assert len({one.numpy().tobytes() for one in seen}) > 10
+    moved = shift_and_mirror(images)
+    assert (moved.shape, moved.dtype) == (images.shape, images.dtype)
+    ways = []
+    for image, found in zip(images, moved, strict=True):
+        wide = torch.nn.functional.pad(image, [2] * 4)
+        could_be = {
+            (down, right, mirrored): window.flip(-1) if mirrored else window
+            for down, right, mirrored in product(range(5), range(5), (False, True))
+            for window in [wide[:, down : down + 16, right : right + 16]]
+        }
+        ways.append(next(way for way, window in could_be.items() if torch.equal(window, found)))
+    assert all({0, 4} <= {way[axis] for way in ways} for axis in (0, 1))
+    assert {mirrored for *_, mirrored in ways} == {False, True}
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,17 @@ def test_number_of_lrn_layers(config, norm, expected):
     assert sum(isinstance(module, nn.LocalResponseNorm) for module in modules) == expected
 
 
+@pytest.mark.parametrize(
+    ("norm", "groups"), [("group", [1, 1, 2, 2, 4, 4, 4, 4]), ("layer", [1] * 8)]
+)
+def test_groups_are_of_eight_channels_and_layernorm_is_one_group(norm, groups):
+    layers = list(small("A", norm=norm).features)
+    norms = [layer for layer in layers if isinstance(layer, nn.GroupNorm)]
+    assert [layer.num_groups for layer in norms] == groups
+    for layer, before in zip(layers[1:], layers, strict=False):
+        assert isinstance(layer, nn.GroupNorm) == isinstance(before, nn.Conv2d)
+
+
 def test_initialisation():
     model = vgg("A", width=0.5)
     conv, linear = model.features[3], model.classifier[0]
@@ -163,7 +174,7 @@ def test_weights_offline_are_one_sentence(monkeypatch, tmp_path):
             ValueError,
             "config must be one of A, A-LRN, B, C, D, E; got",
         ),
-        ({"norm": "layer"}, ValueError, "norm must be None, 'batch' or 'lrn'; got 'layer'"),
+        ({"norm": "instance"}, ValueError, "one of None, 'batch', .*; got 'instance'"),
         (
             {"head": "mlp"},
             ValueError,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from vgglab.lab.small_networks import HEADS, SIDE, slim_vgg
+from vgglab.lab.small_networks import HEADS, SIDE, BlurPool2d, blur_pools, slim_vgg
 from vgglab.models.network import vgg
 
 NARROW = 1 / 16
@@ -69,7 +69,7 @@ def test_linear_layers_begin_as_vggs_do(head):
         ({"head": "fc"}, ValueError, "head must be one of gap, flatten, flatten-fc; got 'fc'"),
         ({"side": 3}, ValueError, "side must be at least 4; got 3"),
         ({"side": 32.0}, TypeError, r"side must be an integer; got 32\.0"),
-        ({"norm": "layer"}, ValueError, "norm must be None, 'batch' or 'lrn'; got 'layer'"),
+        ({"norm": "instance"}, ValueError, "one of None, 'batch', .*; got 'instance'"),
         ({"width": 0}, ValueError, "width must be a number above 0; got 0"),
         ({"num_classes": 0}, ValueError, "num_classes must be at least 1; got 0"),
         ({"in_channels": 0}, ValueError, "in_channels must be at least 1; got 0"),
@@ -79,3 +79,22 @@ def test_linear_layers_begin_as_vggs_do(head):
 def test_bad_arguments_are_named(options, error, words):
     with pytest.raises(error, match=words):
         slim_vgg(**options)
+
+
+def test_a_blur_is_a_mean_of_neighbours_with_weights_1_2_1():
+    x = torch.randn(2, 3, 6, 7, generator=torch.Generator().manual_seed(0))
+    blurred = BlurPool2d()(x)
+    assert blurred.shape == (2, 3, 3, 4)
+    weights = torch.tensor([1.0, 2.0, 1.0]) / 4
+    around = x[:, :, 1:4, 3:6]  # of the cell (1, 2) of the result, which is the cell (2, 4)
+    torch.testing.assert_close(blurred[:, :, 1, 2], (around * weights.outer(weights)).sum((2, 3)))
+    torch.testing.assert_close(BlurPool2d()(torch.ones(1, 2, 5, 5)), torch.ones(1, 2, 3, 3))
+
+
+@pytest.mark.parametrize("side", [16, 18, 32])
+def test_blurred_pools_leave_maps_of_the_same_size(side):
+    plain, blurred = slim_vgg(width=NARROW).features, slim_vgg(width=NARROW).features
+    blur_pools(blurred)
+    x = torch.zeros(1, 3, side, side)
+    assert blurred(x).shape == plain(x).shape
+    assert sum(isinstance(module, BlurPool2d) for module in blurred.modules()) == 2

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from vgglab.arguments import check_integer
 from vgglab.models.heads import Head, gap_head
@@ -87,3 +89,29 @@ def slim_vgg(
             nn.init.normal_(layer.weight, mean=0.0, std=0.01)
             nn.init.zeros_(layer.bias)
     return VGG(features, ends)
+
+
+class BlurPool2d(nn.Module):
+    """Blur each channel with the weights 1, 2, 1 in both directions, and keep every other cell.
+
+    Source: R. Zhang, "Making Convolutional Networks Shift-Invariant Again", 2019,
+    https://arxiv.org/abs/1904.11486, section 3.2: its Triangle-3 filter.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Take (N, C, H, W), return (N, C, ceil(H / 2), ceil(W / 2))."""
+        weights = torch.tensor([1.0, 2.0, 1.0], device=x.device, dtype=x.dtype) / 4
+        kernel = weights.outer(weights).expand(x.shape[1], 1, 3, 3)
+        return F.conv2d(F.pad(x, [1] * 4, mode="reflect"), kernel, stride=2, groups=x.shape[1])
+
+
+def blur_pools(features: nn.Sequential) -> None:
+    """Put a blur between the maximum of each 2x2 pooling and its stride, in place.
+
+    The maximum is then taken at every cell, and the blurred map thinned out: sampling no longer
+    folds fine detail into coarse (see `BlurPool2d` for the source). From a side n, ``n // 2`` cells
+    are left, as before.
+    """
+    for place, layer in enumerate(features):
+        if isinstance(layer, nn.MaxPool2d):
+            features[place] = nn.Sequential(nn.MaxPool2d(2, stride=1), BlurPool2d())

@@ -1,4 +1,4 @@
-"""Networks that differ in nothing but their stacks: one 7x7, or three 3x3."""
+"""Networks that differ in their two stacks alone: one 7x7, or three 3x3."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -17,28 +17,41 @@ class Stack(NamedTuple):
         Of the convolutions, one after the other, all with stride 1.
     relu_between
         Whether there is a ReLU after each of them, or only after the last.
+    depthwise
+        Whether each of them sees its own channel alone, and a 1x1 convolution after them mixes the
+        channels.
     """
 
     kernel_sizes: tuple[int, ...]
     relu_between: bool = True
+    depthwise: bool = False
 
 
 STACKS: Mapping[str, Stack] = {
     "7x7": Stack((7,)),
     "3x3": Stack((3, 3, 3)),
     "3x3-linear": Stack((3, 3, 3), relu_between=False),
+    "7x7-depthwise": Stack((7,), depthwise=True),
+    "3x3-depthwise": Stack((3, 3, 3), depthwise=True),
 }
-"""What is compared in section 2.3 of the VGG paper: blocks that see 7x7 pixels."""
+"""Blocks that see 7x7 pixels: what section 2.3 of the VGG paper compares, and depthwise."""
+
+NORMALISED = ("each", "last", "none")
+"""After which convolutions of a stack there can be BatchNorm."""
 
 
 def stacked_network(
-    stack: str, *, channels: int = 24, num_classes: int = 10, in_channels: int = 3
+    stack: str,
+    *,
+    channels: int = 24,
+    norm: str = "each",
+    num_classes: int = 10,
+    in_channels: int = 3,
 ) -> nn.Sequential:
-    """Build a network that differs from another one in nothing but its two stacks.
+    """Build a network that differs from another one in its two stacks alone.
 
     A 3x3 convolution, a pooling, a stack, a pooling, a stack, global average pooling and a linear
-    layer. A stack is normalised once, before its last ReLU: so with ``"3x3-linear"`` nothing but
-    convolutions stands between two ReLUs.
+    layer.
 
     Parameters
     ----------
@@ -46,6 +59,10 @@ def stacked_network(
         A name of `STACKS`.
     channels
         Of all feature maps.
+    norm
+        BatchNorm after ``"each"`` convolution, after the ``"last"`` of each stack, or ``"none"``. A
+        7x7 is its stack's first and last, so that with ``"last"`` it gets as many normalisations as
+        convolutions, and a stack of three a third.
     num_classes, in_channels
         Number of logits, and of channels of the input image.
 
@@ -59,10 +76,12 @@ def stacked_network(
     Raises
     ------
     ValueError
-        If there is no such stack, or a number is below 1.
+        If there is no such stack or `norm`, or a number is below 1.
     """
     if stack not in STACKS:
         raise ValueError(f"stack must be one of {', '.join(STACKS)}; got {stack!r}")
+    if norm not in NORMALISED:
+        raise ValueError(f"norm must be one of {', '.join(NORMALISED)}; got {norm!r}")
     check_integer("channels", channels, minimum=1)
     check_integer("num_classes", num_classes, minimum=1)
     check_integer("in_channels", in_channels, minimum=1)
@@ -70,35 +89,45 @@ def stacked_network(
     nn.init.normal_(head.weight, mean=0.0, std=0.01)
     nn.init.zeros_(head.bias)
     return nn.Sequential(
-        *_block(Stack((3,)), in_channels, channels),
+        *_block(Stack((3,)), norm, in_channels, channels),
         nn.MaxPool2d(2),
-        *_block(STACKS[stack], channels, channels),
+        *_block(STACKS[stack], norm, channels, channels),
         nn.MaxPool2d(2),
-        *_block(STACKS[stack], channels, channels),
+        *_block(STACKS[stack], norm, channels, channels),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         head,
     )
 
 
-def _block(stack: Stack, in_channels: int, channels: int) -> list[nn.Module]:
+def _block(stack: Stack, norm: str, in_channels: int, channels: int) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for number, kernel_size in enumerate(stack.kernel_sizes, start=1):
-        last = number == len(stack.kernel_sizes)
+    kernel_sizes = (*stack.kernel_sizes, 1) if stack.depthwise else stack.kernel_sizes
+    for number, kernel_size in enumerate(kernel_sizes, start=1):
+        last = number == len(kernel_sizes)
         relu = stack.relu_between or last
-        # BatchNorm has a bias of its own.
+        normalised = norm == "each" or (norm == "last" and last)
         conv = nn.Conv2d(
-            in_channels, channels, kernel_size, padding=kernel_size // 2, bias=not last
+            in_channels,
+            channels,
+            kernel_size,
+            padding=kernel_size // 2,
+            groups=channels if stack.depthwise and not last else 1,
+            bias=not normalised,  # BatchNorm has a bias of its own
         )
-        nn.init.kaiming_normal_(
-            conv.weight, mode="fan_out", nonlinearity="relu" if relu else "linear"
-        )
-        if conv.bias is not None:
-            nn.init.zeros_(conv.bias)
+        _initialise(conv, 2.0 if relu else 1.0)
         layers.append(conv)
-        if last:
+        if normalised:
             layers.append(nn.BatchNorm2d(channels))
         if relu:
             layers.append(nn.ReLU(inplace=True))
         in_channels = channels
     return layers
+
+
+def _initialise(conv: nn.Conv2d, gain: float) -> None:
+    """Draw weights of the variance ``gain / fan_out``; torch's own fan_out forgets the groups."""
+    fan_out = conv.out_channels // conv.groups * conv.kernel_size[0] * conv.kernel_size[1]
+    nn.init.normal_(conv.weight, std=(gain / fan_out) ** 0.5)
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)

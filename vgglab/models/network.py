@@ -1,6 +1,7 @@
 """Every VGG of the paper, with today's normalisations and heads."""
 
 import sys
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -9,8 +10,10 @@ from torch import Tensor, nn
 from vgglab.models.configs import HIDDEN_FEATURES, NUM_CLASSES, Config, Conv, get_config
 from vgglab.models.heads import HEADS, Head
 
-Norm: TypeAlias = Literal["batch", "lrn"]
-NORMS = (None, "batch", "lrn")
+Norm: TypeAlias = Literal["batch", "group", "layer", "lrn"]
+NORMS = (None, "batch", "group", "layer", "lrn")
+
+_GROUP = 8
 
 PRETRAINED_HEADS = ("fc", "fc-fixed", "conv")
 
@@ -60,8 +63,9 @@ def vgg(
     config
         A letter of Table 1 of the paper: ``"A"``, ``"A-LRN"``, ``"B"``, ``"C"``, ``"D"``, ``"E"``.
     norm
-        ``None``; ``"batch"``: BatchNorm between each convolution and its ReLU; ``"lrn"``: local
-        response normalisation after each ReLU. A-LRN has one LRN layer whatever `norm` says.
+        ``None``; ``"batch"``, ``"group"``, ``"layer"``: BatchNorm, GroupNorm with groups of eight
+        channels, or LayerNorm over a whole map, between each convolution and its ReLU; ``"lrn"``:
+        local response normalisation after each ReLU. A-LRN has one LRN layer whatever `norm` says.
     head
         From the feature map to the logits: ``"fc"`` (adaptive pooling to 7x7, then three FC
         layers), ``"fc-fixed"`` (no pooling: the paper's, only for a 7x7 map), ``"conv"`` (the FC
@@ -102,7 +106,8 @@ def vgg(
     """
     table_column = get_config(config)
     if norm not in NORMS:
-        raise ValueError(f"norm must be None, 'batch' or 'lrn'; got {norm!r}")
+        accepted = ", ".join(map(repr, NORMS))
+        raise ValueError(f"norm must be one of {accepted}; got {norm!r}")
     if head not in HEADS:
         raise ValueError(f"head must be one of {', '.join(HEADS)}; got {head!r}")
     _positive_int("num_classes", num_classes)
@@ -151,13 +156,30 @@ def _features(
             out_channels = _scaled(layer.out_channels, width)
             kernel_size = layer.kernel_size
             layers.append(nn.Conv2d(channels, out_channels, kernel_size, padding=kernel_size // 2))
-            if norm == "batch":
-                layers.append(nn.BatchNorm2d(out_channels))
+            if norm in _BEFORE_RELU:
+                layers.append(_BEFORE_RELU[norm](out_channels))
             layers.append(nn.ReLU(inplace=True))
             if norm == "lrn":
                 layers.append(_local_response_norm())
             channels = out_channels
     return nn.Sequential(*layers), channels
+
+
+def _group_norm(channels: int) -> nn.GroupNorm:
+    # Eight channels a group, as GroupNorm's 32 groups have in 256 channels (Wu and He, 2018,
+    # https://arxiv.org/abs/1803.08494, section 3.1); one group where they do not go in.
+    return nn.GroupNorm(channels // _GROUP if channels % _GROUP == 0 else 1, channels)
+
+
+def _layer_norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(1, channels)
+
+
+_BEFORE_RELU: Mapping[str | None, Callable[[int], nn.Module]] = {
+    "batch": nn.BatchNorm2d,
+    "group": _group_norm,
+    "layer": _layer_norm,
+}
 
 
 def _local_response_norm() -> nn.LocalResponseNorm:
@@ -205,7 +227,7 @@ def _check_pretrained(head: str, num_classes: int, in_channels: int, width: floa
 def _load_pretrained(config: Config, norm: Norm | None, weights: str) -> dict[str, Tensor]:
     from torchvision.models import get_model_weights
 
-    if config.nickname is None or norm == "lrn":
+    if config.nickname is None or norm not in (None, "batch"):
         raise ValueError(
             "weights exist for the configs A, B, D and E with norm None or 'batch'; "
             f"got config={config.name!r}, norm={norm!r}"

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torchvision.transforms import v2
+from torch import Tensor
+from torch.nn.functional import pad
+from torchvision.transforms.v2.functional import resize
 
 from vgglab.lab.data.digits import digits
 from vgglab.lab.data.folders import check_archive, read_images
@@ -22,13 +24,13 @@ __all__ = [
     "DATASETS",
     "SHAPES",
     "ImageSet",
-    "augmentation",
     "cifar10",
     "digits",
     "load_images",
     "origin",
     "read_images",
     "shapes",
+    "shift_and_mirror",
 ]
 
 ENVIRONMENT = "VGGLAB_DATA"
@@ -80,7 +82,7 @@ def cifar10(split: str = "train", size: int | None = None) -> ImageSet:
         ) from error
     images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
     if size is not None:
-        images = v2.functional.resize(images, [size, size], antialias=True)
+        images = resize(images, [size, size], antialias=True)
     source = {"data": "cifar10 (torchvision)", "split": split, "size": size}
     return ImageSet(images, torch.tensor(found.targets), tuple(found.classes), source)
 
@@ -156,9 +158,25 @@ def origin(name: str) -> dict[str, str]:
     }
 
 
-def augmentation(size: int) -> v2.Transform:
-    """Return the usual augmentation of small images: shifts by an eighth of the side, mirrors."""
-    return v2.Compose([v2.RandomCrop(size, padding=size // 8), v2.RandomHorizontalFlip()])
+def shift_and_mirror(batch: Tensor) -> Tensor:
+    """Augment images (N, C, H, W) as is usual for CIFAR-10, each in its own way.
+
+    Each is moved by up to an eighth of its width in both directions, with zeros where it came from,
+    and half of them are mirrored. torchvision's transforms draw one way for a whole batch.
+
+    Source: K. He and others, https://arxiv.org/abs/1512.03385, section 4.2.
+    """
+    count, _, height, width = batch.shape
+    most = width // 8
+    padded = pad(batch, [most] * 4)
+    down, right = torch.randint(2 * most + 1, (2, count, 1), device=batch.device)
+    rows = down + torch.arange(height, device=batch.device)  # (N, H)
+    columns = right + torch.arange(width, device=batch.device)
+    mirrored = torch.rand(count, 1, device=batch.device) < 0.5
+    columns = torch.where(mirrored, columns.flip(1), columns)
+    images = torch.arange(count, device=batch.device)[:, None, None]
+    # Two indices with a slice between them put the channels last.
+    return padded[images, :, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2).contiguous()
 
 
 def _check_split(split: str) -> None:

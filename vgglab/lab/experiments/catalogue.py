@@ -24,7 +24,9 @@ def _trial(module: str, function: str) -> Trial:
 
 
 _NORMS = (None, "lrn", "batch")
+_ALL_NORMS = (None, "lrn", "lrn-fitted", "batch", "group", "layer")
 _HEADS = ("gap", "flatten", "flatten-fc")
+_DROPOUT_HEADS = (*_HEADS, "flatten-fc+dropout")
 _PADDING_MODES = ("zeros", "reflect", "circular")
 
 # What is trained, by data and budget.
@@ -75,21 +77,46 @@ _GPU_CIFAR = {
     "width": 1.0,
     "epochs": 30,
 }
-_PLAIN_CIFAR = {
-    **_CPU_CIFAR,
-    "train_images": 3000,
-    "valid_images": 500,
-    "test_images": 2000,
-    "width": 1 / 8,
-    "warmup": 0,
-}
-# Name of the stack and channels. 24 channels with 7x7 and 32 with three 3x3 cost the same.
-_STACKS = ("7x7/24", "3x3-linear/24", "3x3/24", "3x3-linear/32", "3x3/32")
+_SHORT_CIFAR = {**_CPU_CIFAR, "train_images": 3000, "valid_images": 500, "test_images": 2000}
+_PLAIN_CIFAR = {**_SHORT_CIFAR, "train_images": 2000, "width": 1 / 8, "epochs": 6, "warmup": 0}
+# Networks this small leave a GPU waiting for their steps: larger batches make fewer of them.
+_FAST_CIFAR = {**_GPU_CIFAR, "batch_size": 256, "channels_last": True}
+_SMALL_DIGITS = {**_TINY_DIGITS, "test_images": 360, "epochs": 6}
+_FIRST_LAYERS = ("nothing", "constant", "LRN, alpha", "LRN, alpha / n")
+# Stack, channels, and after which convolutions there is BatchNorm. 7x7 with 12 channels and three
+# 3x3 with 16 cost the same; so do 24 and 32. The two depthwise ones have equal channels.
+_STACKS = (
+    "7x7/12/each",
+    "3x3/16/each",
+    "3x3-linear/16/each",
+    "3x3/16/last",
+    "3x3-linear/16/last",
+    "7x7/12/none",
+    "3x3/16/none",
+    "3x3-linear/16/none",
+    "7x7-depthwise/16/each",
+    "3x3-depthwise/16/each",
+)
+_WIDE_STACKS = (
+    "7x7/24/each",
+    "3x3/32/each",
+    "3x3-linear/32/each",
+    "3x3/32/last",
+    "3x3-linear/32/last",
+    "7x7/24/none",
+    "3x3/32/none",
+    "3x3-linear/32/none",
+    "7x7-depthwise/32/each",
+    "3x3-depthwise/32/each",
+)
 # Heads learn best at different rates: each is judged at its own, chosen by validation images.
 _HEADS_BY_RATE = {"head": _HEADS, "lr": (0.02, 0.1)}
 _HEADS_EQUAL = (
     "Backbone, images, epochs and rates to choose from; the heads cannot have as many weights."
 )
+_SHIFTS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 28, 32)
+_TRANSFER_HEADS = ("gap", "flatten", "both", "gap-fc", "flatten-fc")
+_TRANSFER = {"valid_images": 200, "test_images": 300, "epochs": 10, "warmup": 1}
 _TINY_HEADS = {"head": _HEADS, "lr": (0.05,)}
 
 # What is timed: VGG-16 of some width, by budget. One precision is held for all of its layers.
@@ -98,7 +125,7 @@ _GPU_PRECISIONS = ("float32", "tf32", "bfloat16")
 _TINY_TIMING = {"width": 1 / 8, "warmup": 1, "repetitions": 5, "passes": 1}
 _CPU_TIMING = {"width": 1.0, "warmup": 1, "repetitions": 3, "passes": 1}
 _HALF_TIMING = {**_CPU_TIMING, "width": 1 / 2}
-_GPU_TIMING = {"width": 1.0, "warmup": 3, "repetitions": 11, "passes": 10}
+_GPU_TIMING = {"width": 1.0, "warmup": 2, "repetitions": 7, "passes": 3}
 _TIMED_TWICE = "The first arm is timed twice in each turn: beside itself it must cost the same."
 
 _ALL = (
@@ -109,34 +136,34 @@ _ALL = (
         trial=_trial("trials", "compare_stacks"),
         budgets={
             "tiny": Budget(
-                vary={"network": ("7x7/12", "3x3-linear/16", "3x3/16")},
+                vary={"network": ("7x7/12/each", "3x3-linear/16/each", "3x3/16/each")},
                 held={**_TINY_SHAPES, "lr": 0.1},
                 seeds=2,
             ),
             "cpu": Budget(
-                vary={"network": _STACKS, "lr": (0.1, 0.4)},
-                held={**_CPU_CIFAR, "train_images": 5000, "epochs": 6},
+                vary={"network": _STACKS, "lr": (0.03, 0.2, 1.2)},
+                held={**_SHORT_CIFAR, "epochs": 12},
                 seeds=5,
             ),
             "gpu": Budget(
-                vary={
-                    "network": ("7x7/96", "3x3-linear/96", "3x3/96", "3x3-linear/128", "3x3/128"),
-                    "lr": (0.1, 0.4),
-                },
-                held=_GPU_CIFAR,
-                seeds=5,
+                vary={"network": _WIDE_STACKS, "lr": (0.05, 0.2, 0.8, 3.2)},
+                held={**_FAST_CIFAR, "epochs": 15},
+                seeds=3,
             ),
         },
         control=(
-            "The stack without ReLUs between its layers: if it is as accurate, they add nothing."
+            "The stack without ReLUs between its layers: if it is as accurate, they add nothing. "
+            "And BatchNorm after each convolution, after the last of a stack, or nowhere: a 7x7 "
+            "has one convolution to normalise and a stack three, so kernels can only be compared "
+            "where that is not what differs."
         ),
         changes_mind=(
             "A stack with ReLUs that is no better than one without, or a 7x7 that is better at "
             "the same cost with the same normalisation; two points are worth seeing."
         ),
         held_equal=(
-            "Images, epochs and rates to choose from. Channels and weights cannot both be equal, "
-            "so each stack runs with the channels of the other as well."
+            "Images, epochs, rates to choose from, and mult-adds (depthwise: channels). Channels "
+            "and depth cannot be equal too."
         ),
         tolerance=0.05,
     ),
@@ -164,8 +191,8 @@ _ALL = (
     Experiment(
         name="normalization",
         chapter="03_normalization",
-        question="How do no normalisation, LRN and BatchNorm learn, by learning rate and depth?",
-        trial=_trial("trials", "compare_norms"),
+        question="How do networks learn with each normalisation, by learning rate and depth?",
+        trial=_trial("normalizing", "compare_norms"),
         budgets={
             "tiny": Budget(
                 vary={"norm": _NORMS},
@@ -174,13 +201,13 @@ _ALL = (
             ),
             "cpu": Budget(
                 vary={"config": ("A", "E"), "lr": (0.01, 0.05, 0.25), "norm": _NORMS},
-                held=_PLAIN_CIFAR,
+                held={**_PLAIN_CIFAR, "train_images": 3000, "epochs": 8},
                 seeds=5,
             ),
             "gpu": Budget(
-                vary={"config": ("A", "E"), "lr": (0.01, 0.05, 0.25), "norm": _NORMS},
-                held={**_GPU_CIFAR, "width": 1 / 2, "epochs": 15, "warmup": 0},
-                seeds=5,
+                vary={"config": ("A", "E"), "lr": (0.004, 0.03, 0.25, 2.0), "norm": _ALL_NORMS},
+                held={**_FAST_CIFAR, "width": 1 / 8, "epochs": 5, "warmup": 0},
+                seeds=3,
             ),
         },
         control="The network without normalisation, at each depth and rate.",
@@ -189,8 +216,68 @@ _ALL = (
             "gains nothing."
         ),
         held_equal=(
-            "Images, epochs, rates to choose from and first weights; BatchNorm has two weights a "
-            "channel more."
+            "Images, epochs, rates to choose from and first weights; BatchNorm, GroupNorm and "
+            "LayerNorm have two weights a channel more."
+        ),
+        tolerance=0.1,
+    ),
+    Experiment(
+        name="lrn-scale",
+        chapter="03_normalization",
+        question="LRN after every convolution does not learn: is it LRN, or the scale it leaves?",
+        trial=_trial("normalizing", "compare_norms"),
+        budgets={
+            "tiny": Budget(
+                vary={"norm": ("lrn", "lrn-fitted")},
+                held={**_TINY_DIGITS, "side": 32, "config": "A", "lr": 0.05},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={
+                    "norm": (None, "lrn", "lrn-fitted", "batch"),
+                    "lr": (0.001, 0.005, 0.025, 0.125, 0.625),
+                },
+                held={**_SMALL_DIGITS, "side": 32, "config": "A", "epochs": 8},
+                seeds=5,
+            ),
+        },
+        control=(
+            "LRN with first weights that are larger by what LRN divides by where nothing is "
+            "active: the signal gets through, and what is left of the difference is LRN itself."
+        ),
+        changes_mind="LRN that learns no better when the signal gets through.",
+        held_equal=(
+            "Images, epochs, rates to choose from and first weights, but for that factor; "
+            "BatchNorm has two weights a channel more."
+        ),
+        tolerance=0.1,
+    ),
+    Experiment(
+        name="batch-size",
+        chapter="03_normalization",
+        question="Which normalisation still works with batches of two images?",
+        trial=_trial("normalizing", "compare_norms"),
+        budgets={
+            "tiny": Budget(
+                vary={"norm": ("batch", "group"), "batch_size": (2, 64)},
+                held={**_TINY_DIGITS, "side": 32, "config": "A", "train_images": 200, "lr": 0.02},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={
+                    "norm": (None, "batch", "group", "layer"),
+                    "batch_size": (2, 8, 64),
+                    "lr": (0.002, 0.02, 0.2),
+                },
+                held={**_SMALL_DIGITS, "side": 32, "config": "A", "train_images": 200},
+                seeds=5,
+            ),
+        },
+        control="The network without normalisation, at each size of batch, and batches of 64.",
+        changes_mind="BatchNorm that loses nothing at two images, or GroupNorm that does.",
+        held_equal=(
+            "Images, epochs, rates to choose from and first weights; smaller batches make more "
+            "steps of the same images."
         ),
         tolerance=0.1,
     ),
@@ -198,30 +285,37 @@ _ALL = (
         name="a-lrn",
         chapter="03_normalization",
         question="Does the paper's one LRN layer, A-LRN, change configuration A?",
-        trial=_trial("trials", "compare_norms"),
+        trial=_trial("normalizing", "compare_lrn"),
         budgets={
             "tiny": Budget(
-                vary={"config": ("A", "A-LRN")},
-                held={**_TINY_DIGITS, "side": 32, "norm": None, "lr": 0.05},
+                vary={"first": ("nothing", "LRN, alpha")},
+                held={**_TINY_DIGITS, "side": 32, "lr": 0.001},
                 seeds=2,
             ),
             "cpu": Budget(
-                vary={"config": ("A", "A-LRN"), "lr": (0.01, 0.05)},
-                held={**_PLAIN_CIFAR, "norm": None},
-                seeds=10,
+                vary={"first": _FIRST_LAYERS, "lr": (0.0004, 0.0015, 0.006, 0.024)},
+                held=_PLAIN_CIFAR,
+                seeds=6,
             ),
             "gpu": Budget(
-                vary={"config": ("A", "A-LRN"), "lr": (0.01, 0.05)},
-                held={**_GPU_CIFAR, "width": 1 / 2, "epochs": 15, "norm": None},
-                seeds=5,
+                vary={"first": _FIRST_LAYERS, "lr": (0.0001, 0.0004, 0.0015, 0.006, 0.024)},
+                held={**_FAST_CIFAR, "width": 1 / 8, "epochs": 10, "warmup": 0},
+                seeds=6,
             ),
         },
-        control="Configuration A, which is A-LRN without that layer.",
+        control=(
+            "The same layer with the sum of squares left out, which divides by a constant: what it "
+            "changes is not local response normalisation. Both formulas, because the paper does "
+            "not say which was meant."
+        ),
         changes_mind=(
             "A difference of the size that was ever claimed: 0.1 points by VGG's paper, 1.4 by "
             "AlexNet's."
         ),
-        held_equal="Images, epochs, rates to choose from, first weights and their number.",
+        held_equal=(
+            "Images at the scale of AlexNet and VGG, epochs, rates to choose from, first weights "
+            "and their number."
+        ),
         tolerance=0.05,
     ),
     Experiment(
@@ -243,7 +337,7 @@ _ALL = (
             "gpu": Budget(
                 vary={"norm": _NORMS},
                 held={"config": "E", "head": "gap", "side": 224, "batch_size": 64, "steps": 20},
-                seeds=5,
+                seeds=3,
             ),
         },
         control="The step without normalisation.",
@@ -272,7 +366,7 @@ _ALL = (
             "gpu": Budget(
                 vary={"precision": _GPU_PRECISIONS, "batch_size": (1, 64)},
                 held={**_GPU_TIMING, "head": "fc", "side": 224},
-                seeds=5,
+                seeds=3,
             ),
         },
         control=_TIMED_TWICE,
@@ -302,7 +396,7 @@ _ALL = (
             "gpu": Budget(
                 vary={"precision": _GPU_PRECISIONS},
                 held={**_GPU_TIMING, "head": "fc", "sides": (384, 400), "batch_size": 32},
-                seeds=5,
+                seeds=3,
             ),
         },
         control=_TIMED_TWICE,
@@ -328,7 +422,7 @@ _ALL = (
             "gpu": Budget(
                 vary={"precision": _GPU_PRECISIONS, "batch_size": (1, 32)},
                 held={**_GPU_TIMING, "head": "fc", "side": 384},
-                seeds=5,
+                seeds=3,
             ),
         },
         control=_TIMED_TWICE,
@@ -354,7 +448,7 @@ _ALL = (
             "gpu": Budget(
                 vary={"precision": _GPU_PRECISIONS, "images": (1, 8)},
                 held={**_GPU_TIMING, "head": "fc-fixed", "side": 400, "crops_at_once": 36},
-                seeds=5,
+                seeds=3,
             ),
         },
         control=_TIMED_TWICE,
@@ -491,7 +585,7 @@ _ALL = (
             "gpu": Budget(
                 vary={"head": ("gap", "fc")},
                 held={"config": "D", "norm": None, "side": 224, "batch_size": 64, "steps": 20},
-                seeds=5,
+                seeds=3,
             ),
         },
         control="Multiply-adds: if a step cost what they say, the heads would hardly differ.",
@@ -508,11 +602,21 @@ _ALL = (
         trial=_trial("trials", "compare_heads"),
         budgets={
             "tiny": Budget(vary=_TINY_HEADS, held=_TINY_SHAPES, seeds=2),
-            "cpu": Budget(vary=_HEADS_BY_RATE, held=_CPU_CIFAR, seeds=5),
-            "gpu": Budget(vary=_HEADS_BY_RATE, held=_GPU_CIFAR, seeds=5),
+            "cpu": Budget(
+                vary=_HEADS_BY_RATE,
+                held=_CPU_CIFAR,
+                seeds=5,
+            ),
+            "gpu": Budget(
+                vary={"head": _DROPOUT_HEADS, "augment": (False, True), "lr": (0.02, 0.1, 0.5)},
+                held={**_FAST_CIFAR, "width": 1 / 4, "epochs": 15},
+                seeds=3,
+            ),
         },
         control=(
-            "The flatten head of one layer: with it alone, depth and places can be told apart."
+            "The flatten head of one layer: with it alone, depth and places can be told apart. "
+            "And shifted and mirrored images, and VGG's dropout: both help where there is "
+            "overfitting, which is said to be what GAP prevents."
         ),
         changes_mind="A Flatten head that is two points more accurate.",
         held_equal=_HEADS_EQUAL,
@@ -577,6 +681,79 @@ _ALL = (
         tolerance=0.05,
     ),
     Experiment(
+        name="shift-consistency",
+        chapter="07_gap_vs_flatten",
+        question="Does the answer stay the same while a figure moves, pixel by pixel?",
+        trial=_trial("trials", "shift_objects"),
+        budgets={
+            "tiny": Budget(
+                vary={"blur": (False, True)},
+                held={**_TINY_SHAPES, "lr": 0.1, "shifts": (0, 1, 2, 4, 32)},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"blur": (False, True)},
+                held={**_TINY_SHAPES, "train_images": 1000, "lr": 0.1, "shifts": _SHIFTS},
+                seeds=5,
+            ),
+        },
+        control=(
+            "Moves by whole strides, four pixels, after which the same cells see the same pixels "
+            "except at the border; and a blur before the stride of each pooling."
+        ),
+        changes_mind=(
+            "Answers that stay the same at every move, or a blur that does not make them steadier."
+        ),
+        held_equal="Images, epochs, rate and first weights; the rate is that of the other figures.",
+        tolerance=0.05,
+    ),
+    Experiment(
+        name="transfer",
+        chapter="07_gap_vs_flatten",
+        question="Frozen features, new dense layers: GAP, Flatten or both?",
+        trial=_trial("transfer", "transfer_features"),
+        budgets={
+            "tiny": Budget(
+                vary={"head": ("gap", "flatten")},
+                held={
+                    **_TINY_SHAPES,
+                    "backbone": "slim-vgg",
+                    "train_images": 50,
+                    "test_images": 200,
+                    "epochs": 3,
+                    "lr": 0.01,
+                },
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={
+                    "train_images": (50, 400),
+                    "head": _TRANSFER_HEADS,
+                    "lr": (0.001, 0.01, 0.1),
+                },
+                held={**_TRANSFER, "data": "shapes", "backbone": "slim-vgg", "side": 32},
+                seeds=5,
+            ),
+            "gpu": Budget(
+                vary={
+                    "backbone": ("vgg16", "resnet50"),
+                    "train_images": (100, 5000),
+                    "head": _TRANSFER_HEADS,
+                    "lr": (0.001, 0.01, 0.1),
+                },
+                held={**_TRANSFER, "data": "cifar10", "side": 32, "test_images": 2000},
+                seeds=3,
+            ),
+        },
+        control="GAP and all cells together: a head that has both can do what either can.",
+        changes_mind="GAP that is better with few images and with many, or neither.",
+        held_equal=(
+            "Frozen features, images, epochs and rates to choose from; the heads cannot have as "
+            "many weights."
+        ),
+        tolerance=0.05,
+    ),
+    Experiment(
         name="gap-size",
         chapter="07_gap_vs_flatten",
         question="Trained at 32 pixels: what of the same scenes at other sizes?",
@@ -617,7 +794,11 @@ _ALL = (
         trial=_trial("trials", "compare_heads"),
         budgets={
             "tiny": Budget(vary=_TINY_HEADS, held=_TINY_DIGITS, seeds=2),
-            "cpu": Budget(vary=_HEADS_BY_RATE, held=_CPU_DIGITS, seeds=10),
+            "cpu": Budget(
+                vary={"head": _HEADS, "lr": (0.02, 0.1, 0.5)},
+                held={**_CPU_DIGITS, "test_images": 360, "keep_answers": True},
+                seeds=10,
+            ),
         },
         control="Both flatten heads, which keep the places that GAP averages.",
         changes_mind="A Flatten head that reads digits better.",

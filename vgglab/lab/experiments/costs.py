@@ -8,6 +8,8 @@ how far those two are apart is what the method cannot tell from nothing.
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -196,10 +198,14 @@ def _peak_bytes(network: nn.Module, images: Tensor) -> int | None:
 
 def _vgg(settings: Settings, seed: int) -> VGG:
     """Return VGG-16, drawn on the CPU so that a seed means the same weights everywhere."""
+    return deepcopy(_drawn(settings["head"], settings["width"], seed)).to(_device())
+
+
+@lru_cache(maxsize=1)  # the runs of a seed follow each other, and drawing takes longer than timing
+def _drawn(head: str, width: float, seed: int) -> VGG:
     with random_state_kept():
         torch.manual_seed(seed)
-        network = vgg("D", head=settings["head"], width=settings["width"])
-    return network.eval().to(_device())
+        return vgg("D", head=head, width=width).eval()
 
 
 def _first(network: nn.Module, kind: type[_Layer]) -> _Layer:

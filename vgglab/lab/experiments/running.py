@@ -16,8 +16,9 @@ from vgglab.lab.experiments.results import Results, as_json, read_results
 BUDGETS = ("tiny", "cpu", "gpu")
 """Under 30 s in a notebook; at most 40 minutes of training on two cores; for a GPU."""
 
-MEASURED = ("seconds", "peak_bytes")
-"""Figures of a result that belong to the machine, and are not compared with a repeated run's."""
+MEASURED = ("seconds", "peak_bytes", "answers")
+"""Figures of a result that are not compared with a repeated run's: two belong to the machine, and
+single answers turn with the last bit, while their mean, the accuracy, is compared."""
 
 Settings: TypeAlias = Mapping[str, Any]
 Trial: TypeAlias = Callable[[Settings, int, Path], dict[str, Any]]

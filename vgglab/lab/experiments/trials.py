@@ -19,19 +19,20 @@ from vgglab.lab.data import ImageSet, cifar10, digits, shapes
 from vgglab.lab.experiments.running import Settings
 from vgglab.lab.maps import class_activation_map, upsample
 from vgglab.lab.readout import readout
-from vgglab.lab.small_networks import slim_vgg
+from vgglab.lab.small_networks import blur_pools, slim_vgg
 from vgglab.lab.stacked_networks import stacked_network
 from vgglab.lab.training import DivergenceError, Epoch, Recipe, evaluate, fit, normalise
-from vgglab.models.network import VGG, vgg
+from vgglab.models.network import VGG
 from vgglab.receptive_field.effective import effective_receptive_field
 from vgglab.summary import summary
 from vgglab.tracing import random_state_kept
 
 # Scenes to choose by and to test with are drawn with other seeds than those to train on.
 _VALID_SEED, _TEST_SEED = 500_000, 1_000_000
+_BATCH_SIZE = 64
 
 
-class _Images(NamedTuple):
+class Images(NamedTuple):
     """What to train on, what to choose a learning rate by, and what to test on."""
 
     train: ImageSet
@@ -39,37 +40,21 @@ class _Images(NamedTuple):
     test: ImageSet
 
 
-def compare_norms(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
-    """Train a VGG of some depth with some normalisation."""
-    images = _images(settings, seed)
-    with random_state_kept():
-        torch.manual_seed(seed)
-        network = vgg(
-            settings["config"],
-            norm=settings["norm"],
-            head="gap",
-            num_classes=len(images.train.classes),
-            in_channels=images.train.images.shape[1],
-            width=settings["width"],
-            dropout=0.0,
-        )
-    return _train(network, settings, seed, checkpoint, images)
-
-
 def compare_stacks(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
     """Train a network whose stacks are of some kind, and say what it is made of."""
-    images = _images(settings, seed)
-    stack, channels = settings["network"].split("/")
+    images = draw_images(settings, seed)
+    stack, channels, norm = settings["network"].split("/")
     with random_state_kept():
         torch.manual_seed(seed)
         network = stacked_network(
             stack,
             channels=int(channels),
+            norm=norm,
             num_classes=len(images.train.classes),
             in_channels=images.train.images.shape[1],
         )
     size = summary(network, (1, *images.train.images.shape[1:]))
-    result = _train(network, settings, seed, checkpoint, images)
+    result = train(network, settings, seed, checkpoint, images)
     return {**result, "parameters": size.total_params, "mult_adds": size.mult_adds}
 
 
@@ -80,7 +65,7 @@ def widen_field(settings: Settings, seed: int, checkpoint: Path) -> dict[str, An
     standard deviation. The images are mirrored beyond their border, so that the field of the middle
     cell fits in.
     """
-    images = _images(settings, seed)
+    images = draw_images(settings, seed)
     network = _slim({**settings, "head": "gap"}, seed, images.train)
     half = settings["side"] // 2
     seen = pad(normalise(images.test.images[: settings["seen_images"]]), [half] * 4, "reflect")
@@ -91,32 +76,43 @@ def widen_field(settings: Settings, seed: int, checkpoint: Path) -> dict[str, An
         return {"share": field.share, "spread": sum(field.spread) / 2 / extent}
 
     before = measured()
-    result = _train(network, settings, seed, checkpoint, images)
+    result = train(network, settings, seed, checkpoint, images)
     return {**result, "before": before, "after": measured()}
 
 
 def compare_heads(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
-    """Train one backbone with some head."""
-    images = _images(settings, seed)
-    network = _slim(settings, seed, images.train)
-    result = _train(network, settings, seed, checkpoint, images)
+    """Train one backbone with some head; ``+dropout`` after its name is VGG's, one half."""
+    images = draw_images(settings, seed)
+    head, _, dropout = settings["head"].partition("+")
+    network = _slim({**settings, "head": head}, seed, images.train, 0.5 if dropout else 0.0)
+    result = train(network, settings, seed, checkpoint, images)
+    if "keep_answers" in settings:
+        result["answers"] = _right_or_wrong(network, images.test)
     return {**result, "parameters": sum(p.numel() for p in network.parameters())}
+
+
+def _right_or_wrong(network: nn.Module, images: ImageSet) -> list[int]:
+    """Return for each image whether it is named right, in the order in which they are stored."""
+    network.eval()
+    with torch.no_grad():
+        logits = torch.cat([network(normalise(part)) for part in images.images.split(250)])
+    return (logits.argmax(1) == images.labels).int().tolist()
 
 
 def move_objects(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
     """Train with figures in the left half and test in both."""
-    images = _images(settings, seed, position="left")
+    images = draw_images(settings, seed, position="left")
     network = _slim(settings, seed, images.train)
-    result = _train(network, settings, seed, checkpoint, images)
+    result = train(network, settings, seed, checkpoint, images)
     right = _shapes(settings, _TEST_SEED + seed, settings["test_images"], position="right")
     return {**result, "accuracy_right": evaluate(network, right).accuracy}
 
 
 def resize_images(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
     """Train at one size and test the same scenes at others, as they are and resized back."""
-    images = _images(settings, seed)
+    images = draw_images(settings, seed)
     network = _slim(settings, seed, images.train)
-    result = _train(network, settings, seed, checkpoint, images)
+    result = train(network, settings, seed, checkpoint, images)
     as_they_are: dict[str, float | None] = {}
     resized: dict[str, float] = {}
     for side in settings["sides"]:
@@ -126,6 +122,40 @@ def resize_images(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
         back = resize(others.images, [settings["side"]] * 2, antialias=True)
         resized[str(side)] = evaluate(network, replace(others, images=back)).accuracy
     return {**result, "accuracy_by_side": as_they_are, "accuracy_resized": resized}
+
+
+def shift_objects(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Train with GAP, and see whether the answer stays the same while the scene moves on.
+
+    The scenes to test with are twice as large as those of the training, their figures as large,
+    and in the left half. A scene is moved to the right, pixel by pixel, and what leaves it there
+    comes in on the left: the figure never does.
+    """
+    images = draw_images(settings, seed)
+    network = _slim({**settings, "head": "gap"}, seed, images.train)
+    if settings["blur"]:
+        blur_pools(network.features)
+    result = train(network, settings, seed, checkpoint, images)
+    side = 2 * settings["side"]
+    test = shapes(
+        settings["test_images"], side, seed=_TEST_SEED + seed, scale=_SMALL, position="left"
+    )
+    network.eval()
+    answers = []
+    for shift in settings["shifts"]:
+        moved = test.images.roll(shift, dims=-1)
+        with torch.no_grad():
+            logits = torch.cat([network(normalise(part)) for part in moved.split(250)])
+        answers.append(logits.argmax(1))
+    return {
+        **result,
+        "same_answer": [_share(found == answers[0]) for found in answers],
+        "right_answer": [_share(found == test.labels) for found in answers],
+    }
+
+
+def _share(found: Tensor) -> float:
+    return found.float().mean().item()
 
 
 _SMALL = (0.07, 0.1)
@@ -144,11 +174,11 @@ def read_features(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
     the left. The scenes are drawn larger, so that small figures have the size that was learnt.
     What reads them is linear.
     """
-    images = _images(settings, seed)
+    images = draw_images(settings, seed)
     network = _slim({**settings, "head": "gap"}, seed, images.train)
     result: dict[str, Any] = {}
     if settings["trained"]:
-        result = _train(network, settings, seed, checkpoint, images)
+        result = train(network, settings, seed, checkpoint, images)
     network.eval()
     drawn = {
         name: shapes(
@@ -202,9 +232,9 @@ def point_at_objects(settings: Settings, seed: int, checkpoint: Path) -> dict[st
     image that the figure covers: what a place drawn at random would give. The scenes are drawn
     larger, so that small figures have the size that was learnt.
     """
-    images = _images(settings, seed)
+    images = draw_images(settings, seed)
     network = _slim({**settings, "head": "gap"}, seed, images.train)
-    result = _train(network, settings, seed, checkpoint, images)
+    result = train(network, settings, seed, checkpoint, images)
     side = settings["read_side"]
     test = shapes(settings["test_images"], side, seed=_TEST_SEED + seed, scale=_SMALL)
     maps = torch.cat(
@@ -237,11 +267,12 @@ def _maps(network: VGG, images: ImageSet) -> Tensor:
     return torch.cat(parts)
 
 
-def _images(settings: Settings, seed: int, **options: Any) -> _Images:
+def draw_images(settings: Settings, seed: int, **options: Any) -> Images:
+    """Return the images of a run: scenes are drawn, with `options`, and real ones chosen."""
     counts = settings["train_images"], settings["valid_images"], settings["test_images"]
     if settings["data"] == "shapes":
         seeds = seed, _VALID_SEED + seed, _TEST_SEED + seed
-        return _Images(
+        return Images(
             *(
                 _shapes(settings, number, count, **options)
                 for number, count in zip(seeds, counts, strict=True)
@@ -249,7 +280,9 @@ def _images(settings: Settings, seed: int, **options: Any) -> _Images:
         )
     train, test = (_real(settings["data"], split, settings["side"]) for split in ("train", "test"))
     valid, rest = train.divide(counts[1], seed)
-    return _Images(rest.take(counts[0], seed), valid, test.take(counts[2], seed))
+    if counts[2] < len(test):
+        test = test.take(counts[2], seed)
+    return Images(rest.take(counts[0], seed), valid, test)
 
 
 def _shapes(settings: Settings, seed: int, count: int, **options: Any) -> ImageSet:
@@ -258,11 +291,11 @@ def _shapes(settings: Settings, seed: int, count: int, **options: Any) -> ImageS
 
 @lru_cache(maxsize=2)
 def _real(name: str, split: str, side: int) -> ImageSet:
-    """Load a set of real images once for all runs."""
+    """Load a set of real images once for all runs of a process."""
     return digits(split, side) if name == "digits" else cifar10(split, side)
 
 
-def _slim(settings: Settings, seed: int, images: ImageSet) -> VGG:
+def _slim(settings: Settings, seed: int, images: ImageSet, dropout: float = 0.0) -> VGG:
     with random_state_kept():
         torch.manual_seed(seed)
         return slim_vgg(
@@ -271,18 +304,21 @@ def _slim(settings: Settings, seed: int, images: ImageSet) -> VGG:
             side=settings["side"],
             num_classes=len(images.classes),
             in_channels=images.images.shape[1],
+            dropout=dropout,
         )
 
 
-def _train(
-    network: nn.Module, settings: Settings, seed: int, checkpoint: Path, images: _Images
+def train(
+    network: nn.Module, settings: Settings, seed: int, checkpoint: Path, images: Images
 ) -> dict[str, Any]:
     """Train, and say how it went; that the loss became infinite is a result too."""
     recipe = Recipe(
         epochs=settings["epochs"],
-        batch_size=64,
+        batch_size=settings.get("batch_size", _BATCH_SIZE),
         lr=settings["lr"],
         warmup=settings["warmup"],
+        augment=settings.get("augment", False),
+        channels_last=settings.get("channels_last", False),
         seed=seed,
     )
     epochs: list[Epoch] = []
@@ -298,8 +334,12 @@ def _train(
         )
     except DivergenceError:
         diverged = True
+    if torch.cuda.is_available():
+        network.cuda()
+    accuracy = evaluate(network, images.test).accuracy
+    network.cpu()
     return {
-        "accuracy": evaluate(network, images.test).accuracy,
+        "accuracy": accuracy,
         "diverged": diverged,
         "train_loss": [epoch.train_loss for epoch in epochs],
         "valid_accuracy": [epoch.valid.accuracy for epoch in epochs if epoch.valid],

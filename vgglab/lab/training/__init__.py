@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler
 
 from vgglab.arguments import check_integer, needs
-from vgglab.lab.data import ImageSet, augmentation
+from vgglab.lab.data import ImageSet, shift_and_mirror
 from vgglab.lab.training.checkpoints import load_checkpoint, save_checkpoint
 from vgglab.tracing import random_state_kept
 
@@ -279,12 +279,10 @@ def _batches(
         sampler = RandomSampler(images)
     batches = BatchSampler(sampler, recipe.batch_size, drop_last=False)
     loader = DataLoader(images, sampler=batches, batch_size=None)
-    shift_and_mirror = augmentation(images.images.shape[-1]) if recipe.augment else None
     show = fabric.is_global_zero and sys.stderr.isatty()
     for batch, labels in tqdm(loader, f"epoch {number}", disable=not show, leave=False):
-        if shift_and_mirror is not None:
-            batch = torch.stack([shift_and_mirror(image) for image in batch])
-        yield batch.to(fabric.device), labels.to(fabric.device)
+        batch = batch.to(fabric.device)
+        yield shift_and_mirror(batch) if recipe.augment else batch, labels.to(fabric.device)
 
 
 def _run_epoch(
