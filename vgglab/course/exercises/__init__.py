@@ -42,7 +42,7 @@ __all__ = [
 
 CHAPTERS: Mapping[str, int] = {
     "01_vgg_design": 8,
-    "02_receptive_field": 8,
+    "02_receptive_field": 10,
     "03_normalization": 8,
     "04_shape_mismatch": 8,
     "05_adaptive_pooling": 8,
