@@ -43,11 +43,13 @@ OF_MODELS = {
     "with_gap_head": lambda m: vgglab.with_gap_head(m, 5),
     "with_spp_head": lambda m: vgglab.with_spp_head(m, (1,), 5),
     "class_activation_map": lambda m: vgglab.class_activation_map(m, torch.zeros(SIZE)),
+    "grad_cam": lambda m: vgglab.grad_cam(m, torch.zeros(SIZE), "0"),
     "activation_statistics": lambda m: activation_statistics(m, torch.zeros(SIZE)),
     "effective_receptive_field": lambda m: effective_receptive_field(m, torch.zeros(SIZE), "0"),
 }
 OF_IMAGES = {
     "class_activation_map": lambda x: vgglab.class_activation_map(network(), x),
+    "grad_cam": lambda x: vgglab.grad_cam(network(), x, "0"),
     "effective_receptive_field": lambda x: effective_receptive_field(network(), x, "0"),
     "activation_statistics": lambda x: activation_statistics(network(), x),
     "shift": lambda x: shift(x, 1, 1),

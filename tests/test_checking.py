@@ -17,6 +17,7 @@ from vgglab.course.checking import (
     network_that,
     outputs,
     value,
+    within,
 )
 
 NUMBER = Exercise(
@@ -54,6 +55,40 @@ def test_true_is_not_one():
 
 def test_a_typical_mistake_gets_its_hint():
     assert check_answer(NUMBER, 12.5).message == "You have 12.5.\nA size is rounded down."
+
+
+MEASURED = Exercise(
+    id="00-3",
+    question="Which accuracies do the two networks reach?",
+    solution=lambda: (0.5, 1.0),
+    mistakes=(Mistake(lambda: (1.0, 1.0), "Look at the first."),),
+    hints=("Train both.",),
+    observe=within((0.4, 0.6), (0.9, 1.0)),
+)
+
+
+@pytest.mark.parametrize(
+    "answer", [(0.5, 1.0), [0.47, 0.96], (0.4, 0.9), torch.tensor([0.6, 1.0]), (np.float32(0.5), 1)]
+)
+def test_what_was_measured_is_judged_with_a_margin(answer):
+    assert check_answer(MEASURED, answer).ok
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ((0.83, 0.97), "You have (0.83, 0.97).\nLook at the first."),
+        ((0.39, 1.0), "You have (0.39, 1)."),
+        ((0.5, float("nan")), "You have (0.5, nan)."),
+        (0.5, "You have 0.5, where 2 numbers are asked for."),
+        ((0.5, True), "You have (0.5, True), where 2 numbers are asked for."),
+        ("0.5", "You have '0.5', where 2 numbers are asked for."),
+    ],
+)
+def test_what_lies_outside_or_is_no_measurement_is_quoted(answer, message):
+    feedback = check_answer(MEASURED, answer)
+    assert not feedback.ok
+    assert feedback.message.startswith(message)
 
 
 class Hostile:

@@ -11,7 +11,7 @@ from untouched import assert_unchanged, everything
 import vgglab
 from vgglab.course.exercises import load_exercises
 from vgglab.lab.activations import activation_statistics
-from vgglab.lab.maps import class_activation_map
+from vgglab.lab.maps import class_activation_map, grad_cam
 from vgglab.receptive_field.effective import effective_receptive_field
 from vgglab.tracing.copies import meta_copy, real_copy
 
@@ -36,6 +36,7 @@ ENTRIES = {
     "with_new_fc": lambda m: vgglab.with_new_fc(m, SIZE),
     "with_spp_head": lambda m: vgglab.with_spp_head(m, (2, 1), 5),
     "class_activation_map": lambda m: class_activation_map(m, IMAGES),
+    "grad_cam": lambda m: grad_cam(m, IMAGES, "0"),
     "activation_statistics": lambda m: activation_statistics(m, IMAGES),
     "effective_receptive_field": lambda m: effective_receptive_field(m, IMAGES, "0"),
     "check": lambda m: vgglab.check(of_a_network(), m),

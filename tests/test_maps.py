@@ -1,4 +1,4 @@
-"""Class activation maps: their mean is the logit, and the model stays as it is."""
+"""Class activation maps: their mean is the logit; Grad-CAM; and the model stays as it is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from untouched import assert_unchanged, everything
 
 from vgglab import vgg
-from vgglab.lab.maps import class_activation_map, upsample
+from vgglab.lab.maps import class_activation_map, grad_cam, upsample
 
 
 def filled_statistics(model: nn.Module) -> nn.Module:
@@ -141,3 +141,89 @@ def test_another_ending_is_described(model, found):
 def test_images_that_do_not_fit_are_refused(images, error, message):
     with pytest.raises(error, match=message):
         class_activation_map(FunctionalEnd(), images)
+
+
+# --- Grad-CAM --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [("vgg-gap", "features"), ("resnet18", "layer4"), ("googlenet", "inception5b")],
+)
+def test_with_gap_it_is_the_positive_part_of_the_class_activation_map(name, layer):
+    model = filled_statistics(NETWORKS[name]()).double().requires_grad_(False)
+    images = torch.randn(3, 3, 96, 64, dtype=torch.float64)
+    classes = torch.tensor([4, 0, 6])
+    before = everything(model)
+    found = grad_cam(model, images, layer, classes)
+    assert_unchanged(before, model)
+    maps = class_activation_map(model, images).of(classes)
+    cells = maps[0].numel()
+    assert (maps < 0).any()
+    assert (maps > 0).any()
+    torch.testing.assert_close(found, maps.relu() / cells, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("head", ["fc", "fc-fixed", "spp"])
+def test_of_a_head_with_hidden_layers_it_is_what_the_paper_computes(head):
+    """Equations 1 and 2, with the gradient that backward leaves at the map."""
+    model = vgg("A", head=head, width=1 / 16, num_classes=7).double()
+    images = torch.randn(2, 3, 224, 224, dtype=torch.float64)
+    before = everything(model)
+    with torch.no_grad():
+        found = grad_cam(model, images, "features")
+    assert_unchanged(before, model)
+
+    model.eval()
+    maps = model.features(images).detach().requires_grad_()
+    logits = model.classifier(model.flatten(model.avgpool(maps)))
+    logits.max(dim=1).values.sum().backward()
+    weights = maps.grad.sum((2, 3), keepdim=True) / maps[0, 0].numel()
+    expected = (weights * maps.detach()).sum(1).clamp(min=0)
+    assert found.shape == (2, 7, 7)
+    assert expected.max() > 0
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_a_layer_is_taken_as_it_is_before_what_follows_overwrites_it():
+    """The convolution's own output has negative cells, which the ReLU after it takes away."""
+    convs = [nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(inplace=True)]
+    model = nn.Sequential(*convs, nn.Flatten(), nn.Linear(6 * 64, 4)).double()
+    images = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    raw = model[0](images).detach().requires_grad_()
+    logits = model[3](model[2](raw.relu()))
+    (gradient,) = torch.autograd.grad(logits[:, 1].sum(), raw)
+    expected = (gradient.mean((2, 3), keepdim=True) * raw.detach()).sum(1).relu()
+    torch.testing.assert_close(grad_cam(model, images, "0", 1), expected, rtol=1e-9, atol=1e-12)
+
+
+class TwoHeads(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.unused = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 4, 3)
+        self.pool, self.linear = nn.AdaptiveAvgPool2d(1), nn.Linear(4, 5)
+
+    def forward(self, x):
+        self.unused(x)
+        return self.linear(self.pool(self.body(x)).flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("model", "layer", "classes", "message"),
+    [
+        (TwoHeads, "bodi", None, r"layer must be a module of the model, such as \['body'"),
+        (TwoHeads, "unused", None, "layer must be one that the logits depend on; got 'unused'"),
+        (TwoHeads, "linear", None, r"must return a map \(N, channels, h, w\); 'linear' does not"),
+        (TwoHeads, "body", 5, "classes must be from 0 to 4; got 5"),
+        (TwoHeads, "body", torch.tensor([0, 1]), "classes must be an integer or 3 of them"),
+        (lambda: nn.Conv2d(3, 4, 3), "", None, "model must return logits"),
+    ],
+)
+def test_what_has_no_grad_cam_is_refused(model, layer, classes, message):
+    with pytest.raises(ValueError, match=message):
+        grad_cam(model(), torch.randn(3, 3, 16, 16), layer, classes)
+
+
+def test_images_that_a_model_does_not_take_have_no_grad_cam():
+    with pytest.raises(ValueError, match=r"it fails for \(1, 4, 16, 16\) at 'unused'"):
+        grad_cam(TwoHeads(), torch.zeros(1, 4, 16, 16), "body")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vgglab.figures.explorer import explorer as explorer
     from vgglab.figures.field_explorer import field_explorer as field_explorer
     from vgglab.lab.maps import class_activation_map as class_activation_map
+    from vgglab.lab.maps import grad_cam as grad_cam
     from vgglab.models.configs import CONFIGS as CONFIGS
     from vgglab.models.configs import PAPER_ERRORS as PAPER_ERRORS
     from vgglab.models.configs import PAPER_PARAMETERS as PAPER_PARAMETERS
@@ -72,6 +73,7 @@ _HOME = {
     "fold_adaptive_pool": "convert",
     "fold_batchnorm": "convert",
     "glue": "course.glue",
+    "grad_cam": "lab.maps",
     "hint": "course.exercises",
     "input_sizes": "shapes",
     "onnx_round_trip": "compare.onnx",

@@ -56,8 +56,8 @@ class Exercise:
     hints
         Help for everybody else, one at a time, from gentle to clear.
     observe
-        Turns an answer into what is compared: `value`, or what `calls`, `network`, `network_that`
-        or `outputs` returns.
+        Turns an answer into what is compared: `value`, or what `within`, `calls`, `network`,
+        `network_that` or `outputs` returns.
     others
         Other right answers, found in another way; an open task has at least one.
     """
@@ -148,6 +148,28 @@ def value(answer: Any) -> Observation:
     """
     plain = _plain(answer)
     return Observation(plain, repr(plain))
+
+
+def within(*ranges: tuple[float, float]) -> Callable[[Any], Observation]:
+    """Return an observer of what was measured: which numbers lie in their ranges, and which not.
+
+    A training does not give the same number on every machine. The answer is one number for each
+    of `ranges` (least, largest), in a tuple if there are several.
+    """
+
+    def observe(answer: Any) -> Observation:
+        plain = _plain(answer)
+        numbers = plain if isinstance(plain, tuple) else (plain,)
+        if len(numbers) != len(ranges) or not {type(n) for n in numbers} <= {int, float}:
+            asked = "a number is" if len(ranges) == 1 else f"{len(ranges)} numbers are"
+            return Observation(None, f"{plain!r}, where {asked} asked for")
+        seen = tuple(
+            "within" if low <= number <= high else "below" if number < low else "above"
+            for number, (low, high) in zip(numbers, ranges, strict=True)
+        )
+        return Observation(seen, repr(plain))
+
+    return observe
 
 
 def calls(*inputs: Sequence[Any]) -> Callable[[Any], Observation]:

@@ -1,11 +1,13 @@
 """Where in an image a class was seen: the score maps that global average pooling hides.
 
 A linear layer after global average pooling is a linear layer at every cell of the last feature map,
-averaged afterwards. So each logit is the mean of a map, plus the bias.
+averaged afterwards. So each logit is the mean of a map, plus the bias. Heads with a hidden layer
+have no such map; the gradient of a logit gives one that is like it to first order.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 import torch
@@ -18,7 +20,7 @@ from vgglab.tracing import Op, Trace, random_state_kept, trace
 from vgglab.tracing.copies import real_copy
 from vgglab.tracing.operations import AVERAGES, RESHAPES, Kind
 
-__all__ = ["CAM", "class_activation_map"]
+__all__ = ["CAM", "class_activation_map", "grad_cam"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,16 +50,8 @@ class CAM:
         classes
             A class for all images, or (N,) one for each; by default those of the largest logits.
         """
-        chosen = self.logits.argmax(1) if classes is None else torch.as_tensor(classes)
-        num_classes = self.maps.shape[1]
-        if chosen.shape not in ((), (len(self.maps),)) or chosen.is_floating_point():
-            raise ValueError(
-                f"classes must be an integer or {len(self.maps)} of them; got {classes!r}"
-            )
-        if not 0 <= int(chosen.min()) <= int(chosen.max()) < num_classes:
-            raise ValueError(f"classes must be from 0 to {num_classes - 1}; got {classes!r}")
-        images = torch.arange(len(self.maps))
-        return self.maps[images, chosen.expand(len(self.maps)).to(self.maps.device)]
+        chosen = _chosen(classes, self.logits)
+        return self.maps[torch.arange(len(self.maps), device=chosen.device), chosen]
 
 
 def class_activation_map(model: nn.Module, images: Tensor) -> CAM:
@@ -85,13 +79,7 @@ def class_activation_map(model: nn.Module, images: Tensor) -> CAM:
         If the model does not end like that, or cannot take these images.
     """
     model = check_model("model", model)
-    check_images("images", images)
-    traced = trace(model, tuple(images.shape), dtypes=[images.dtype], training=False)
-    if traced.failure is not None:
-        raise ValueError(
-            f"images must be such as the model takes; it fails for {tuple(images.shape)} at "
-            f"{traced.failure.path!r}: {traced.failure.message}"
-        )
+    traced = _traced(model, images)
     linear, pooling = _ending(traced)
     copied = real_copy(model).eval()
     watch = _LastMap(
@@ -112,6 +100,75 @@ def class_activation_map(model: nn.Module, images: Tensor) -> CAM:
     return CAM(torch.einsum("kc,nchw->nkhw", weight, features), bias, logits)
 
 
+def grad_cam(
+    model: nn.Module, images: Tensor, layer: str, classes: Tensor | int | None = None
+) -> Tensor:
+    """Return the Grad-CAM of each image: what a layer's cells say for a class, by the gradient.
+
+    The weight of a channel is the gradient of the logit, averaged over the cells; the map is the
+    sum of the channels times their weights, where it is positive. So any differentiable head will
+    do. With global average pooling and one linear layer it is the class activation map without its
+    negative part, divided by the number of cells. With any other head the cells do not add up to
+    the logit. A copy of the model is run, in eval mode; the model itself is not touched.
+
+    Source: R. R. Selvaraju et al., "Grad-CAM: Visual Explanations from Deep Networks via
+    Gradient-Based Localization", https://arxiv.org/abs/1610.02391, section 3, equations 1 and 2.
+
+    Parameters
+    ----------
+    model
+        Any network from images (N, C, H, W) to logits (N, num_classes).
+    images
+        (N, C, H, W), prepared as the model wants them.
+    layer
+        Path of a module whose output is a map (N, channels, h, w): usually the last one, such as
+        ``"features"`` of a VGG or ``"layer4"`` of a ResNet.
+    classes
+        A class for all images, or (N,) one for each; by default those of the largest logits.
+
+    Returns
+    -------
+    Tensor
+        (N, h, w), from 0; its scale is that of the logits, and differs from image to image.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no module, or `images` no floating-point tensor.
+    ValueError
+        If the model cannot take these images, or does not return logits; if `layer` names no
+        module of it that returns a map on which the logits depend; or if a class is not there.
+    """
+    model = check_model("model", model)
+    traced = _traced(model, images)
+    if layer not in traced.modules:
+        near = get_close_matches(layer, traced.modules, n=3) or list(traced.modules)[1:4]
+        raise ValueError(f"layer must be a module of the model, such as {near}; got {layer!r}")
+    outputs: list[Any] = []
+
+    def keep(module: nn.Module, arguments: Any, output: Any) -> Any:
+        outputs.append(output)
+        # What comes next may overwrite what it gets.
+        return output.clone() if isinstance(output, Tensor) else None
+
+    with torch.inference_mode(False), random_state_kept(), torch.enable_grad():
+        copied = real_copy(model).eval().requires_grad_(False)
+        copied.get_submodule(layer).register_forward_hook(keep)
+        source = images.detach().clone().requires_grad_()
+        logits = copied(source.clone())
+        if not isinstance(logits, Tensor) or logits.dim() != 2:
+            raise ValueError("model must return logits (N, num_classes), and nothing else")
+        chosen = _chosen(classes, logits)
+        maps = outputs[-1] if outputs else None
+        if not isinstance(maps, Tensor) or maps.dim() != 4:
+            raise ValueError(f"layer must return a map (N, channels, h, w); {layer!r} does not")
+        scores = logits[torch.arange(len(logits), device=logits.device), chosen].sum()
+        (gradient,) = torch.autograd.grad(scores, maps, allow_unused=True)
+    if gradient is None:
+        raise ValueError(f"layer must be one that the logits depend on; got {layer!r}")
+    return torch.einsum("nc,nchw->nhw", gradient.mean((2, 3)), maps.detach()).relu()
+
+
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Return maps (N, h, w) at the size of the images, (N, H, W), bilinearly between cells.
 
@@ -123,6 +180,29 @@ def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
         (H, W) in pixels.
     """
     return interpolate(maps[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def _traced(model: nn.Module, images: Tensor) -> Trace:
+    """Return the trace of a model in eval mode, if it takes these images."""
+    check_images("images", images)
+    traced = trace(model, tuple(images.shape), dtypes=[images.dtype], training=False)
+    if traced.failure is not None:
+        raise ValueError(
+            f"images must be such as the model takes; it fails for {tuple(images.shape)} at "
+            f"{traced.failure.path!r}: {traced.failure.message}"
+        )
+    return traced
+
+
+def _chosen(classes: Tensor | int | None, logits: Tensor) -> Tensor:
+    """Return the class of each image, (N,); by default that of the largest logit."""
+    images, num_classes = logits.shape
+    chosen = logits.argmax(1) if classes is None else torch.as_tensor(classes)
+    if chosen.shape not in ((), (images,)) or chosen.is_floating_point():
+        raise ValueError(f"classes must be an integer or {images} of them; got {classes!r}")
+    if not 0 <= int(chosen.min()) <= int(chosen.max()) < num_classes:
+        raise ValueError(f"classes must be from 0 to {num_classes - 1}; got {classes!r}")
+    return chosen.expand(images).to(logits.device)
 
 
 def _ending(traced: Trace) -> tuple[Op | None, Op]:

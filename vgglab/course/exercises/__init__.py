@@ -2,8 +2,9 @@
 
 Every chapter keeps to one standard, which a test holds it to:
 
-* It begins with a quiz, ``NN-predict``, before anything is derived, and ends with another,
-  ``NN-review``. One option is right; the others are mistakes that people make, and each says why.
+* It begins with a quiz, ``NN-predict``, before anything is derived, and ends with others,
+  ``NN-review``, ``NN-review-2`` and on. One option of each is right; the others are mistakes that
+  people make, and each says why.
 * It has at least six exercises, ``NN-1`` and on. The first is a prediction: a value that can be
   found without running anything. The last is an open task: something to build, with more than one
   right answer, of which the module has another one in `others`.
@@ -41,12 +42,12 @@ __all__ = [
 
 CHAPTERS: Mapping[str, int] = {
     "01_vgg_design": 8,
-    "02_receptive_field": 8,
+    "02_receptive_field": 10,
     "03_normalization": 8,
     "04_shape_mismatch": 8,
     "05_adaptive_pooling": 8,
     "06_fc_to_conv": 8,
-    "07_gap_vs_flatten": 8,
+    "07_gap_vs_flatten": 10,
 }
 """How many exercises each chapter has: known without a chapter, which would import torch."""
 

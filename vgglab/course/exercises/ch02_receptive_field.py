@@ -15,6 +15,7 @@ from vgglab.course.checking import (
     gives,
     network_that,
     value,
+    within,
 )
 from vgglab.course.quizzes import Option, Quiz
 from vgglab.models.configs import CONFIGS
@@ -114,7 +115,15 @@ def _composed(first: Row, second: Row) -> Row:
     return list(compose_kernels(*weights).flatten().tolist())
 
 
-# 02-8: an open task.
+# 02-9: which intervals refute that a stack is at least a point better.
+INTERVALS = ((-7.7, -4.2), (-3.2, 1.1), (0.4, 2.7), (-0.3, 0.4))
+
+
+def _judged(refutes: Callable[[float, float], bool]) -> list[bool]:
+    return [refutes(low, high) for low, high in INTERVALS]
+
+
+# 02-10: an open task.
 SEEN, CHANNELS, PARAMETERS = 61, 16, 40_000
 TASK = (1, 3, 64, 64)
 
@@ -360,6 +369,69 @@ EXERCISES: tuple[Exercise, ...] = (
     ),
     Exercise(
         id="02-8",
+        question="Two dots are 8 or 12 pixels apart. Three 3×3 convolutions with GAP are trained "
+        "to tell which: once so that a cell sees 7 pixels, once so that it sees both dots. Which "
+        "test accuracies do they reach? A pair.",
+        solution=lambda: (1 / 2, 1.0),
+        mistakes=(
+            Mistake(
+                lambda: (1.0, 1.0),
+                "The first should not be able to. How many pixels does a cell of yours see, and "
+                "are the dots well inside the image?",
+            ),
+            Mistake(
+                lambda: (1 / 2, 1 / 2),
+                "The second guesses as well. Does a cell see both dots of the wider pair, and has "
+                "it been trained long enough?",
+            ),
+            Mistake(
+                lambda: (1.0, 1 / 2),
+                "The other way round: first the network whose cells see 7 pixels.",
+            ),
+        ),
+        hints=(
+            "With GAP the logits are sums over cells. What differs between the two classes in a "
+            "cell that sees one dot at most?",
+            "Dilations d bring a cell to 1 + 2 · (d1 + d2 + d3) pixels.",
+            "Dilations 1, 2, 4 see 15 pixels, with the same number of weights.",
+        ),
+        observe=within((0.35, 0.65), (0.9, 1.0)),
+    ),
+    Exercise(
+        id="02-9",
+        question="A page claims that at the same cost a stack of 3×3 is at least one point more "
+        "accurate than a 7×7. Which 95 % intervals of the difference, stack minus 7×7 in points, "
+        f"refute it: {', '.join(f'[{a:+}, {b:+}]' for a, b in INTERVALS)}? Four booleans.",
+        solution=lambda: _judged(lambda low, high: high < 1),
+        mistakes=(
+            Mistake(
+                lambda: _judged(lambda low, high: high < 0),
+                "The claim is not that the stack is better, but that it is better by a point. An "
+                "interval around 0 can refute that.",
+            ),
+            Mistake(
+                lambda: _judged(lambda low, high: low < 1),
+                "An interval that reaches over one point does not refute the claim: the true "
+                "difference may lie there. It only fails to show it.",
+            ),
+            Mistake(
+                lambda: _judged(lambda low, high: (low + high) / 2 < 1),
+                "You judged by the middle. What the interval leaves open counts.",
+            ),
+            Mistake(
+                lambda: _judged(lambda low, high: low <= 0 <= high),
+                "You marked those in which 0 lies. The claim speaks of another number.",
+            ),
+        ),
+        hints=(
+            "Which differences does each interval leave open?",
+            "The claim is refuted if none of them is as large as it says.",
+            "Look at the upper ends.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="02-10",
         question=f"Build a network that turns an image of 64×64 into {CHANNELS} maps of 16×16, "
         f"each cell seeing at least {SEEN}×{SEEN} pixels, with fewer than {PARAMETERS:,} "
         "parameters.",
@@ -463,4 +535,100 @@ def _review() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {"02-predict": _predict, "02-review": _review}
+def _confounded() -> Quiz:
+    return Quiz(
+        id="02-review-2",
+        question=(
+            "A 7×7 convolution with BatchNorm is compared with three 3×3 and one BatchNorm after "
+            "the last. The 7×7 is more accurate. What has been shown about the kernels?"
+        ),
+        options=(
+            Option(
+                "A 7×7 kernel is better than three 3×3",
+                "The two differ in more than kernels: one is normalised after every convolution, "
+                "the other after every third.",
+            ),
+            Option(
+                "Nothing yet: run the stack with BatchNorm after each 3×3 as well",
+                "That arm differs from the 7×7 in its kernels and their ReLUs. How much of the gap "
+                "is left there can be ascribed to them.",
+                right=True,
+            ),
+            Option(
+                "Nothing, for there were too few seeds",
+                "Seeds make the difference between these two more certain. They do not tell what "
+                "it comes from.",
+            ),
+            Option(
+                "It is fair: both have one BatchNorm in each stack",
+                "One for each stack is one for each convolution here and one for three there, and "
+                "three layers in a row without normalisation are harder to train.",
+            ),
+        ),
+    )
+
+
+def _edge() -> Quiz:
+    return Quiz(
+        id="02-review-3",
+        question=(
+            "Each network was trained at two learning rates and is judged at the better one. For "
+            "one network that is the higher, for the others the lower. What may be said?"
+        ),
+        options=(
+            Option(
+                "Each is at its best, since each has its own rate",
+                "A best rate at the edge of what was tried may lie beyond it. With two rates there "
+                "are only edges.",
+            ),
+            Option(
+                "They should all be compared at one rate, which is fair",
+                "One rate for all suits some of them. Which network is ahead may then depend on "
+                "the rate that was picked.",
+            ),
+            Option(
+                "None is known to be at its best: extend the grid until each best is inside",
+                "Only when the rates on both sides are worse has the best one been bracketed.",
+                right=True,
+            ),
+            Option(
+                "More seeds would show which rate is best",
+                "They would show which of these two is. The better one may not be among them.",
+            ),
+        ),
+    )
+
+
+def _inside() -> Quiz:
+    return Quiz(
+        id="02-review-4",
+        question=(
+            "In the picture of the effective field the corners of the box are black. What does "
+            "that say of the pixels there?"
+        ),
+        options=(
+            Option(
+                "The cell cannot depend on them, so the box was too large",
+                "The box is right: a change there can reach the cell. Outside it none can.",
+            ),
+            Option(
+                "They count little for these images and weights, and could count",
+                "The field is what can matter; the gradient is what does, for one network and some "
+                "images. Training may change it.",
+                right=True,
+            ),
+            Option(
+                "They are padding",
+                "The picture is of a cell in the middle of the map. Its box lies in the image.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {
+    "02-predict": _predict,
+    "02-review": _review,
+    "02-review-2": _confounded,
+    "02-review-3": _edge,
+    "02-review-4": _inside,
+}

@@ -16,6 +16,7 @@ from vgglab.course.checking import (
     network_that,
     outputs,
     value,
+    within,
 )
 from vgglab.course.quizzes import Option, Quiz
 from vgglab.models.configs import CONFIGS
@@ -112,7 +113,7 @@ def _seen_by_gap() -> tuple[bool, ...]:
     return tuple(not torch.allclose(change(maps).mean((2, 3)), before) for change in CHANGES)
 
 
-# 07-8: VGG-16 for five classes, small and for images of any size.
+# 07-10: VGG-16 for five classes, small and for images of any size.
 def _flatten_head() -> nn.Module:
     model = vgg("D", head="fc-fixed", num_classes=5, device="meta")
     model.classifier = nn.Sequential(_linear(512 * SIDE**2, 5))
@@ -149,7 +150,7 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 answer=lambda: (CHANNELS * SIDE**2, SIDE**2),
                 hint="The second number is that of the cells. GAP averages over the cells, so they "
-                "are what is gone; what is left?",
+                "are gone; what is left?",
             ),
             Mistake(
                 answer=lambda: (CHANNELS, CHANNELS * SIDE**2),
@@ -157,7 +158,7 @@ EXERCISES: tuple[Exercise, ...] = (
             ),
             Mistake(
                 answer=lambda: (512 * SIDE**2, 512),
-                hint="Those are VGG-16's. How many channels has the last map of ResNet-50?",
+                hint="Those are VGG-16's. How many channels does ResNet-50's last map have?",
             ),
         ),
         hints=(
@@ -175,7 +176,7 @@ EXERCISES: tuple[Exercise, ...] = (
         mistakes=(
             Mistake(
                 answer=lambda: lambda c, h, w, k: (c * h * w * k, c * k),
-                hint="A linear layer has something else besides its matrix of weights.",
+                hint="Besides its matrix of weights, a linear layer has something else.",
             ),
             Mistake(
                 answer=lambda: lambda c, h, w, k: (c * h * w + 1, c + 1),
@@ -343,6 +344,66 @@ EXERCISES: tuple[Exercise, ...] = (
     ),
     Exercise(
         id="07-8",
+        question="Break GAP: make images of two kinds that differ in the order of two marks, too "
+        "far apart for a cell to see both. Which test accuracies do GAP and Flatten reach? A pair.",
+        solution=lambda: (1 / 2, 1.0),
+        mistakes=(
+            Mistake(
+                answer=lambda: (1.0, 1.0),
+                hint="GAP can tell your two kinds apart. Does one have other marks than the other, "
+                "not just another order? Does a cell see both marks, or a mark and the border?",
+            ),
+            Mistake(
+                answer=lambda: (1 / 2, 1 / 2),
+                hint="Flatten guesses as well. Do the labels say which mark is on the left, and "
+                "are there enough images?",
+            ),
+            Mistake(
+                answer=lambda: (1.0, 1 / 2),
+                hint="The other way round: first GAP.",
+            ),
+        ),
+        hints=(
+            "A mean over cells is the same for two maps with the same cells in another order.",
+            "Two marks of different shape: A left and B right is one kind, B left and A right the "
+            "other.",
+            "Keep both marks several pixels away from each other and from the border.",
+        ),
+        observe=within((0.35, 0.65), (0.9, 1.0)),
+    ),
+    Exercise(
+        id="07-9",
+        question="GAP is ahead of Flatten on test images, and the explanation is that Flatten has "
+        "learnt its training images by heart. Which finding would speak against that: (a) "
+        "Flatten's loss on the training images is far lower; (b) with shifted and mirrored copies "
+        "the lead shrinks; (c) Flatten is no better on the training images either; (d) both get "
+        "better with more epochs?",
+        solution=lambda: "c",
+        mistakes=(
+            Mistake(
+                answer=lambda: "a",
+                hint="That is what learning by heart looks like.",
+            ),
+            Mistake(
+                answer=lambda: "b",
+                hint="Copies make it harder to learn images by heart. If Flatten gains by them, "
+                "the explanation has passed a test.",
+            ),
+            Mistake(
+                answer=lambda: "d",
+                hint="That says that both were stopped early, and nothing about what sets them "
+                "apart.",
+            ),
+        ),
+        hints=(
+            "What does the explanation predict for the training images?",
+            "Who knows images by heart is better on them than on others.",
+            "Look for the finding that could not occur if the explanation were right.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="07-10",
         question="Build a VGG-16 for five classes, with its thirteen convolutions and fewer than "
         "15 million parameters, that takes 224 px and 400 px.",
         solution=lambda: vgg("D", head="gap", num_classes=5, device="meta"),
@@ -358,7 +419,7 @@ EXERCISES: tuple[Exercise, ...] = (
             ),
             Mistake(
                 answer=lambda: vgg("D", head="gap", device="meta"),
-                hint="How many classes has it?",
+                hint="How many classes does it tell apart?",
             ),
             Mistake(
                 answer=lambda: vgg("A", head="gap", num_classes=5, device="meta"),
@@ -445,4 +506,96 @@ def _review() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {"07-predict": _predict, "07-review": _review}
+def _seeds() -> Quiz:
+    return Quiz(
+        id="07-review-2",
+        question="Two heads are compared with ten seeds, all tested on the same few hundred "
+        "digits. The 95 % interval of the difference leaves 0 out. What is it an interval of?",
+        options=(
+            Option(
+                "What to expect on other digits",
+                "All ten networks saw the same test digits. How the difference would vary with "
+                "other digits, no seed can tell.",
+            ),
+            Option(
+                "What to expect from other trainings, tested on these digits",
+                "Seeds vary weights and order. To say something about digits, draw images as well, "
+                "or compare the heads image by image.",
+                right=True,
+            ),
+            Option(
+                "The range in which nearly all single trainings lie",
+                "It is one of the mean, and gets narrower with each further seed. Single trainings "
+                "vary as much as before.",
+            ),
+        ),
+    )
+
+
+def _control() -> Quiz:
+    return Quiz(
+        id="07-review-3",
+        question="From the means of an untrained network with zero padding one can read how far to "
+        "the right a figure is. Somebody says: the zeros tell. Which network tests that?",
+        options=(
+            Option(
+                "A trained one with zero padding",
+                "It has zeros and a border, as before, and something else on top.",
+            ),
+            Option(
+                "One that pads with the image mirrored",
+                "It has a border and no zeros. If its means tell the position as well, it is not "
+                "the zeros.",
+                right=True,
+            ),
+            Option(
+                "One that pads with the image's other side, and no further one",
+                "It has neither zeros nor a border. If it is blind, either may have been the "
+                "reason.",
+            ),
+            Option(
+                "The same with more seeds",
+                "They would show that position can be read, which is not in doubt.",
+            ),
+        ),
+    )
+
+
+def _grad_cam() -> Quiz:
+    return Quiz(
+        id="07-review-4",
+        question="A Grad-CAM of VGG's fully connected head is bright in one corner. What is it, "
+        "compared with a class activation map after GAP?",
+        options=(
+            Option(
+                "The same: its cells add up to the logit, but for the bias",
+                "That holds for one linear layer. Behind a hidden layer the logit is no sum over "
+                "cells.",
+            ),
+            Option(
+                "A map with one weight for each channel, the mean of its gradient, and only what "
+                "is positive",
+                "With GAP the two agree up to a factor. Behind a fully connected head a cell's own "
+                "weights are averaged away, so the map is a hint.",
+                right=True,
+            ),
+            Option(
+                "The place that must be there for the answer: cover it, and the class is lost",
+                "A gradient tells what a small change does. What happens when a place is covered "
+                "has to be tried.",
+            ),
+            Option(
+                "Nothing, for a network has to be trained with GAP to have a map",
+                "That is CAM. A gradient needs no particular head.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {
+    "07-predict": _predict,
+    "07-review": _review,
+    "07-review-2": _seeds,
+    "07-review-3": _control,
+    "07-review-4": _grad_cam,
+}
