@@ -39,6 +39,12 @@ whoever runs the cell and never stored), ``remove-cell``, ``hide-cell``, ``hide-
 Notes are colon fences (``:::{note}``), which also read well in Jupyter. A trailing ``;`` does not
 silence a cell under nbval: write ``_ = plt.plot(...)`` or end the cell with ``plt.show()``.
 
+What is beside the idea is folded under a title that begins with "Deeper: ": text as
+``:::{dropdown} Deeper: ...``, a cell by the tag ``hide-cell`` and ``code_prompt_show`` (and
+``code_prompt_hide``) in its ``mystnb``. ``{{ times }}`` under the title of a chapter becomes the
+time that it takes: to read, counted from the words that are not folded, and to run, measured by
+``build`` and kept in the notebook's metadata, so that ``check`` asks no clock.
+
 A hidden cell, ``SETUP``, is put before the first code cell of each chapter.
 An assignment, ``book/assignments/NN_name/NN_name.md``, is written in the same way and becomes
 ``NN_name.ipynb`` beside it, a source notebook for nbgrader. Tags say what its cells are for:
@@ -58,6 +64,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from math import ceil
 from pathlib import Path
 
 import jupytext
@@ -74,6 +81,9 @@ NOTEBOOKS = ROOT / "book" / "notebooks"
 ASSIGNMENTS = ROOT / "book" / "assignments"
 CELL_TIMEOUT = 300  # seconds
 WORKERS = 2
+TIMES = "{{ times }}"
+WORDS_A_MINUTE = 200
+FOLDED = re.compile(r"^(:{3,})\{dropdown\}.*?^\1$", re.DOTALL | re.MULTILINE)
 
 # One-line tracebacks without local paths, and the package when a notebook opens in Colab. There a
 # torch for its accelerator is installed, which pip would replace by another without a word.
@@ -160,6 +170,46 @@ def _name_cells(notebook: NotebookNode) -> None:
             repeat += 1
             cell.id = cell_id(cell, repeat)
         seen.add(cell.id)
+
+
+def state_times(notebook: NotebookNode, run_minutes: int) -> None:
+    """Say in the place of `TIMES` how long a chapter takes, if it asks for it.
+
+    Parameters
+    ----------
+    notebook : NotebookNode
+        Changed in place.
+    run_minutes : int
+        What running it takes.
+    """
+    texts = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
+    places = [cell for cell in texts if TIMES in cell.source]
+    if not places:
+        return
+    words = sum(len(FOLDED.sub("", cell.source).split()) for cell in texts)
+    read_minutes = ceil(words / WORDS_A_MINUTE)
+    read, run = (f"about {n} minute{'s' * (n > 1)}" for n in (read_minutes, run_minutes))
+    for cell in places:
+        line = f"*Reading the text: {read}. Running its cells: {run} of one processor core.*"
+        cell.source = cell.source.replace(TIMES, line)
+    notebook.metadata["vgglab"] = {"run_minutes": run_minutes}
+    _name_cells(notebook)
+
+
+def run_minutes_of(notebook: NotebookNode) -> int:
+    """Return how long a built chapter says that it runs."""
+    return int(notebook.metadata.get("vgglab", {}).get("run_minutes", 1))
+
+
+def in_minutes(seconds: float, stored: int = 1) -> int:
+    """Round up to minutes; what was stored gives way to less only if it is clearly less."""
+    return max(ceil(seconds / 60), stored if seconds > 45 * (stored - 1) else 1, 1)
+
+
+def processor_seconds() -> float:
+    """Return the processor's time of all kernels that have ended: load does not lengthen it."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def from_assignment(folder: Path) -> NotebookNode:
@@ -296,11 +346,16 @@ def build(chapter: Path, folder: Path = NOTEBOOKS) -> bool:
     """
     notebook = from_text(chapter.read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
+    target, stored = folder / f"{chapter.stem}.ipynb", 1
+    if target.exists():
+        stored = run_minutes_of(nbformat.read(target, as_version=4))
+    before = processor_seconds()
     execute(notebook, folder)
+    state_times(notebook, in_minutes(processor_seconds() - before, stored))
     faults = faults_of_outputs(notebook)
     if faults:
         raise ChapterError("\n".join(faults))
-    target, new = folder / f"{chapter.stem}.ipynb", to_json(notebook)
+    new = to_json(notebook)
     if target.exists() and target.read_text(encoding="utf-8") == new:
         return False
     target.write_text(new, encoding="utf-8", newline="\n")
@@ -374,6 +429,7 @@ def faults_of(chapters: Path = CHAPTERS, notebooks: Path = NOTEBOOKS) -> list[st
         stored = built[stem].read_text(encoding="utf-8")
         notebook = nbformat.reads(stored, as_version=4)
         wanted = from_text(texts[stem].read_text(encoding="utf-8"))
+        state_times(wanted, run_minutes_of(notebook))
         if to_json(without_outputs(notebook)) != to_json(without_outputs(wanted)):
             faults.append(f"{stem}: text and notebook differ; run `make notebooks`")
         if to_json(notebook) != stored:

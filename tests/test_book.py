@@ -201,6 +201,26 @@ def test_an_output_that_nothing_compares_is_not_stored(tiny: Path) -> None:
     assert "stores an output that nothing compares" in fault
 
 
+def test_a_chapter_says_how_long_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words that are folded, and code, are not read; what was measured is no fault of the text."""
+    head, cell = CHAPTER.split("# Tiny")[0], "```{code-cell} ipython3\nprint(6 * 7)\n```\n"
+    folded = f":::{{dropdown}} Deeper: more\n{'beside the idea ' * 500}\n:::\n"
+    text = f"{head}# Tiny\n\n{{{{ times }}}}\n\n{'word ' * 390}\n\n{folded}\n{cell}"
+    chapter, notebook = tmp_path / "chapters" / "00_tiny.md", tmp_path / "00_tiny.ipynb"
+    chapter.parent.mkdir()
+    chapter.write_text(text, encoding="utf-8")
+    for seconds, said in (([0, 100], "2 minutes"), ([0, 50], "2 minutes"), ([0, 40], "1 minute")):
+        monkeypatch.setattr(make_notebooks, "processor_seconds", iter(seconds).__next__)
+        make_notebooks.build(chapter, tmp_path)
+        first = nbformat.read(notebook, as_version=4).cells[0].source
+        assert "Reading the text: about 2 minutes." in first
+        assert f"Running its cells: about {said} of" in first
+        assert make_notebooks.faults_of(chapter.parent, tmp_path) == []
+    chapter.write_text(text.replace("word ", "word " * 2), encoding="utf-8")
+    (fault,) = make_notebooks.faults_of(chapter.parent, tmp_path)
+    assert "text and notebook differ" in fault
+
+
 def test_a_missing_and_an_orphaned_notebook_are_found(tiny: Path, tmp_path: Path) -> None:
     assert "no notebook" in make_notebooks.faults_of(tiny / "chapters", tmp_path)[0]
     assert "without a text" in make_notebooks.faults_of(tmp_path, tiny / "notebooks")[0]
