@@ -50,7 +50,7 @@ def student_notebook(published: Mapping[str, Any]) -> Notebook:
         cell = deepcopy(original)
         if cell["cell_type"] == "code":
             tags = cell["metadata"].get("tags", [])
-            after_solution = "hide-cell" in tags
+            after_solution = _is_solution(cell)
             if after_solution or _is_hint(cell):
                 continue
             cell |= {
@@ -120,6 +120,10 @@ def _glued(cells: list[Cell]) -> dict[str, str]:
                 text = output["data"]["application/papermill.record/text/plain"]
                 glued[name] = "".join(text).strip("'\"")
     return glued
+
+
+def _is_solution(cell: Cell) -> bool:
+    return re.search(r"check\(.*strict=True\)", "".join(cell["source"])) is not None
 
 
 def _is_hint(cell: Cell) -> bool:
