@@ -56,8 +56,8 @@ class Exercise:
     hints
         Help for everybody else, one at a time, from gentle to clear.
     observe
-        Turns an answer into what is compared: `value`, or what `calls`, `network`, `network_that`
-        or `outputs` returns.
+        Turns an answer into what is compared: `value`, or what `value_that`, `calls`, `network`,
+        `network_that` or `outputs` returns.
     others
         Other right answers, found in another way; an open task has at least one.
     """
@@ -150,6 +150,29 @@ def value(answer: Any) -> Observation:
     return Observation(plain, repr(plain))
 
 
+def value_that(*conditions: tuple[str, Callable[[Any], bool]]) -> Callable[[Any], Observation]:
+    """Return an observer of what was measured, and comes out a little different on each machine.
+
+    Parameters
+    ----------
+    *conditions
+        What is asked for, and whether a plain value has it, with a margin; one for which this
+        raises an error has it not.
+    """
+
+    def observe(answer: Any) -> Observation:
+        plain = _plain(answer)
+        met = [_true(holds, plain) for _, holds in conditions]
+        words = [
+            f"{text}: {'yes' if yes else 'no'}"
+            for (text, _), yes in zip(conditions, met, strict=True)
+        ]
+        # A right answer is not quoted, so that the feedback is the same on each machine.
+        return Observation(tuple(met), "\n".join(words if all(met) else [repr(plain), *words]))
+
+    return observe
+
+
 def calls(*inputs: Sequence[Any]) -> Callable[[Any], Observation]:
     """Return an observer of functions: what they return for each of `inputs` (argument lists)."""
 
@@ -234,7 +257,7 @@ def network_that(*conditions: Condition) -> Callable[[Any], Observation]:
         if isinstance(model, Observation):
             return model
         tables = cache(partial(summary, model))
-        met = [_holds(condition, model, tables) for condition in conditions]
+        met = [_true(condition.holds, model, tables) for condition in conditions]
         words = [
             f"{condition.text}: {'yes' if yes else 'no'}"
             for condition, yes in zip(conditions, met, strict=True)
@@ -270,9 +293,9 @@ def _built(answer: Any) -> nn.Module | Observation:
     return answer
 
 
-def _holds(condition: Condition, model: nn.Module, tables: Tables) -> bool:
+def _true(holds: Callable[..., bool], *arguments: Any) -> bool:
     try:
-        return bool(condition.holds(model, tables))
+        return bool(holds(*arguments))
     except Exception:
         return False
 

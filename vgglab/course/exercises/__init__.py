@@ -2,8 +2,9 @@
 
 Every chapter keeps to one standard, which a test holds it to:
 
-* It begins with a quiz, ``NN-predict``, before anything is derived, and ends with another,
-  ``NN-review``. One option is right; the others are mistakes that people make, and each says why.
+* It begins with a quiz, ``NN-predict``, before anything is derived, and ends with others,
+  ``NN-review``, ``NN-review-2`` and on. One option of each is right; the others are mistakes that
+  people make, and each says why.
 * It has at least six exercises, ``NN-1`` and on. The first is a prediction: a value that can be
   found without running anything. The last is an open task: something to build, with more than one
   right answer, of which the module has another one in `others`.
