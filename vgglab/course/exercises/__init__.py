@@ -45,7 +45,7 @@ CHAPTERS: Mapping[str, int] = {
     "02_receptive_field": 8,
     "03_normalization": 8,
     "04_shape_mismatch": 10,
-    "05_adaptive_pooling": 8,
+    "05_adaptive_pooling": 10,
     "06_fc_to_conv": 8,
     "07_gap_vs_flatten": 8,
 }
