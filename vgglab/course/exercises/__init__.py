@@ -46,7 +46,7 @@ CHAPTERS: Mapping[str, int] = {
     "03_normalization": 8,
     "04_shape_mismatch": 10,
     "05_adaptive_pooling": 10,
-    "06_fc_to_conv": 8,
+    "06_fc_to_conv": 10,
     "07_gap_vs_flatten": 8,
 }
 """How many exercises each chapter has: known without a chapter, which would import torch."""
