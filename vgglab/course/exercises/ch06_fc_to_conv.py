@@ -391,8 +391,8 @@ EXERCISES: tuple[Exercise, ...] = (
     ),
     Exercise(
         id="06-8",
-        question="Train the small network as it is and with a softmax at its end: what is the "
-        "cross-entropy on the training patches after each, as {1: ..., 2: ...}?",
+        question="Train the small network with a softmax at its end: what is the cross-entropy on "
+        "the training patches without and with it, as {1: ..., 2: ...}?",
         solution=lambda: {1: FLOOR / 2, 2: FLOOR + 0.1},
         mistakes=(
             Mistake(
@@ -414,7 +414,7 @@ EXERCISES: tuple[Exercise, ...] = (
             "F.cross_entropy takes scores and has a softmax of its own.",
             "learner = make_network(); learner.append(nn.Softmax(dim=1)); then train(learner), "
             "which returns the patches and their labels.",
-            "F.cross_entropy(learner(patches), labels).item() is the loss.",
+            "F.cross_entropy(patch_network(patches), labels).item() is the first loss.",
         ),
         observe=value_that(
             ("one softmax: below what two can reach", lambda losses: 0 <= losses[1] < FLOOR),
