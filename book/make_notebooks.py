@@ -198,12 +198,14 @@ def state_times(notebook: NotebookNode, run_minutes: int) -> None:
 
 def run_minutes_of(notebook: NotebookNode) -> int:
     """Return how long a built chapter says that it runs."""
-    return int(notebook.metadata.get("vgglab", {}).get("run_minutes", 1))
+    return int(notebook.metadata.get("vgglab", {}).get("run_minutes", 0))
 
 
-def in_minutes(seconds: float, stored: int = 1) -> int:
-    """Round up to minutes; what was stored gives way to less only if it is clearly less."""
-    return max(ceil(seconds / 60), stored if seconds > 45 * (stored - 1) else 1, 1)
+def in_minutes(seconds: float, stored: int = 0) -> int:
+    """Round up to minutes; what was stored stays unless it is clearly wrong."""
+    if 45 * (stored - 1) < seconds <= 75 * stored:
+        return stored
+    return max(ceil(seconds / 60), 1)
 
 
 def processor_seconds() -> float:
@@ -346,7 +348,7 @@ def build(chapter: Path, folder: Path = NOTEBOOKS) -> bool:
     """
     notebook = from_text(chapter.read_text(encoding="utf-8"))
     folder.mkdir(parents=True, exist_ok=True)
-    target, stored = folder / f"{chapter.stem}.ipynb", 1
+    target, stored = folder / f"{chapter.stem}.ipynb", 0
     if target.exists():
         stored = run_minutes_of(nbformat.read(target, as_version=4))
     before = processor_seconds()

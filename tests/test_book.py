@@ -209,8 +209,13 @@ def test_a_chapter_says_how_long_it_takes(tmp_path: Path, monkeypatch: pytest.Mo
     chapter, notebook = tmp_path / "chapters" / "00_tiny.md", tmp_path / "00_tiny.ipynb"
     chapter.parent.mkdir()
     chapter.write_text(text, encoding="utf-8")
-    for seconds, said in (([0, 100], "2 minutes"), ([0, 50], "2 minutes"), ([0, 40], "1 minute")):
-        monkeypatch.setattr(make_notebooks, "processor_seconds", iter(seconds).__next__)
+    for seconds, said in (
+        (100, "2 minutes"),
+        (50, "2 minutes"),
+        (40, "1 minute"),
+        (70, "1 minute"),
+    ):
+        monkeypatch.setattr(make_notebooks, "processor_seconds", iter([0, seconds]).__next__)
         make_notebooks.build(chapter, tmp_path)
         first = nbformat.read(notebook, as_version=4).cells[0].source
         assert "Reading the text: about 2 minutes." in first

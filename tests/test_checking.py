@@ -17,7 +17,7 @@ from vgglab.course.checking import (
     network_that,
     outputs,
     value,
-    within,
+    value_that,
 )
 
 NUMBER = Exercise(
@@ -55,40 +55,6 @@ def test_true_is_not_one():
 
 def test_a_typical_mistake_gets_its_hint():
     assert check_answer(NUMBER, 12.5).message == "You have 12.5.\nA size is rounded down."
-
-
-MEASURED = Exercise(
-    id="00-3",
-    question="Which accuracies do the two networks reach?",
-    solution=lambda: (0.5, 1.0),
-    mistakes=(Mistake(lambda: (1.0, 1.0), "Look at the first."),),
-    hints=("Train both.",),
-    observe=within((0.4, 0.6), (0.9, 1.0)),
-)
-
-
-@pytest.mark.parametrize(
-    "answer", [(0.5, 1.0), [0.47, 0.96], (0.4, 0.9), torch.tensor([0.6, 1.0]), (np.float32(0.5), 1)]
-)
-def test_what_was_measured_is_judged_with_a_margin(answer):
-    assert check_answer(MEASURED, answer).ok
-
-
-@pytest.mark.parametrize(
-    ("answer", "message"),
-    [
-        ((0.83, 0.97), "You have (0.83, 0.97).\nLook at the first."),
-        ((0.39, 1.0), "You have (0.39, 1)."),
-        ((0.5, float("nan")), "You have (0.5, nan)."),
-        (0.5, "You have 0.5, where 2 numbers are asked for."),
-        ((0.5, True), "You have (0.5, True), where 2 numbers are asked for."),
-        ("0.5", "You have '0.5', where 2 numbers are asked for."),
-    ],
-)
-def test_what_lies_outside_or_is_no_measurement_is_quoted(answer, message):
-    feedback = check_answer(MEASURED, answer)
-    assert not feedback.ok
-    assert feedback.message.startswith(message)
 
 
 class Hostile:
@@ -256,3 +222,35 @@ def test_feedback_shows_itself_as_text_and_html():
         '<div class="vgglab-feedback"><p><strong>✗ 00-1: not yet right.</strong> You have</p>'
         "<ul><li>&lt;b&gt;</li><li>2</li></ul><p>Look.</p></div>"
     )
+
+
+# --- what was measured ---------------------------------------------------------------------------
+
+MEASURED = Exercise(
+    id="00-4",
+    question="What are the losses before and after?",
+    solution=lambda: {"before": 2.0, "after": 0.5},
+    mistakes=(Mistake(lambda: {"before": 2.0, "after": 2.0}, "Nothing was learnt."),),
+    hints=("Train.",),
+    observe=value_that(
+        ("before, it guesses", lambda losses: losses["before"] > 1),
+        ("after, the loss is below half of that", lambda losses: losses["after"] < 1),
+    ),
+)
+
+
+@pytest.mark.parametrize("after", [0.5, 0.123456789, torch.tensor(0.7)])
+def test_what_was_measured_is_right_within_a_margin_and_the_feedback_is_the_same(after):
+    feedback = check_answer(MEASURED, {"before": 3.0, "after": after})
+    assert feedback.ok
+    assert feedback == check_answer(MEASURED, MEASURED.solution())
+
+
+def test_what_was_measured_is_quoted_where_it_is_wrong():
+    message = check_answer(MEASURED, {"before": 2.5, "after": 1.25}).message
+    assert "{'before': 2.5, 'after': 1.25}" in message
+    assert "after, the loss is below half of that: no" in message
+    assert message.endswith("Nothing was learnt.")
+    for answer in (3, {}, {"before": "much", "after": None}, [2.0, 0.5]):
+        assert not check_answer(MEASURED, answer).ok
+    assert check_answer(MEASURED, ...).status == "not attempted yet"

@@ -118,7 +118,6 @@ GIVEN = {
     },
     "05_adaptive_pooling": {
         "0.01",  # VGG's initialisation
-        "49 times",  # the cells of a 7×7 map
     },
     "06_fc_to_conv": {
         "1.4",  # the square root of 2

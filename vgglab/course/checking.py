@@ -56,7 +56,7 @@ class Exercise:
     hints
         Help for everybody else, one at a time, from gentle to clear.
     observe
-        Turns an answer into what is compared: `value`, or what `within`, `calls`, `network`,
+        Turns an answer into what is compared: `value`, or what `value_that`, `calls`, `network`,
         `network_that` or `outputs` returns.
     others
         Other right answers, found in another way; an open task has at least one.
@@ -150,24 +150,25 @@ def value(answer: Any) -> Observation:
     return Observation(plain, repr(plain))
 
 
-def within(*ranges: tuple[float, float]) -> Callable[[Any], Observation]:
-    """Return an observer of what was measured: which numbers lie in their ranges, and which not.
+def value_that(*conditions: tuple[str, Callable[[Any], bool]]) -> Callable[[Any], Observation]:
+    """Return an observer of what was measured, and comes out a little different on each machine.
 
-    A training does not give the same number on every machine. The answer is one number for each
-    of `ranges` (least, largest), in a tuple if there are several.
+    Parameters
+    ----------
+    *conditions
+        What is asked for, and whether a plain value has it, with a margin; one for which this
+        raises an error has it not.
     """
 
     def observe(answer: Any) -> Observation:
         plain = _plain(answer)
-        numbers = plain if isinstance(plain, tuple) else (plain,)
-        if len(numbers) != len(ranges) or not {type(n) for n in numbers} <= {int, float}:
-            asked = "a number is" if len(ranges) == 1 else f"{len(ranges)} numbers are"
-            return Observation(None, f"{plain!r}, where {asked} asked for")
-        seen = tuple(
-            "within" if low <= number <= high else "below" if number < low else "above"
-            for number, (low, high) in zip(numbers, ranges, strict=True)
-        )
-        return Observation(seen, repr(plain))
+        met = [_true(holds, plain) for _, holds in conditions]
+        words = [
+            f"{text}: {'yes' if yes else 'no'}"
+            for (text, _), yes in zip(conditions, met, strict=True)
+        ]
+        # A right answer is not quoted, so that the feedback is the same on each machine.
+        return Observation(tuple(met), "\n".join(words if all(met) else [repr(plain), *words]))
 
     return observe
 
@@ -256,7 +257,7 @@ def network_that(*conditions: Condition) -> Callable[[Any], Observation]:
         if isinstance(model, Observation):
             return model
         tables = cache(partial(summary, model))
-        met = [_holds(condition, model, tables) for condition in conditions]
+        met = [_true(condition.holds, model, tables) for condition in conditions]
         words = [
             f"{condition.text}: {'yes' if yes else 'no'}"
             for condition, yes in zip(conditions, met, strict=True)
@@ -292,9 +293,9 @@ def _built(answer: Any) -> nn.Module | Observation:
     return answer
 
 
-def _holds(condition: Condition, model: nn.Module, tables: Tables) -> bool:
+def _true(holds: Callable[..., bool], *arguments: Any) -> bool:
     try:
-        return bool(condition.holds(model, tables))
+        return bool(holds(*arguments))
     except Exception:
         return False
 

@@ -15,7 +15,7 @@ from vgglab.course.checking import (
     gives,
     network_that,
     value,
-    within,
+    value_that,
 )
 from vgglab.course.quizzes import Option, Quiz
 from vgglab.models.configs import CONFIGS
@@ -395,7 +395,10 @@ EXERCISES: tuple[Exercise, ...] = (
             "Dilations d bring a cell to 1 + 2 · (d1 + d2 + d3) pixels.",
             "Dilations 1, 2, 4 see 15 pixels, with the same number of weights.",
         ),
-        observe=within((0.35, 0.65), (0.9, 1.0)),
+        observe=value_that(
+            ("a cell sees 7 pixels: about a half", lambda pair: 0.35 <= pair[0] <= 0.65),
+            ("a cell sees both dots: at least nine tenths", lambda pair: 0.9 <= pair[1] <= 1),
+        ),
     ),
     Exercise(
         id="02-9",

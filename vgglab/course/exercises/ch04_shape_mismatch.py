@@ -1,7 +1,9 @@
 """Exercises of chapter 04: the shapes behind the error, and what a table of memory leaves out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import isqrt, lcm
+from statistics import fmean, stdev
+from typing import TypeAlias
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -72,7 +74,58 @@ def _in_a_row(*between: str) -> nn.Sequential:
     return nn.Sequential(model.features, *(layers[name] for name in between), model.classifier)
 
 
-# 04-8: every size, and the weights that there are.
+# 04-8: the same networks in two ways, and what may be said of the difference.
+PAIRS = (
+    # Each network loses a little, far less than the networks differ.
+    ([0.90, 0.80, 0.70, 0.95, 0.85], [0.88, 0.77, 0.68, 0.92, 0.83]),
+    ([0.60, 0.75, 0.90, 0.70, 0.85], [0.63, 0.77, 0.93, 0.74, 0.88]),
+    # A higher mean, and four of five higher: one outlier carries it.
+    ([0.90, 0.90, 0.90, 0.90, 0.70], [0.91, 0.91, 0.89, 0.91, 0.90]),
+    ([0.80, 0.82, 0.84, 0.81, 0.83], [0.81, 0.80, 0.85, 0.82, 0.81]),
+    # All five are higher, and one of them by far the most.
+    ([0.80, 0.80, 0.80, 0.80, 0.60], [0.81, 0.81, 0.81, 0.81, 0.85]),
+)
+
+# Student's t with four degrees of freedom, two-sided at 95 %: of five networks.
+STUDENTS_T = 2.776
+
+Accuracies: TypeAlias = Sequence[float]
+Verdict: TypeAlias = Callable[[Accuracies, Accuracies], str]
+
+
+def _interval(values: Accuracies) -> tuple[float, float]:
+    mean, half = fmean(values), STUDENTS_T * stdev(values) / len(values) ** 0.5
+    return mean - half, mean + half
+
+
+def _in_words(low: float, high: float) -> str:
+    return "better" if low > 0 else "worse" if high < 0 else "no difference seen"
+
+
+def _by_pairs(first: Accuracies, second: Accuracies) -> str:
+    return _in_words(*_interval([b - a for a, b in zip(first, second, strict=True)]))
+
+
+def _by_overlap(first: Accuracies, second: Accuracies) -> str:
+    (low, high), (lowest, highest) = _interval(second), _interval(first)
+    return _in_words(low - highest, high - lowest)
+
+
+def _by_means(first: Accuracies, second: Accuracies) -> str:
+    mean = fmean(second) - fmean(first)
+    return _in_words(mean, mean)
+
+
+def _by_votes(first: Accuracies, second: Accuracies) -> str:
+    found = [b - a for a, b in zip(first, second, strict=True)]
+    return _in_words(min(found), max(found))
+
+
+def _turned_round(first: Accuracies, second: Accuracies) -> str:
+    return _by_pairs(second, first)
+
+
+# 04-10: every size, and the weights that there are.
 SIZES = ((400, 400), (300, 500))
 
 
@@ -119,8 +172,8 @@ EXERCISES: tuple[Exercise, ...] = (
             ),
         ),
         hints=(
-            "The message counts channels and cells together. How many channels has VGG-16's last "
-            "feature map?",
+            "The message counts channels and cells together. How many channels does VGG-16's "
+            "last feature map have?",
             "Divide by the channels and take the square root: that is the side of the map.",
             "vgglab.input_sizes(side, [Window(kernel_size=2, stride=2)] * 5) gives all inputs as "
             "a range; its last element is one below its stop.",
@@ -226,7 +279,7 @@ EXERCISES: tuple[Exercise, ...] = (
             ),
         ),
         hints=(
-            "How many cells has the map at 480 px, and how many does fc6 want?",
+            "How many cells does the map at 480 px have, and how many does fc6 want?",
             "batch × cells must be a multiple of 49.",
             "math.gcd of the cells and 49 tells how much of the 49 the batch must bring.",
         ),
@@ -316,7 +369,7 @@ EXERCISES: tuple[Exercise, ...] = (
             ),
             Mistake(
                 answer=lambda: lambda trainable, frozen: 4 * trainable + frozen,
-                hint="You counted numbers. How many bytes has a float32?",
+                hint="You counted numbers. How many bytes does a float32 take?",
             ),
         ),
         hints=(
@@ -328,6 +381,71 @@ EXERCISES: tuple[Exercise, ...] = (
     ),
     Exercise(
         id="04-8",
+        question="Write a function from two lists of accuracies of the same networks to whether "
+        "the second way is 'better', 'worse' or 'no difference seen', by the interval of the mean "
+        "difference.",
+        solution=lambda: _by_pairs,
+        mistakes=(
+            Mistake(
+                answer=lambda: _by_means,
+                hint="You compared two means. Two means always differ; would they differ in the "
+                "same direction for five other networks?",
+            ),
+            Mistake(
+                answer=lambda: _by_overlap,
+                hint="You asked whether two intervals overlap. Each is as wide as the networks "
+                "differ; here each network was tested in both ways, so its two numbers are a pair.",
+            ),
+            Mistake(
+                answer=lambda: _by_votes,
+                hint="You asked whether all networks agree. By how much they differ matters too: "
+                "an interval of the mean can reach 0 where all agree.",
+            ),
+            Mistake(
+                answer=lambda: _turned_round,
+                hint="That is how the first way does beside the second. Turn the difference round.",
+            ),
+        ),
+        hints=(
+            "The networks differ, and that is not the question. What is left if each network is "
+            "compared with itself?",
+            "Take the difference of each pair, and the interval of these differences.",
+            "interval([b - a for a, b in zip(first_way, second_way)]) has .low and .high; on "
+            "which side of 0 do they lie?",
+        ),
+        observe=calls(*PAIRS),
+    ),
+    Exercise(
+        id="04-9",
+        question="Which row of the measurement could have refuted that dropped columns, whatever "
+        "they show, spoil the answer?",
+        solution=lambda: "b",
+        mistakes=(
+            Mistake(
+                answer=lambda: "a",
+                hint="That row is what the others are compared with. Nothing is dropped there, so "
+                "it says nothing of dropped columns.",
+            ),
+            Mistake(
+                answer=lambda: "c",
+                hint="There the digit is larger than in training, and nothing is dropped: it tells "
+                "of the size, and not of the columns.",
+            ),
+            Mistake(
+                answer=lambda: "d",
+                hint="There one cell is copied, and nothing is dropped. It fails for another "
+                "reason.",
+            ),
+        ),
+        hints=(
+            "A claim about dropped columns is tested where columns are dropped.",
+            "Two rows drop them. They differ in one more thing: which?",
+            "Keep the dropped columns, and take the enlarged digit away.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="04-10",
         question="Change the fixed VGG-16 so that it gives its 1000 scores for images of 400×400 "
         "and of 300×500 px, and no weight gets another shape.",
         solution=_pooled,
@@ -437,4 +555,70 @@ def _review() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {"04-predict": _predict, "04-review": _review}
+def _review_cause() -> Quiz:
+    return Quiz(
+        id="04-review-2",
+        question="At 63 px the enlarged digit loses more than the digit that is as large as in "
+        "training, although the same columns of the map are dropped. What follows?",
+        options=(
+            Option(
+                "Dropped columns cost nothing",
+                "The row with the digit of 56 px tells what they cost there, where they hold "
+                "hardly more than background. With another picture they may hold more.",
+            ),
+            Option(
+                "A size that fits may still cost: the digit is larger than what was learnt, and "
+                "its edge is cut",
+                "The two rows differ in the digit alone, so it is the digit's size that costs, and "
+                "what the dropped columns take of a digit so large.",
+                right=True,
+            ),
+            Option(
+                "63 px does not fit fc6",
+                f"It does: three halvings make {FC_SIDE} cells of it, and no error is raised.",
+            ),
+            Option(
+                "The networks would have to be trained with more images",
+                "That may raise every row. Why one row is below another, it does not say.",
+            ),
+        ),
+    )
+
+
+def _review_interval() -> Quiz:
+    return Quiz(
+        id="04-review-3",
+        question="In the plot of the measurement each row has five dots and a bar. What does the "
+        "bar say?",
+        options=(
+            Option(
+                "Between its ends lie 95 % of the networks that could be trained like this",
+                "That would be a statement about single networks: look at the dots. The bar is "
+                "about their mean, and gets shorter with more networks.",
+            ),
+            Option(
+                "How far the mean of such networks is known from these five",
+                "Five others would have another mean. Bars made like this cover the mean of all "
+                "such networks in 95 of 100 experiments.",
+                right=True,
+            ),
+            Option(
+                "How accurate such networks are on pictures of other kinds",
+                "All the networks saw the same collection of digits. No number of seeds makes "
+                "another kind of picture of it.",
+            ),
+            Option(
+                "Two ways differ if their bars do not overlap, and do not if they do",
+                "The first half holds. But each network was tested in both ways: the interval of "
+                "the differences can leave 0 out although the bars overlap.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {
+    "04-predict": _predict,
+    "04-review": _review,
+    "04-review-2": _review_cause,
+    "04-review-3": _review_interval,
+}

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vgglab.course.checking import Exercise, Mistake, calls, network, outputs, value
+from vgglab.course.checking import Exercise, Mistake, calls, network, outputs, value, value_that
 from vgglab.course.quizzes import Option, Quiz
 from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES
 from vgglab.models.network import VGG, vgg
@@ -101,7 +101,23 @@ def _first_wrong(level: int) -> int:
     return next(a for a in sides if published_spp_window(a, level).output_size(a) != level)
 
 
-# 05-8: the pool folded away for one size of photograph.
+# 05-8: weights that a layer finds by training; they are those of the fold.
+TAUGHT = [2.0, -1.0, 4.0, 0.0, -3.0, 1.0, 5.0]
+MARGIN = 0.05
+
+
+def _near_the_fold(weights: list[float]) -> bool:
+    pairs = zip(weights, _folded(TAUGHT, 12), strict=True)
+    return all(abs(found - wanted) < MARGIN for found, wanted in pairs)
+
+
+def _shared_out() -> list[float]:
+    """Return the seven weights, each divided among the cells of one of seven pieces."""
+    pieces = [cell * 7 // 12 for cell in range(12)]
+    return [TAUGHT[piece] / pieces.count(piece) for piece in pieces]
+
+
+# 05-10: the pool folded away for one size of photograph.
 PHOTO = (1, 3, 400, 640)
 
 
@@ -151,7 +167,7 @@ EXERCISES: tuple[Exercise, ...] = (
             ),
         ),
         hints=(
-            "How many cells has a row of the map at 480 px?",
+            "How many cells does a row of the map at 480 px have?",
             "Write down the boundaries i · n / 7 between the bins. Which are no whole numbers?",
             "vgglab.figures.plots.draw_bins(15, 7) draws it; count the hatched columns.",
         ),
@@ -351,6 +367,70 @@ EXERCISES: tuple[Exercise, ...] = (
     ),
     Exercise(
         id="05-8",
+        question="Train a linear layer without bias on rows of 12 cells to answer as pooling to "
+        "seven and seven weights do: which twelve weights does it find?",
+        solution=lambda: _folded(TAUGHT, 12),
+        mistakes=(
+            Mistake(
+                answer=lambda: TAUGHT,
+                hint="Those read the pooled row. The layer that you train reads the row itself.",
+            ),
+            Mistake(
+                answer=lambda: [0.0] * 12,
+                hint="It has not got there yet: is the loss still falling? Train longer, or with a "
+                "larger rate.",
+            ),
+            Mistake(
+                answer=_shared_out,
+                hint="Together they are right. But you gave each cell to one bin: a cell that two "
+                "bins share has a part of both weights.",
+            ),
+        ),
+        hints=(
+            "Rows of random numbers, what pooling and weights make of them, and a loss: nothing "
+            "else is needed.",
+            "wanted = F.adaptive_avg_pool1d(rows, 7) @ seven, and F.mse_loss.",
+            "torch.optim.Adam with a rate of 0.05 needs a few hundred steps; then "
+            "learner.weight[0].tolist().",
+        ),
+        observe=value_that(
+            ("twelve numbers", lambda weights: len(weights) == 12),
+            (
+                "together as much as the seven weights",
+                lambda weights: abs(sum(weights) - sum(TAUGHT)) < 12 * MARGIN,
+            ),
+            ("each the weight that gives the same answer", _near_the_fold),
+        ),
+    ),
+    Exercise(
+        id="05-9",
+        question="Which further measurement could refute that the pool gains at 31 px because "
+        "nothing of the digit is cut?",
+        solution=lambda: "a",
+        mistakes=(
+            Mistake(
+                answer=lambda: "b",
+                hint="More seeds make the interval shorter. Whatever causes the gain, it stays.",
+            ),
+            Mistake(
+                answer=lambda: "c",
+                hint="There the second max pooling drops nothing, so that a gain or none says "
+                "little about what dropping does.",
+            ),
+            Mistake(
+                answer=lambda: "d",
+                hint="They would do better for having learnt with that layer, cut or not cut.",
+            ),
+        ),
+        hints=(
+            "Look for a case in which the explanation foresees no gain.",
+            "Keep the size of the image and both ways; take away what the explanation names.",
+            "The explanation needs a digit that is cut.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="05-10",
         question="For photographs 400 px high and 640 px wide: VGG-16 without adaptive pooling to "
         "7×7, with the same logits.",
         solution=lambda: _kernel(*PHOTO[2:]),
@@ -449,4 +529,70 @@ def _review() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {"05-predict": _predict, "05-review": _review}
+def _review_distance() -> Quiz:
+    return Quiz(
+        id="05-review-2",
+        question="In trained networks the average in place of the max pooling moves the logits at "
+        "28 px a good deal, while the accuracy there hardly moves. How can that be?",
+        options=(
+            Option(
+                "The answer is the largest logit: it can stay the largest while all of them move",
+                "Distance and accuracy are two questions. The one asks whether it is the same "
+                "function, the other how many answers are right.",
+                right=True,
+            ),
+            Option(
+                "It is the same function, but for rounding",
+                "Rounding is many powers of ten smaller. The pool after the max pooling is the "
+                "same function, and moves nothing.",
+            ),
+            Option(
+                "The interval is too wide to see that the logits move",
+                "The interval of the distance is far from 0. What is not seen is a difference in "
+                "accuracy.",
+            ),
+            Option(
+                "So the average does no harm in place of a max pooling, in VGG-16 either",
+                "These are small networks and digits. That a layer did no harm there is no promise "
+                "for another network or other images.",
+            ),
+        ),
+    )
+
+
+def _review_claims() -> Quiz:
+    return Quiz(
+        id="05-review-3",
+        question="The lines 'better' and 'worse' under the table are judged for all claims "
+        "together, by wider intervals than one claim would need. Why?",
+        options=(
+            Option(
+                "Of many intervals at 95 %, some leave 0 out by chance",
+                "One claim in twenty would be wrong where nothing differs. With a dozen claims, "
+                "one false discovery among them becomes likely; wider intervals keep that at one "
+                "experiment in twenty.",
+                right=True,
+            ),
+            Option(
+                "Because there are only ten networks",
+                "That makes each interval wide, by Student's t, for one claim as for many.",
+            ),
+            Option(
+                "Because a difference of two accuracies varies more than one accuracy",
+                "Here it varies less: both come from one network and the same pictures, and what "
+                "they have in common drops out.",
+            ),
+            Option(
+                "To be on the safe side with small effects: a wider interval finds more of them",
+                "It finds fewer. That is the price for claiming less by chance.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {
+    "05-predict": _predict,
+    "05-review": _review,
+    "05-review-2": _review_distance,
+    "05-review-3": _review_claims,
+}

@@ -1,12 +1,13 @@
 """Exercises of chapter 06: FC layers as convolutions, and what their map of scores means."""
 
 from collections.abc import Callable
+from math import exp, log
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from vgglab.course.checking import Exercise, Mistake, calls, network, value
+from vgglab.course.checking import Exercise, Mistake, calls, network, value, value_that
 from vgglab.course.quizzes import Option, Quiz
 from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES, Conv
 from vgglab.models.network import VGG, vgg
@@ -75,7 +76,11 @@ def _clean_cells(field: int) -> int:
     return _clean_along(field) ** 2
 
 
-# 06-8: no padding, so that a map's cell and a crop of the right size see the same.
+# 06-8: the loss of two classes through two softmaxes, at best: of the probabilities 1 and 0.
+FLOOR = log(1 + exp(-1))
+
+
+# 06-10: no padding, so that a map's cell and a crop of the right size see the same.
 def _without_padding(layers: int | None = None) -> VGG:
     """Return a VGG-16 of convolutions whose first `layers` convolutions (all) have no padding."""
     model = _dense()
@@ -133,13 +138,13 @@ EXERCISES: tuple[Exercise, ...] = (
     Exercise(
         id="06-1",
         question="Three images, 512 px high and 672 px wide, go through VGG-16 as convolutions "
-        "(7×7 and 1×1) with 20 classes: what shape has the map of scores?",
+        "(7×7 and 1×1) with 20 classes: what is the shape of the map of scores?",
         solution=lambda: (3, 20, _places(512), _places(672)),
         mistakes=(
             Mistake(
                 answer=lambda: (3, 20, _side(512), _side(672)),
-                hint="That is the map that the 7×7 kernel reads. How many places has the kernel "
-                "on it?",
+                hint="That is the map that the 7×7 kernel reads. How many places does the kernel "
+                "have on it?",
             ),
             Mistake(
                 answer=lambda: (3, 20, _places(672), _places(512)),
@@ -346,7 +351,7 @@ EXERCISES: tuple[Exercise, ...] = (
             ),
         ),
         hints=(
-            "What side has the map that nn.Flatten gets at 28 px?",
+            "What is the side of the map that nn.Flatten gets at 28 px?",
             "nn.Linear(8 * 7 * 7, 32) becomes a convolution from 8 to 32 channels.",
             "The first kernel is 7×7, the second is 1×1, and there is no flatten any more.",
         ),
@@ -386,6 +391,67 @@ EXERCISES: tuple[Exercise, ...] = (
     ),
     Exercise(
         id="06-8",
+        question="Train the small network with a softmax at its end: what is the cross-entropy on "
+        "the training patches without and with it, as {1: ..., 2: ...}?",
+        solution=lambda: {1: FLOOR / 2, 2: FLOOR + 0.1},
+        mistakes=(
+            Mistake(
+                answer=lambda: {1: FLOOR / 2, 2: FLOOR / 2},
+                hint="The second loss is smaller than two softmaxes allow: does the second "
+                "network end in one?",
+            ),
+            Mistake(
+                answer=lambda: {1: FLOOR + 0.1, 2: FLOOR + 0.1},
+                hint="The first loss is large. Is there a softmax in that network as well, which "
+                "F.cross_entropy has already, or has it not been trained?",
+            ),
+            Mistake(
+                answer=lambda: {1: FLOOR + 0.1, 2: FLOOR / 2},
+                hint="Those are the two losses, in the other order.",
+            ),
+        ),
+        hints=(
+            "F.cross_entropy takes scores and has a softmax of its own.",
+            "learner = make_network(); learner.append(nn.Softmax(dim=1)); then train(learner), "
+            "which returns the patches and their labels.",
+            "F.cross_entropy(patch_network(patches), labels).item() is the first loss.",
+        ),
+        observe=value_that(
+            ("one softmax: below what two can reach", lambda losses: 0 <= losses[1] < FLOOR),
+            ("two softmaxes: not below it", lambda losses: FLOOR <= losses[2] < 1),
+        ),
+    ),
+    Exercise(
+        id="06-9",
+        question="Which measurement could refute that it is the value 0 of the padding which "
+        "makes cells differ from crops?",
+        solution=lambda: "b",
+        mistakes=(
+            Mistake(
+                answer=lambda: "a",
+                hint="That shows once more that padding is the reason. Every padding is away then, "
+                "whatever its value, so it cannot tell the value from the rest.",
+            ),
+            Mistake(
+                answer=lambda: "c",
+                hint="They would tell how much the difference matters, and not where it comes "
+                "from.",
+            ),
+            Mistake(
+                answer=lambda: "d",
+                hint="The crop keeps its zeros, so nothing changes for it: its border stays what "
+                "it was.",
+            ),
+        ),
+        hints=(
+            "Change the value of the padding, and nothing else.",
+            "nn.Conv2d has a padding_mode.",
+            "If the cells still differ with another border, the value 0 is not the reason.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="06-10",
         question="Build a VGG-16 of convolutions whose map of scores is what crops give: one cell "
         f"at {UNPADDED_CROP} px, 2×2 cells 32 px further.",
         solution=_without_padding,
@@ -491,4 +557,72 @@ def _review() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {"06-predict": _predict, "06-review": _review}
+def _review_control() -> Quiz:
+    return Quiz(
+        id="06-review-2",
+        question="Without padding, every cell of the measurement was its crop, but for rounding. "
+        "What does this control tell?",
+        options=(
+            Option(
+                "That padding is the cause: all else was kept, and the difference went",
+                "Weights, photographs and cells were the same. It could have come out otherwise, "
+                "and then padding would not have been the whole reason.",
+                right=True,
+            ),
+            Option(
+                "That VGG would be more accurate without padding",
+                "Accuracy was not measured, and these weights are random. Without padding a map "
+                "shrinks at each layer, which has a price of its own.",
+            ),
+            Option(
+                "That the crops are right and the map is wrong",
+                "They are two functions. The map sees more of the image, the crops see what the "
+                "training saw; the paper finds both useful.",
+            ),
+            Option(
+                "That the difference was one of rounding all along",
+                "Rounding is what is left without padding. With padding the difference is larger "
+                "by many powers of ten.",
+            ),
+        ),
+    )
+
+
+def _review_answers() -> Quiz:
+    return Quiz(
+        id="06-review-3",
+        question="In the trained networks map and patch hardly ever disagree about the answer. "
+        "Why does that not carry over to VGG-16 by itself?",
+        options=(
+            Option(
+                "Its fields are large: nearly all cells of a crop's map see zeros, and here only "
+                "the rim does",
+                "The cause is larger there, so the effect may be. It would have to be measured on "
+                "a trained VGG-16.",
+                right=True,
+            ),
+            Option(
+                "Five networks are too few for an interval",
+                "Five have one; it is wider than that of fifty. It is about networks like these, "
+                "however many there are.",
+            ),
+            Option(
+                "Two classes are easy to guess, so that any two networks agree",
+                "Guesses would agree in half of the cases. And the networks are right far more "
+                "often than guessing, as the rows show.",
+            ),
+            Option(
+                "It does: dense evaluation is the same function as crops",
+                "The scores differ, before training and after. Here they differ too little to "
+                "change many answers.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {
+    "06-predict": _predict,
+    "06-review": _review,
+    "06-review-2": _review_control,
+    "06-review-3": _review_answers,
+}

@@ -16,7 +16,7 @@ from vgglab.course.checking import (
     network_that,
     outputs,
     value,
-    within,
+    value_that,
 )
 from vgglab.course.quizzes import Option, Quiz
 from vgglab.models.configs import CONFIGS
@@ -369,7 +369,10 @@ EXERCISES: tuple[Exercise, ...] = (
             "other.",
             "Keep both marks several pixels away from each other and from the border.",
         ),
-        observe=within((0.35, 0.65), (0.9, 1.0)),
+        observe=value_that(
+            ("GAP: about a half", lambda pair: 0.35 <= pair[0] <= 0.65),
+            ("Flatten: at least nine tenths", lambda pair: 0.9 <= pair[1] <= 1),
+        ),
     ),
     Exercise(
         id="07-9",
