@@ -1,4 +1,5 @@
 from itertools import product
+from math import gcd
 
 import pytest
 import torch
@@ -56,6 +57,15 @@ def test_twelve_pixels_in_seven_bins():
     assert (weights.min().item(), weights.max().item()) == pytest.approx((1 / 3, 5 / 6))
     uses = [sum(pixel in pixels for pixels in bins) for pixel in range(12)]
     assert uses.count(2) == 6
+
+
+@given(n=st.integers(1, 64), m=st.integers(1, 64))
+def test_a_smaller_map_shares_what_the_cuts_hit_and_keeps_its_mean_where_bins_tile(n, m):
+    """As chapter 05 derives it."""
+    n, m = max(n, m), min(n, m)
+    assert sum(len(pixels) for pixels in adaptive_bins(n, m)) - n == m - gcd(n, m)
+    weights = adaptive_matrix(n, m).sum(0)
+    assert torch.allclose(weights, weights[0]) == (n % m == 0)
 
 
 def test_fourteen_pixels_in_seven_bins_weigh_the_same():
@@ -152,6 +162,16 @@ def test_the_published_window_is_right_where_it_divides(a, n):
     window = published_spp_window(a * n, n)
     assert window == Window(kernel_size=a, stride=a)
     assert window.output_size(a * n) == n
+
+
+@given(a=st.integers(1, 64), n=st.integers(1, 64))
+def test_the_published_window_is_right_where_the_remainder_is_at_most_the_quotient(a, n):
+    """As chapter 05 derives it; elsewhere it has too many places, never too few."""
+    a, n = max(a, n), min(a, n)
+    places = published_spp_window(a, n).output_size(a)
+    quotient, remainder = divmod(a, n)
+    assert places >= n
+    assert (places == n) == (remainder <= quotient)
 
 
 # --- an adaptive pool for ONNX ---------------------------------------------------------------

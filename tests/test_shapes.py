@@ -103,6 +103,7 @@ def test_five_halvings():
     assert feature_map_sizes(224, HALVINGS) == [224, 112, 56, 28, 14, 7]
     assert feature_map_sizes(400, HALVINGS) == [400, 200, 100, 50, 25, 12]
     assert feature_map_sizes(31, HALVINGS)[-1] == 0
+    assert all(feature_map_sizes(n, HALVINGS)[-1] == n // 32 for n in range(1, 1000))
     assert input_sizes(7, HALVINGS) == range(224, 256)
     assert input_sizes(12, HALVINGS) == range(384, 416)
     assert input_sizes(7, [window._replace(ceil_mode=True) for window in HALVINGS]) == range(
