@@ -28,6 +28,7 @@ from vgglab.lab.experiments import BUDGETS, Budget, Experiment, find_experiment,
 from vgglab.lab.experiments.catalogue import EXPERIMENTS
 from vgglab.lab.experiments.reading import recorded as read_recorded
 from vgglab.lab.experiments.results import FORMAT, read_results
+from vgglab.lab.experiments.tables import edge_note
 from vgglab.lab.experiments.verdicts import Difference, difference, interval
 from vgglab.lab.provenance import provenance, today
 
@@ -318,6 +319,29 @@ def test_a_run_that_diverged_is_not_the_best(kept):
             run_["result"].update(valid_accuracy=[], diverged=True)
     kept.write_text(json.dumps(whole))
     assert read_recorded(kept, "tiny").best("lr", head="gap") == 0.2
+
+
+def test_a_best_value_at_the_edge_of_its_grid_is_told(kept):
+    found = read_recorded(kept, "tiny")
+    assert found.at_edge("lr", head="gap") == ("lowest", pytest.approx(0.1))
+    assert found.at_edge("lr", head="flatten") == ("highest", pytest.approx(0.1))
+    note = edge_note(found, "lr", {"GAP": {"head": "gap"}, "Flatten": {"head": "flatten"}})
+    assert note.endswith("GAP (lowest, +10.0), Flatten (highest, +10.0).")
+
+
+def test_a_best_value_inside_of_its_grid_is_at_no_edge(kept):
+    whole = json.loads(kept.read_text())
+    part = whole["budgets"]["tiny"]
+    part["definition"]["vary"]["lr"] = [0.1, 0.2, 0.05]
+    for run_ in list(part["runs"]):
+        settings = {**run_["settings"], "lr": 0.05}
+        result = {**run_["result"], "valid_accuracy": [0.1]}
+        part["runs"].append({**run_, "settings": settings, "result": result})
+    kept.write_text(json.dumps(whole))
+    found = read_recorded(kept, "tiny")
+    assert found.at_edge("lr", head="gap") is None  # 0.05 < 0.1 < 0.2
+    assert found.at_edge("lr", head="flatten") == ("highest", pytest.approx(0.1))
+    assert edge_note(found, "lr", {"GAP": {"head": "gap"}}).startswith("The best lr of each lies")
 
 
 def test_a_record_says_what_made_it(kept):

@@ -80,6 +80,38 @@ class Recorded:
         **settings
             The others.
         """
+        accuracies = self._valid_accuracies(setting, settings)
+        return max(accuracies, key=lambda value: accuracies[value])
+
+    def at_edge(self, setting: str, **settings: Any) -> tuple[str, float] | None:
+        """Say whether the best value is the least or the largest of those that were tried.
+
+        Then a better one may lie beyond, and the arm is not known to be at its best.
+
+        Parameters
+        ----------
+        setting
+            The name of what is to be chosen, numbers.
+        **settings
+            The others.
+
+        Returns
+        -------
+        tuple or None
+            ``"lowest"`` or ``"highest"``, and by how much its accuracy on validation images is
+            above that of the value next to it; ``None`` if the best lies inside, or if there is
+            nothing to choose from.
+        """
+        accuracies = self._valid_accuracies(setting, settings)
+        tried = sorted(accuracies)
+        best = max(accuracies, key=lambda value: accuracies[value])
+        if len(tried) == 1 or best not in (tried[0], tried[-1]):
+            return None
+        which, beside = ("lowest", tried[1]) if best == tried[0] else ("highest", tried[-2])
+        return which, accuracies[best] - accuracies[beside]
+
+    def _valid_accuracies(self, setting: str, settings: Mapping[str, Any]) -> dict[Any, float]:
+        """Return the mean accuracy on validation images for each value of a setting."""
         values = self.definition["vary"].get(setting)
         if values is None:
             raise ValueError(
@@ -95,7 +127,7 @@ class Recorded:
                 0.0 if lost else curve[-1] for curve, lost in zip(curves, diverged, strict=True)
             )
 
-        return max(values, key=accuracy)
+        return {value: accuracy(value) for value in values}
 
     def time_ratio(self, arm: str, beside: str, **settings: Any) -> ConfidenceInterval:
         """Return how many times as long one arm takes as another.

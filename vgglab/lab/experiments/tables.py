@@ -6,6 +6,7 @@ from itertools import product
 from math import floor, log10
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from tabulate import tabulate
 
@@ -105,6 +106,33 @@ def _with_interval(values: Sequence[float], spec: str) -> str:
     if found.low == found.high:
         return f"{found.mean:{spec}}"
     return f"{found.mean:{spec}} [{found.low:{spec}}, {found.high:{spec}}]"
+
+
+def edge_note(record: Recorded, setting: str, arms: Mapping[str, Mapping[str, Any]]) -> str:
+    """Name the arms whose best value is the least or the largest that was tried.
+
+    Parameters
+    ----------
+    record
+        Of an experiment whose results have ``"valid_accuracy"`` and ``"diverged"``.
+    setting
+        What was chosen for each arm: ``"lr"``.
+    arms
+        By name, the other settings of each.
+
+    Returns
+    -------
+    str
+        One sentence, with how far each is above the value next to it.
+    """
+    found = {name: record.at_edge(setting, **settings) for name, settings in arms.items()}
+    there = [f"{name} ({e[0]}, {100 * e[1]:+.1f})" for name, e in found.items() if e]
+    if not there:
+        return f"The best {setting} of each lies inside of those that were tried."
+    return (
+        f"Best at the edge of what was tried as {setting}, so not known to be at their best (which "
+        f"edge, and points of validation accuracy over the value next to it): {', '.join(there)}."
+    )
 
 
 def cost_rows(record: Recorded) -> list[dict[str, str]]:
