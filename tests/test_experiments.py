@@ -333,7 +333,7 @@ def test_a_best_value_inside_of_its_grid_is_at_no_edge(kept):
     whole = json.loads(kept.read_text())
     part = whole["budgets"]["tiny"]
     part["definition"]["vary"]["lr"] = [0.1, 0.2, 0.05]
-    for run_ in list(part["runs"]):
+    for run_ in [run_ for run_ in part["runs"] if run_["settings"]["lr"] == 0.1]:
         settings = {**run_["settings"], "lr": 0.05}
         result = {**run_["result"], "valid_accuracy": [0.1]}
         part["runs"].append({**run_, "settings": settings, "result": result})

@@ -49,7 +49,8 @@ def test_the_seeds_differ(name):
     record = recorded(RESULTS / f"{name}.json", "cpu")
     for settings in find_experiment(name).budgets["cpu"].combinations():
         results = [run["result"] for run in record.runs if run["settings"] == as_json(settings)]
-        assert len({json.dumps(result) for result in results}) == len(results)
+        kept = [result for result in results if not result.get("diverged")]  # lost is lost
+        assert len({json.dumps(result) for result in kept}) == len(kept)
 
 
 @pytest.mark.sampled

@@ -116,7 +116,7 @@ _HEADS_EQUAL = (
 )
 _SHIFTS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 28, 32)
 _TRANSFER_HEADS = ("gap", "flatten", "both", "gap-fc", "flatten-fc")
-_TRANSFER = {"valid_images": 200, "test_images": 300, "epochs": 10, "warmup": 1}
+_TRANSFER = {"valid_images": 200, "test_images": 300, "epochs": 40, "warmup": 1}
 _TINY_HEADS = {"head": _HEADS, "lr": (0.05,)}
 
 # What is timed: VGG-16 of some width, by budget. One precision is held for all of its layers.
@@ -727,9 +727,9 @@ _ALL = (
             ),
             "cpu": Budget(
                 vary={
-                    "train_images": (50, 400),
+                    "train_images": (50, 500),
                     "head": _TRANSFER_HEADS,
-                    "lr": (0.001, 0.01, 0.1),
+                    "lr": (0.002, 0.02, 0.2, 2.0),
                 },
                 held={**_TRANSFER, "data": "shapes", "backbone": "slim-vgg", "side": 32},
                 seeds=5,
@@ -739,7 +739,7 @@ _ALL = (
                     "backbone": ("vgg16", "resnet50"),
                     "train_images": (100, 5000),
                     "head": _TRANSFER_HEADS,
-                    "lr": (0.001, 0.01, 0.1),
+                    "lr": (0.002, 0.02, 0.2, 2.0),
                 },
                 held={**_TRANSFER, "data": "cifar10", "side": 32, "test_images": 2000},
                 seeds=3,
