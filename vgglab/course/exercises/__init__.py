@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 CHAPTERS: Mapping[str, int] = {
-    "01_vgg_design": 8,
+    "01_vgg_design": 10,
     "02_receptive_field": 10,
     "03_normalization": 10,
     "04_shape_mismatch": 8,
