@@ -41,9 +41,9 @@ __all__ = [
 ]
 
 CHAPTERS: Mapping[str, int] = {
-    "01_vgg_design": 8,
+    "01_vgg_design": 10,
     "02_receptive_field": 10,
-    "03_normalization": 8,
+    "03_normalization": 10,
     "04_shape_mismatch": 10,
     "05_adaptive_pooling": 10,
     "06_fc_to_conv": 10,

@@ -1,9 +1,10 @@
 """Exercises of chapter 01."""
 
+import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import pairwise
-from math import prod, sqrt
+from math import log10, prod, sqrt
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -18,7 +19,9 @@ from vgglab.course.checking import (
     network,
     network_that,
     value,
+    value_that,
 )
+from vgglab.course.notebooks import RESULTS
 from vgglab.course.quizzes import Option, Quiz
 from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES, Config, Conv
 from vgglab.models.network import vgg
@@ -142,7 +145,29 @@ def _fits(number: int = 4) -> list[bool]:
     return [a == e for a, e in zip(shapes("A")[:number], shapes("E")[:number], strict=True)]
 
 
-# 01-8: deeper than A, and cheaper
+# 01-8: read off the chart of scales
+
+
+@cache
+def _powers_of_ten(config: str) -> float:
+    """Return by how many powers of ten the std falls on the way, as recorded with std 0.01."""
+    record = json.loads((RESULTS / "signal-scale.json").read_text(encoding="utf-8"))
+    settings = {"config": config, "std": 0.01}
+    falls: list[float] = [
+        run["result"]["output"][0] - run["result"]["output"][-1]
+        for run in record["budgets"]["cpu"]["runs"]
+        if run["settings"] == settings
+    ]
+    return sum(falls) / len(falls)
+
+
+def _derived_powers_of_ten() -> float:
+    """Return the same of A from its layers' factors, without the poolings and the border."""
+    channels = [conv.out_channels for conv in CONFIGS["A"].convs()[:-1]]
+    return -sum(log10(0.01 * sqrt(3**2 * number / 2)) for number in channels)
+
+
+# 01-10: deeper than A, and cheaper
 
 DEPTH = CONFIGS["D"].weight_layers
 
@@ -388,6 +413,65 @@ EXERCISES: tuple[Exercise, ...] = (
     Exercise(
         id="01-8",
         question=(
+            "Read it off the chart: by how many powers of ten does the std of A's output fall from "
+            "its first to its last convolution, with std 0.01?"
+        ),
+        solution=lambda: _powers_of_ten("A"),
+        mistakes=(
+            Mistake(
+                lambda: _powers_of_ten("E"),
+                "That is more than A falls. Which of the two lines ends earlier, and why?",
+            ),
+            Mistake(
+                lambda: -_powers_of_ten("A"),
+                "A fall by so many powers is asked for, so the number is positive; or you have "
+                "read the line that rises.",
+            ),
+        ),
+        hints=(
+            "The scale is logarithmic: equal steps are equal factors.",
+            "Follow the dashed line of std 0.01 in the upper chart, and read both its ends.",
+            "The power of ten at the first convolution, minus that at the eighth.",
+        ),
+        observe=value_that(
+            ("a fall", lambda powers: powers > 0),
+            ("that of A", lambda powers: abs(powers - _derived_powers_of_ten()) <= 0.8),
+        ),
+    ),
+    Exercise(
+        id="01-9",
+        question=(
+            "From B to C the error falls, and the paper says: because of more ReLUs. Which further "
+            "network, trained alike, could show that this is wrong: (a) C five times, with other "
+            "seeds; (b) D; (c) C without the ReLUs after its 1×1 convolutions; (d) B with "
+            "BatchNorm?"
+        ),
+        solution=lambda: "c",
+        mistakes=(
+            Mistake(
+                lambda: "a",
+                "That tells how sure the difference between B and C is, not what it comes from.",
+            ),
+            Mistake(
+                lambda: "b",
+                "D has as many ReLUs as C. Set beside C it tells what the neighbours are worth.",
+            ),
+            Mistake(
+                lambda: "d",
+                "That changes what neither B nor C has. If it helps, what have the ReLUs to do "
+                "with it?",
+            ),
+        ),
+        hints=(
+            "What does C have that B lacks? Name everything.",
+            "Three layers with their weights, and three ReLUs. Which network has the one alone?",
+            "If it is as good as C, then the ReLUs were not the reason.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="01-10",
+        question=(
             f"Build a network deeper and cheaper than A: {DEPTH} layers with weights or more, "
             f"convolutions of 3×3 at most, {NUM_CLASSES} scores for a 224×224 image, and fewer "
             "mult-adds than A."
@@ -514,4 +598,70 @@ def _review() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {"01-predict": _predict, "01-review": _review}
+def _outside() -> Quiz:
+    return Quiz(
+        id="01-review-2",
+        question=(
+            "The factor of each stage was derived, and measured with five seeds. Suppose that in "
+            "one of the rows the derived factor lies just outside the 95 % interval. What follows?"
+        ),
+        options=(
+            Option(
+                "The derivation is wrong",
+                "An interval of this kind misses the true value once in twenty times, and there "
+                "are several rows. One near miss is no surprise, even if the derivation is exact.",
+            ),
+            Option(
+                "Little: see how far off it is, and whether it is so in all rows",
+                "The derivation leaves things out, so with enough seeds every interval would miss "
+                "it. How large the deviation is decides whether it is good enough.",
+                right=True,
+            ),
+            Option(
+                "More seeds are needed, until the interval covers it",
+                "More seeds make the interval narrower, not truer to a wish. To go on until it "
+                "fits is to choose the result.",
+            ),
+        ),
+    )
+
+
+def _height() -> Quiz:
+    return Quiz(
+        id="01-review-3",
+        question=(
+            "With weights from std 0.01 the gradients of E start far below those of A. Somebody "
+            "concludes that E cannot be trained from there. What is missing?"
+        ),
+        options=(
+            Option(
+                "Nothing: where the gradient is nearly zero, nothing is learnt",
+                "A step is the learning rate times the gradient, and Adam even divides by its "
+                "size. A factor common to all layers can be made good.",
+            ),
+            Option(
+                "More seeds, for five are few",
+                "Five agree closely here. More of them would measure the same thing, the start, "
+                "more exactly.",
+            ),
+            Option(
+                "Trainings: E from that start at several rates, beside A and beside E from He's",
+                "Gradients before the first step are no training. If E learns once the rate makes "
+                "up for the scale, then the scale alone was no obstacle.",
+                right=True,
+            ),
+            Option(
+                "The same measurement at 224 px",
+                "The factors depend on channels and kernels. A larger image changes the border's "
+                "share a little.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {
+    "01-predict": _predict,
+    "01-review": _review,
+    "01-review-2": _outside,
+    "01-review-3": _height,
+}

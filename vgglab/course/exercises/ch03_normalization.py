@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
-from math import sqrt
+from math import log, sqrt
 from typing import TypeAlias
 
 import torch
@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from vgglab.course.checking import Exercise, Mistake, calls, network, value
+from vgglab.course.checking import Exercise, Mistake, calls, network, value, value_that
 from vgglab.course.quizzes import Option, Quiz
 from vgglab.models.configs import PAPER_ERRORS
 from vgglab.models.network import Norm, vgg
@@ -214,7 +214,19 @@ def _offset_forgotten(
     return _folded(w, b, weight, 0.0, mean, var, eps)
 
 
-# 03-8: the first block of VGG-16.
+# 03-8: the loss of a network that says nothing about ten classes, in nats.
+NOTHING_LEARNT = log(10)
+
+# 03-9: accuracies in percent of A, A-LRN, and A with a division by 2**0.75 in LRN's place.
+OUTCOMES = ((60, 57, 57), (60, 57, 60), (60, 60, 60), (60, 63, 60))
+SURE = 1  # points
+
+
+def _judged(refutes: Callable[[int, int, int], bool]) -> list[bool]:
+    return [refutes(*outcome) for outcome in OUTCOMES]
+
+
+# 03-10: the first block of VGG-16.
 IMAGE = (1, 3, 32, 32)
 
 
@@ -535,6 +547,74 @@ EXERCISES: tuple[Exercise, ...] = (
     ),
     Exercise(
         id="03-8",
+        question="A network with LRN after every ReLU is trained twice: as it is built, and from a "
+        "start that lets the signal through. Which training losses do the two end with? A pair.",
+        solution=lambda: (NOTHING_LEARNT, NOTHING_LEARNT / 2),
+        mistakes=(
+            Mistake(
+                answer=lambda: (NOTHING_LEARNT, NOTHING_LEARNT),
+                hint="The second has not learnt either. By what does LRN divide in every layer "
+                "when activations are of about 1? Let the weights make up for it.",
+            ),
+            Mistake(
+                answer=lambda: (NOTHING_LEARNT / 2, NOTHING_LEARNT / 2),
+                hint="The first has learnt, so it is not the network as it is built: is there LRN "
+                "after every ReLU?",
+            ),
+            Mistake(
+                answer=lambda: (NOTHING_LEARNT / 2, NOTHING_LEARNT),
+                hint="The other way round: first the network as it is built.",
+            ),
+        ),
+        hints=(
+            "A network whose logits are all alike has a loss of log(10). Which of the two is that?",
+            "In each layer the signal is divided by k ** beta = 2 ** 0.75, and no square counts.",
+            "Multiply the weights of every convolution by 2 ** 0.75, under torch.no_grad().",
+        ),
+        observe=value_that(
+            (
+                "as it is built: nothing learnt",
+                lambda pair: 0.95 * NOTHING_LEARNT <= pair[0] <= 1.05 * NOTHING_LEARNT,
+            ),
+            ("let through: learnt", lambda pair: 0 <= pair[1] < 0.7 * NOTHING_LEARNT),
+        ),
+    ),
+    Exercise(
+        id="03-9",
+        question="The claim: what the LRN layer does to A's accuracy is no more than a division by "
+        "2^0.75 does. Which outcomes for A, A-LRN and A with that division, in percent and each "
+        f"sure within {SURE} point, refute it: {', '.join(map(str, OUTCOMES))}? Four booleans.",
+        solution=lambda: _judged(lambda a, lrn, divided: abs(lrn - divided) > 2 * SURE),
+        mistakes=(
+            Mistake(
+                answer=lambda: _judged(lambda a, lrn, divided: abs(lrn - a) > 2 * SURE),
+                hint="You compared A-LRN with A. That they differ says that the layer does "
+                "something; the claim says what.",
+            ),
+            Mistake(
+                answer=lambda: _judged(lambda a, lrn, divided: lrn < a),
+                hint="You marked where LRN does harm. The constant may do the same harm.",
+            ),
+            Mistake(
+                answer=lambda: _judged(lambda a, lrn, divided: lrn > a),
+                hint="You marked where LRN helps. If it does harm, and the constant does not, then "
+                "the claim is refuted too.",
+            ),
+            Mistake(
+                answer=lambda: _judged(lambda a, lrn, divided: lrn == divided),
+                hint="Those are the outcomes that the claim predicts.",
+            ),
+        ),
+        hints=(
+            "Which two of the three networks does the claim call equal?",
+            "What A itself reaches does not matter for it.",
+            "It is refuted where the second and the third number are further apart than both are "
+            "sure.",
+        ),
+        observe=value,
+    ),
+    Exercise(
+        id="03-10",
         question="Write VGG-16's first block: two 3×3 convolutions, from 3 to 64 and from 64 to 64 "
         "channels, each with its ReLU, and a max pooling. Put BatchNorm where torchvision's "
         "vgg16_bn has it, and leave out the biases that it makes useless.",
@@ -646,4 +726,94 @@ def _review() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {"03-predict": _predict, "03-review": _review}
+def _constant() -> Quiz:
+    return Quiz(
+        id="03-review-2",
+        question="A and A-LRN are trained on images scaled to a standard deviation of 1, and do "
+        "equally well. A look at the layer shows that it divides everything by nearly the same "
+        "number. What has been learnt about LRN?",
+        options=(
+            Option(
+                "That it is of no use",
+                "A layer whose squares are nothing beside k does not let channels compete. It was "
+                "not at work, so its use was not tested.",
+            ),
+            Option(
+                "Nothing but that this constant makes no difference that one could see",
+                "To test LRN, take the scale of AlexNet's and VGG's inputs, at which the squares "
+                "count, and the constant as a control beside it.",
+                right=True,
+            ),
+            Option(
+                "That it does no harm, whatever the scale",
+                "At another scale it is another function. Nothing was measured there.",
+            ),
+            Option(
+                "That BatchNorm does the same",
+                "BatchNorm divides each channel by its own spread, and was in neither network.",
+            ),
+        ),
+    )
+
+
+def _start() -> Quiz:
+    return Quiz(
+        id="03-review-3",
+        question="With LRN after every ReLU a deep network stays at guessing, at each of three "
+        "learning rates. Which network would tell whether that is due to competing channels?",
+        options=(
+            Option(
+                "The same at a fourth rate, far higher",
+                "A rate is one remedy for a signal that is too small. If it fails, the cause is "
+                "still open.",
+            ),
+            Option(
+                "One with BatchNorm in LRN's place",
+                "That it learns is to be expected under either explanation.",
+            ),
+            Option(
+                "The same with a division by k to the power of beta in place of LRN",
+                "It shrinks the signal as LRN does, and nothing competes in it. If it guesses too, "
+                "the scale is enough to explain the failure.",
+                right=True,
+            ),
+            Option(
+                "The same with ten seeds instead of five",
+                "Thirty failures would be as clear as fifteen, and as unexplained.",
+            ),
+        ),
+    )
+
+
+def _sooner() -> Quiz:
+    return Quiz(
+        id="03-review-4",
+        question="After eight epochs the network with BatchNorm is far ahead, on training images "
+        "and on test images. What does that show?",
+        options=(
+            Option(
+                "That it generalises better",
+                "It fits the training images better too. To compare how two networks generalise, "
+                "compare them where both fit alike, or at the end.",
+            ),
+            Option(
+                "That it learns faster with this recipe",
+                "The other one is still learning. Whether it catches up, only a longer training "
+                "can tell.",
+                right=True,
+            ),
+            Option(
+                "That inputs of its layers shift less while it learns",
+                "That is one explanation, and nothing of it was measured here.",
+            ),
+        ),
+    )
+
+
+QUIZZES: dict[str, Callable[[], Quiz]] = {
+    "03-predict": _predict,
+    "03-review": _review,
+    "03-review-2": _constant,
+    "03-review-3": _start,
+    "03-review-4": _sooner,
+}
