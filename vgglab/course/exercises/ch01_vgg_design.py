@@ -208,7 +208,7 @@ def _convs_and_a_mean() -> nn.Module:
 EXERCISES: tuple[Exercise, ...] = (
     Exercise(
         id="01-1",
-        question="How many parameters has the last convolution of config D, its biases included?",
+        question="How many parameters does the last convolution of config D have, biases included?",
         solution=lambda: _weights(_C, _IN) + _C.out_channels,
         mistakes=(
             Mistake(
@@ -464,7 +464,7 @@ EXERCISES: tuple[Exercise, ...] = (
         ),
         hints=(
             "What does C have that B lacks? Name everything.",
-            "Three layers with their weights, and three ReLUs. Which network has the one alone?",
+            "Three layers with their weights, and three ReLUs. Which network has the layers alone?",
             "If it is as good as C, then the ReLUs were not the reason.",
         ),
         observe=value,
@@ -484,8 +484,8 @@ EXERCISES: tuple[Exercise, ...] = (
             ),
             Mistake(
                 lambda: _vgg("D"),
-                "Deep enough, and dearer than A. What does a convolution's work depend on besides "
-                "the size of its map?",
+                "Deep enough, and more work than A. What does a convolution's work depend on "
+                "besides the size of its map?",
             ),
             Mistake(
                 lambda: _vgg("A", width=1 / 2),

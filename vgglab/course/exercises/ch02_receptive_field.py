@@ -246,7 +246,7 @@ EXERCISES: tuple[Exercise, ...] = (
             ),
         ),
         hints=(
-            "How many weights has one convolution?",
+            "How many weights does one convolution have?",
             "kernel_size² · channels in · channels out.",
             "Add up over the depth.",
         ),
@@ -507,7 +507,7 @@ def _review() -> Quiz:
     return Quiz(
         id="02-review",
         question=(
-            "Somebody puts one 7×7 convolution in the place of three 3×3 with ReLUs between, as "
+            "Somebody puts one 7×7 convolution in place of three 3×3 with ReLUs between, as "
             "many channels as before. What changes?"
         ),
         options=(

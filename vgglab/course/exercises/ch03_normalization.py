@@ -455,7 +455,7 @@ EXERCISES: tuple[Exercise, ...] = (
             ),
         ),
         hints=(
-            "How many values has a channel in this batch?",
+            "How many values does a channel have in this batch?",
             "Both variances have one sum of squared deviations. By what is it divided in each?",
             "By n in the one and by n - 1 in the other, with n = N · H · W.",
         ),

@@ -400,7 +400,7 @@ EXERCISES: tuple[Exercise, ...] = (
         ),
         hints=(
             "What does the explanation predict for the training images?",
-            "Who knows images by heart is better on them than on others.",
+            "A network that knows images by heart is better on them than on others.",
             "Look for the finding that could not occur if the explanation were right.",
         ),
         observe=value,
