@@ -44,7 +44,7 @@ def test_what_is_frozen_is_evaluated_once_for_each_image_and_never_trained():
     torch.testing.assert_close(first, network.norm.eval()(x[:3]).flatten(1))
     assert not any(parameter.requires_grad for parameter in network.parameters())
     assert not first.requires_grad
-    assert torch.equal(network.norm.running_mean, torch.full((3,), 0.5))
+    torch.testing.assert_close(network.norm.running_mean, torch.full((3,), 0.5))
 
 
 def test_images_get_the_size_and_the_scale_of_imagenets():

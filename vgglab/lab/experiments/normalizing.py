@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from vgglab.lab.data import ImageSet
 from vgglab.lab.experiments.running import Settings
 from vgglab.lab.experiments.trials import draw_images, train
+from vgglab.lab.small_networks import slim_vgg
 from vgglab.lab.training import normalise
 from vgglab.models.network import vgg
 from vgglab.tracing import random_state_kept
@@ -49,25 +50,26 @@ AlexNet's formula and in Caffe's and torch's."""
 
 
 def compare_norms(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
-    """Train a VGG of some depth with some normalisation.
+    """Train a VGG of some depth with some normalisation; the config ``"slim"`` is `slim_vgg`.
 
     ``"lrn-fitted"`` is LRN with first weights that are larger by what LRN divides by where nothing
     is active, so that the signal gets through as it does without LRN.
     """
     images = draw_images(settings, seed)
-    norm = settings["norm"]
+    fitted = settings["norm"] == "lrn-fitted"
+    options = {
+        "norm": "lrn" if fitted else settings["norm"],
+        "num_classes": len(images.train.classes),
+        "in_channels": images.train.images.shape[1],
+        "width": settings["width"],
+    }
     with random_state_kept():
         torch.manual_seed(seed)
-        network = vgg(
-            settings["config"],
-            norm="lrn" if norm == "lrn-fitted" else norm,
-            head="gap",
-            num_classes=len(images.train.classes),
-            in_channels=images.train.images.shape[1],
-            width=settings["width"],
-            dropout=0.0,
-        )
-    if norm == "lrn-fitted":
+        if settings["config"] == "slim":
+            network = slim_vgg("gap", side=settings["side"], **options)
+        else:
+            network = vgg(settings["config"], head="gap", dropout=0.0, **options)
+    if fitted:
         _fit_to_lrn(network.features)
     return train(network, settings, seed, checkpoint, images)
 

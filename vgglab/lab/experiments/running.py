@@ -191,7 +191,8 @@ def _make(
     from vgglab.lab.provenance import today
 
     held = experiment.budgets[budget].held
-    digest = sha256(f"{budget} {_key(settings, seed)}".encode()).hexdigest()[:8]
+    # Of all settings: what is left of an interrupted run must not stop one of another definition.
+    digest = sha256(_key({**held, **settings}, seed).encode()).hexdigest()[:8]
     checkpoint = folder / f".{experiment.name}-{digest}.checkpoint"
     start = time.perf_counter()
     result = experiment.trial({**held, **settings}, seed, checkpoint)

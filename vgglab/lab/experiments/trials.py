@@ -81,10 +81,9 @@ def widen_field(settings: Settings, seed: int, checkpoint: Path) -> dict[str, An
 
 
 def compare_heads(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
-    """Train one backbone with some head; ``+dropout`` after its name is VGG's, one half."""
+    """Train one backbone with some head."""
     images = draw_images(settings, seed)
-    head, _, dropout = settings["head"].partition("+")
-    network = _slim({**settings, "head": head}, seed, images.train, 0.5 if dropout else 0.0)
+    network = _slim(settings, seed, images.train)
     result = train(network, settings, seed, checkpoint, images)
     if "keep_answers" in settings:
         result["answers"] = _right_or_wrong(network, images.test)
@@ -127,18 +126,21 @@ def resize_images(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
 def shift_objects(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
     """Train with GAP, and see whether the answer stays the same while the scene moves on.
 
-    The scenes to test with are twice as large as those of the training, their figures as large,
-    and in the left half. A scene is moved to the right, pixel by pixel, and what leaves it there
-    comes in on the left: the figure never does.
+    The figures to test with lie in the left half and are among the smallest of the training. A
+    scene is moved to the right, pixel by pixel, and what leaves it there comes in on the left; for
+    moves of up to a quarter of the side the figure does not.
     """
     images = draw_images(settings, seed)
     network = _slim({**settings, "head": "gap"}, seed, images.train)
     if settings["blur"]:
         blur_pools(network.features)
     result = train(network, settings, seed, checkpoint, images)
-    side = 2 * settings["side"]
-    test = shapes(
-        settings["test_images"], side, seed=_TEST_SEED + seed, scale=_SMALL, position="left"
+    test = _shapes(
+        settings,
+        _TEST_SEED + seed,
+        settings["test_images"],
+        scale=_SMALLEST,
+        position="left",
     )
     network.eval()
     answers = []
@@ -158,7 +160,7 @@ def _share(found: Tensor) -> float:
     return found.float().mean().item()
 
 
-_SMALL = (0.07, 0.1)
+_SMALL, _SMALLEST = (0.07, 0.1), (0.16, 0.2)
 _TO_READ: Mapping[str, dict[str, Any]] = {
     "position": {"figures": 1},
     "count": {"figures": (1, 4)},
@@ -295,7 +297,7 @@ def _real(name: str, split: str, side: int) -> ImageSet:
     return digits(split, side) if name == "digits" else cifar10(split, side)
 
 
-def _slim(settings: Settings, seed: int, images: ImageSet, dropout: float = 0.0) -> VGG:
+def _slim(settings: Settings, seed: int, images: ImageSet) -> VGG:
     with random_state_kept():
         torch.manual_seed(seed)
         return slim_vgg(
@@ -304,7 +306,6 @@ def _slim(settings: Settings, seed: int, images: ImageSet, dropout: float = 0.0)
             side=settings["side"],
             num_classes=len(images.classes),
             in_channels=images.images.shape[1],
-            dropout=dropout,
         )
 
 
@@ -317,7 +318,6 @@ def train(
         batch_size=settings.get("batch_size", _BATCH_SIZE),
         lr=settings["lr"],
         warmup=settings["warmup"],
-        augment=settings.get("augment", False),
         channels_last=settings.get("channels_last", False),
         seed=seed,
     )
