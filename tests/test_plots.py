@@ -4,6 +4,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
+from timed_record import timed
 
 from vgglab.figures.plots import (
     COLORS,
@@ -12,9 +13,11 @@ from vgglab.figures.plots import (
     draw_bins,
     draw_effective,
     draw_intervals,
+    draw_time_ratios,
     use_style,
 )
 from vgglab.lab.activations import Activation
+from vgglab.lab.experiments.reading import recorded
 from vgglab.receptive_field import Box
 from vgglab.receptive_field.effective import EffectiveField
 
@@ -190,3 +193,27 @@ def test_one_number_has_no_interval():
     with pytest.raises(ValueError, match="samples must be at least 2"):
         draw_intervals({"one": [0.5]})
     plt.close("all")
+
+
+def test_times_are_drawn_beside_what_mult_adds_say(tmp_path):
+    record = recorded(timed(tmp_path), "gpu")
+    ax = draw_time_ratios([record])
+    names = ["gpu, images 1", "gpu, images 8"]
+    assert [label.get_text() for label in ax.get_yticklabels()] == names
+    drawn = [x for line in ax.lines for x in line.get_xdata()]
+    for images in (1, 8):
+        found = record.time_ratio("crops", "dense", images=images)
+        assert all(any(x == pytest.approx(y) for x in drawn) for y in (found.mean, found.low))
+    assert drawn.count(10) == 2  # of the mult-adds
+    assert drawn.count(1) >= 2  # the first arm, again
+    (legend,) = ax.figure.legends
+    said = [text.get_text() for text in legend.get_texts()]
+    assert said == ["as the mult-adds say", "dense again", "crops"]
+    plt.close(ax.figure)
+
+
+def test_no_records_make_no_figure():
+    before = plt.get_fignums()
+    with pytest.raises(ValueError, match="records must be at least one"):
+        draw_time_ratios([])
+    assert plt.get_fignums() == before

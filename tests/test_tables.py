@@ -6,7 +6,13 @@ from timed_record import timed
 
 from vgglab.lab.experiments import Budget, Experiment
 from vgglab.lab.experiments.reading import recorded
-from vgglab.lab.experiments.tables import ResultTable, cost_report, cost_rows, interval_table
+from vgglab.lab.experiments.tables import (
+    ResultTable,
+    cost_report,
+    cost_rows,
+    cost_verdicts,
+    interval_table,
+)
 
 MADE = Experiment("made", "So?", lambda *_: {}, {"gpu": Budget({}, {}, 2)})
 
@@ -57,6 +63,21 @@ def test_costs_are_told_from_the_record(tmp_path):
     said = "\n".join(report.said)
     assert said.startswith("cpu: not measured yet\ngpu: ")
     assert all(line in said for line in str(record).splitlines())
+
+
+def test_it_is_said_where_times_are_as_the_mult_adds_say(tmp_path):
+    """Ten times the mult-adds, and about four and eight times as long: the intervals are wide."""
+    path = timed(tmp_path)
+    said = "crops, times as long, by the 95% interval: "
+    assert cost_verdicts([recorded(path, "gpu")]) == [f"{said}as the mult-adds say in 2 of 2."]
+    whole = json.loads(path.read_text())
+    for run in whole["budgets"]["gpu"]["runs"]:
+        far = {1: 16, 8: 4}[run["settings"]["images"]] + run["seed"] / 2**10
+        run["result"]["seconds"]["crops"] = [far * s for s in run["result"]["seconds"]["dense"]]
+    path.write_text(json.dumps(whole))
+    assert cost_verdicts([recorded(path, "gpu")]) == [
+        f"{said}less in 1 of 2 (gpu, images 8), more in 1 of 2 (gpu, images 1)."
+    ]
 
 
 def test_what_has_no_record_is_not_measured_yet(tmp_path):

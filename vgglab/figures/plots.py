@@ -7,6 +7,9 @@ import numpy as np
 
 from vgglab.arguments import needs
 from vgglab.lab.activations import Activation
+from vgglab.lab.experiments.reading import AGAIN, Recorded
+from vgglab.lab.experiments.running import Budget
+from vgglab.lab.experiments.tables import setting_name
 from vgglab.lab.experiments.verdicts import interval
 from vgglab.pooling import adaptive_bins, adaptive_matrix
 from vgglab.receptive_field.effective import EffectiveField
@@ -277,4 +280,54 @@ def draw_activations(statistics: Sequence[Activation], ax: Axes | None = None) -
     ax.grid(False)
     if ax.lines:
         ax.legend(loc="upper right", fontsize="small")
+    return ax
+
+
+def draw_time_ratios(records: Sequence[Recorded]) -> Axes:
+    """Draw how many times as long as the first arm the others take, with confidence intervals.
+
+    A row for each setting of each record; a short line for each arm is at the ratio of mult-adds.
+
+    Parameters
+    ----------
+    records
+        Of an experiment whose results have ``"seconds"`` and ``"mult_adds"`` for each arm.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Where it was drawn.
+
+    Raises
+    ------
+    ValueError
+        If there are no records.
+    """
+    rows = [(r, settings) for r in records for settings in Budget(**r.definition).combinations()]
+    if not rows:
+        raise ValueError("records must be at least one; got none")
+    _, ax = plt.subplots(figsize=(5.4, 1.4 + 0.36 * len(rows)))
+    for row, (record, settings) in enumerate(rows):
+        (works, *_) = record.samples("mult_adds", **settings)
+        first, *others = works
+        for k, arm in enumerate(others):
+            found = record.time_ratio(arm, first, **settings)
+            place, color = row + 0.24 * (k - (len(others) - 1) / 2), COLORS[k - 1]
+            style: dict[str, Any] = {"c": color, "fmt": "oDs^"[k], "ms": 5, "capsize": 3}
+            if arm.endswith(AGAIN):
+                style |= {"c": "grey", "mfc": "white"}
+            else:
+                said = "as the mult-adds say" if (row, k) == (0, 1) else ""
+                at = works[arm] / works[first]
+                ax.plot(at, place, "|", ms=12, mew=2, c=COLORS[6], label=said)
+            error = ([found.mean - found.low], [found.high - found.mean])
+            ax.errorbar(found.mean, place, xerr=error, label="" if row else arm, **style)
+    if ax.get_xlim()[1] > 4:
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+    ax.set(yticks=range(len(rows)), yticklabels=[setting_name(*row) for row in rows])
+    ax.set(xlabel=f"times as long as “{first}”")
+    ax.invert_yaxis()
+    ax.grid(axis="y", visible=False)
+    ax.figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=9)
     return ax

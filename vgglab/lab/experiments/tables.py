@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from math import floor, log10
 from pathlib import Path
 from statistics import median
@@ -10,9 +9,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from vgglab.lab.experiments.reading import NOT_MEASURED, Recorded, recorded
+from vgglab.lab.experiments.reading import AGAIN, NOT_MEASURED, Recorded, recorded
 from vgglab.lab.experiments.results import read_results
-from vgglab.lab.experiments.running import Experiment
+from vgglab.lab.experiments.running import Budget, Experiment, Settings
 from vgglab.lab.experiments.verdicts import CONFIDENCE, interval
 from vgglab.report import Report
 
@@ -151,10 +150,8 @@ def cost_rows(record: Recorded) -> list[dict[str, str]]:
         how many times the multiply-adds; where it was recorded, what a training step keeps for its
         backward pass, and what it allocates at most.
     """
-    varying = record.definition["vary"]
     rows = []
-    for values in product(*varying.values()):
-        settings = dict(zip(varying, values, strict=True))
+    for settings in Budget(**record.definition).combinations():
         (result, *_) = record.samples(**settings)
         works = result["mult_adds"]
         first = next(iter(works))
@@ -175,6 +172,55 @@ def cost_rows(record: Recorded) -> list[dict[str, str]]:
                     row[f"{name} MiB"] = f"{size / 2**20:,.0f}"
             rows.append(row)
     return rows
+
+
+def cost_verdicts(records: Sequence[Recorded]) -> list[str]:
+    """Say of each arm whether it takes as many times as long as the first as mult-adds say.
+
+    Parameters
+    ----------
+    records
+        Of an experiment whose results have ``"seconds"`` and ``"mult_adds"`` for each arm.
+
+    Returns
+    -------
+    list of str
+        A sentence for each arm, but for the one that is the first once more. Groups
+        of up to half of all settings are listed.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for record in records:
+        for settings in Budget(**record.definition).combinations():
+            (works, *_) = record.samples("mult_adds", **settings)
+            first, *others = works
+            for arm in others:
+                if arm.endswith(AGAIN):
+                    continue
+                ratio, work = record.time_ratio(arm, first, **settings), works[arm] / works[first]
+                how = "as" if work in ratio else "less" if ratio.high < work else "more"
+                groups = found.setdefault(arm, {"as": [], "less": [], "more": []})
+                groups[how].append(setting_name(record, settings))
+    means = {"as": "as the mult-adds say", "less": "less", "more": "more"}
+    said = []
+    for arm, groups in found.items():
+        total = sum(map(len, groups.values()))
+        parts = [
+            f"{means[how]} in {len(names)} of {total}"
+            + (f" ({'; '.join(names)})" if 2 * len(names) <= total else "")
+            for how, names in groups.items()
+            if names
+        ]
+        said.append(f"{arm}, times as long, by the {INTERVAL}: {', '.join(parts)}.")
+    return said
+
+
+def setting_name(record: Recorded, settings: Settings) -> str:
+    """Return the budget of a record and some settings: ``gpu, tf32, images 8``."""
+    values = (
+        value if isinstance(value, str) else f"{name.replace('_', ' ')} {value}"
+        for name, value in settings.items()
+    )
+    return ", ".join((record.budget, *values))
 
 
 def cost_report(
