@@ -82,7 +82,7 @@ ASSIGNMENTS = ROOT / "book" / "assignments"
 CELL_TIMEOUT = 300  # seconds
 WORKERS = 2
 TIMES = "{{ times }}"
-WORDS_A_MINUTE = 200
+WORDS_A_MINUTE = 150
 FOLDED = re.compile(r"^(:{3,})\{dropdown\}.*?^\1$", re.DOTALL | re.MULTILINE)
 
 # One-line tracebacks without local paths, and the package when a notebook opens in Colab. There a
@@ -190,7 +190,10 @@ def state_times(notebook: NotebookNode, run_minutes: int) -> None:
     read_minutes = ceil(words / WORDS_A_MINUTE)
     read, run = (f"about {n} minute{'s' * (n > 1)}" for n in (read_minutes, run_minutes))
     for cell in places:
-        line = f"*Reading the text: {read}. Running its cells: {run} of one processor core.*"
+        line = (
+            f"*Reading the text, without the code: {read}. "
+            f"Running its cells: {run} of one processor core.*"
+        )
         cell.source = cell.source.replace(TIMES, line)
     notebook.metadata["vgglab"] = {"run_minutes": run_minutes}
     _name_cells(notebook)

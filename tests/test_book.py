@@ -218,7 +218,7 @@ def test_a_chapter_says_how_long_it_takes(tmp_path: Path, monkeypatch: pytest.Mo
         monkeypatch.setattr(make_notebooks, "processor_seconds", iter([0, seconds]).__next__)
         make_notebooks.build(chapter, tmp_path)
         first = nbformat.read(notebook, as_version=4).cells[0].source
-        assert "Reading the text: about 2 minutes." in first
+        assert "Reading the text, without the code: about 3 minutes." in first
         assert f"Running its cells: about {said} of" in first
         assert make_notebooks.faults_of(chapter.parent, tmp_path) == []
     chapter.write_text(text.replace("word ", "word " * 2), encoding="utf-8")

@@ -112,11 +112,7 @@ GIVEN = {
         "40,000",  # a limit of an exercise
         "7 points",  # the paper's 5×5 rival
     },
-    "03_normalization": {
-        "0.01",  # the paper's initialisation
-        "1e-4",  # AlexNet's alpha
-        "3,000",  # images that an experiment trains on
-    },
+    "03_normalization": {"0.01", "0.1", "1.4", "1e-4"},
     "05_adaptive_pooling": {
         "0.01",  # VGG's initialisation
     },

@@ -452,7 +452,8 @@ EXERCISES: tuple[Exercise, ...] = (
         mistakes=(
             Mistake(
                 answer=_fixed,
-                hint="Nothing has changed yet: it takes the one size.",
+                hint="fc6 still does not get 7×7 cells. A pooling must stand before the flatten, "
+                "and leave 7×7.",
             ),
             Mistake(
                 answer=lambda: _with_fc6(CHANNELS * _side(400) ** 2),
@@ -461,12 +462,14 @@ EXERCISES: tuple[Exercise, ...] = (
             ),
             Mistake(
                 answer=lambda: vgg("D", head="gap", device="meta"),
-                hint="It takes every size, with another head: the weights of fc6 have no place in "
-                "it.",
+                hint="It takes every size, but some weights have another shape. fc_to_conv keeps "
+                "their values in a new one, global average pooling drops fc6; here they must load "
+                "as they are.",
             ),
             Mistake(
                 answer=lambda: _fixed().features,
-                hint="These are the feature layers, which take every size. The scores are missing.",
+                hint="The output is not one row of 1000 scores. A map of features needs the "
+                "classifier; a map of scores needs a mean, and its weights have another shape.",
             ),
         ),
         hints=(
