@@ -201,6 +201,14 @@ def test_an_output_that_nothing_compares_is_not_stored(tiny: Path) -> None:
     assert "stores an output that nothing compares" in fault
 
 
+def test_what_a_gpu_has_made_is_kept(tmp_path: Path) -> None:
+    kept = {"gpu": '{"budgets": {"tiny": {}, "gpu": {}}}', "tiny": '{"budgets": {"tiny": {}}}'}
+    for name, text in kept.items():
+        (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+    make_notebooks.forget_tiny_results(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["gpu.json"]
+
+
 def test_a_chapter_says_how_long_it_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Words that are folded, and code, are not read; what was measured is no fault of the text."""
     head, cell = CHAPTER.split("# Tiny")[0], "```{code-cell} ipython3\nprint(6 * 7)\n```\n"

@@ -1,8 +1,8 @@
 """Experiments as data: what varies, what is held, how many seeds, at which budget.
 
-`catalogue` lists the experiments; `trials`, `costs` and `other_sizes` make their runs, which
-`running` records; `reading`, `verdicts` and `tables` say what may be concluded. Only a run needs
-torch.
+`catalogue` lists the experiments; `trials`, `normalizing`, `transfer`, `costs` and `other_sizes`
+make their runs, which `running` records; `reading`, `verdicts` and `tables` say what may be
+concluded. Only a run needs torch.
 """
 
 from vgglab.lab.experiments.catalogue import EXPERIMENTS, find_experiment, overview

@@ -86,16 +86,16 @@ def compare_heads(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
     network = _slim(settings, seed, images.train)
     result = train(network, settings, seed, checkpoint, images)
     if "keep_answers" in settings:
-        result["answers"] = _right_or_wrong(network, images.test)
+        right = _answers(network, images.test.images) == images.test.labels
+        result["answers"] = right.int().tolist()
     return {**result, "parameters": sum(p.numel() for p in network.parameters())}
 
 
-def _right_or_wrong(network: nn.Module, images: ImageSet) -> list[int]:
-    """Return for each image whether it is named right, in the order in which they are stored."""
+def _answers(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the class of the largest logit for each of the images (N, C, H, W)."""
     network.eval()
     with torch.no_grad():
-        logits = torch.cat([network(normalise(part)) for part in images.images.split(250)])
-    return (logits.argmax(1) == images.labels).int().tolist()
+        return torch.cat([network(normalise(part)).argmax(1) for part in images.split(250)])
 
 
 def move_objects(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def shift_objects(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
 
     The figures to test with lie in the left half and are among the smallest of the training. A
     scene is moved to the right, pixel by pixel, and what leaves it there comes in on the left; for
-    moves of up to a quarter of the side the figure does not.
+    moves of up to a quarter of the side that is no more than the rim of a figure.
     """
     images = draw_images(settings, seed)
     network = _slim({**settings, "head": "gap"}, seed, images.train)
@@ -142,13 +142,7 @@ def shift_objects(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
         scale=_SMALLEST,
         position="left",
     )
-    network.eval()
-    answers = []
-    for shift in settings["shifts"]:
-        moved = test.images.roll(shift, dims=-1)
-        with torch.no_grad():
-            logits = torch.cat([network(normalise(part)) for part in moved.split(250)])
-        answers.append(logits.argmax(1))
+    answers = [_answers(network, test.images.roll(by, dims=-1)) for by in settings["shifts"]]
     return {
         **result,
         "same_answer": [_share(found == answers[0]) for found in answers],
