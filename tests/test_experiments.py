@@ -237,7 +237,7 @@ def test_every_experiment_is_sound():
         assert found.changes_mind.endswith(".")
         assert found.chapter
         assert {"tiny", "cpu"} <= set(found.budgets) <= set(BUDGETS)
-        assert found.budgets["cpu"].seeds >= 5
+        assert found.budgets["cpu"].seeds >= 4  # fewer say next to nothing by Student's t
         for size in found.budgets.values():
             assert not set(size.held) & set(size.vary)
             if "epochs" in size.held:

@@ -122,7 +122,7 @@ GIVEN = {
         "36 times",  # the cells of a 6×6 map
     },
     "07_gap_vs_flatten": {
-        "10,000", "5,000",  # images of an experiment
+        "10,000", "5,000", "45,000",  # images of an experiment
         "15 million",  # a limit of an exercise
     },
 }  # fmt: skip
@@ -211,7 +211,12 @@ def said_by(chapter, markers, names):
     return str(shown)
 
 
-SETTINGS = {"gap-border": "padding_mode", "stacking": "network"}
+SETTINGS = {
+    "gap-border": "padding_mode",
+    "stacking": "network",
+    "gap-accuracy": "head",
+    "frozen-batchnorm": "norm",
+}
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -253,6 +258,20 @@ SETTINGS = {"gap-border": "padding_mode", "stacking": "network"}
             r"the ReLUs, BatchNorm after each +\S+ \[[^]]*\]: 3x3, each",
             r"the ReLUs, BatchNorm after each +\S+ \[[^]]*\]: 3x3-linear, each",
         ),
+        (
+            "gap-accuracy",
+            ['HEADS = {"gap"', "larger ="],
+            ("gap", "flatten"),
+            r"Flatten, as they are: .*: GAP is better",
+            r"Flatten, as they are: .*: GAP is worse",
+        ),
+        (
+            "frozen-batchnorm",
+            ["import fill", "KINDS =", "few, many ="],
+            ("batch", "frozen"),
+            r"fine-tuned with 64, frozen against BatchNorm: .*: worse",
+            r"fine-tuned with 64, frozen against BatchNorm: .*: better",
+        ),
     ],
 )
 def test_a_planted_result_changes_the_words(
@@ -261,7 +280,8 @@ def test_a_planted_result_changes_the_words(
     """With the opposite result in a copy of the record, the page says the opposite."""
     a, b = arms
     whole = read_results(RESULTS / f"{name}.json")
-    for run in whole["budgets"]["cpu"]["runs"]:
+    budget = "gpu" if name == "gap-accuracy" else "cpu"
+    for run in whole["budgets"][budget]["runs"]:
         if setting := SETTINGS.get(name):
             arm = run["settings"][setting]
             run["settings"][setting] = {a: b, b: a}.get(arm, arm)
@@ -276,7 +296,7 @@ def test_a_planted_result_changes_the_words(
         names |= {"relative_l2": relative_l2}
         text = said_by(EXPERIMENTS[name].chapter, markers, names)
         plt.close("all")
-        return capsys.readouterr().out + text
+        return capsys.readouterr().out.replace("\n    ", " ") + text  # lines that go on
 
     recorded_words, planted_words = said(RESULTS), said(tmp_path)
     assert re.search(before, recorded_words)

@@ -6,7 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from vgglab.lab.experiments.transfer import ForImageNet, Frozen, transfer_features
+from vgglab.lab.experiments.transfer import (
+    ForImageNet,
+    Frozen,
+    fine_tune,
+    freeze_batchnorm,
+    transfer_features,
+)
+from vgglab.lab.pretrained import trained_slim_vgg
 
 SETTINGS = {
     "data": "shapes",
@@ -67,5 +74,23 @@ def test_images_get_the_size_and_the_scale_of_imagenets():
 def test_each_head_reads_what_its_name_says(tmp_path, head, parameters):
     result = transfer_features({**SETTINGS, "head": head}, 0, tmp_path / "checkpoint")
     assert result["parameters"] == parameters
+    assert not result["diverged"]
+    assert len(result["valid_accuracy"]) == 2
+
+
+def test_a_frozen_batchnorm_is_the_trained_one_in_eval_mode_whatever_the_mode():
+    network, frozen = trained_slim_vgg(), trained_slim_vgg()
+    freeze_batchnorm(frozen.features)
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(frozen.train()(x), network(x), rtol=1e-4, atol=1e-4)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in frozen.modules())
+    trained = {name for name, _ in frozen.named_parameters()}
+    assert trained < {name for name, _ in network.named_parameters()}
+
+
+@pytest.mark.parametrize("norm", ["batch", "frozen"])
+def test_fine_tuning_trains_the_network_on_other_classes(tmp_path, norm):
+    settings = {**SETTINGS, "norm": norm, "batch_size": 4}
+    result = fine_tune(settings, 0, tmp_path / "checkpoint")
     assert not result["diverged"]
     assert len(result["valid_accuracy"]) == 2

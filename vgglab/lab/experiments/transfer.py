@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.ops import FrozenBatchNorm2d
 
 from vgglab.lab.experiments.running import Settings
 from vgglab.lab.experiments.trials import draw_images, train
@@ -19,6 +20,7 @@ from vgglab.models.network import vgg
 from vgglab.tracing import random_state_kept
 
 _HIDDEN = 128  # features of a hidden dense layer
+_CHANNELS = 128  # of the last map of `trained_slim_vgg`
 _IMAGENET_SIDE = 224
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -103,6 +105,31 @@ def transfer_features(settings: Settings, seed: int, checkpoint: Path) -> dict[s
         head = _head(settings["head"], channels, height * width, len(images.train.classes))
     result = train(nn.Sequential(features, head), settings, seed, checkpoint, images)
     return {**result, "parameters": sum(p.numel() for p in head.parameters())}
+
+
+def fine_tune(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Train all of the trained network on other images, but for what of BatchNorm stays as it is.
+
+    With ``norm`` ``"batch"`` its layers use and follow the statistics of each batch; ``"frozen"``
+    puts `torchvision.ops.FrozenBatchNorm2d` in their place, whose statistics and weights both stay.
+    """
+    images = draw_images(settings, seed)
+    network = trained_slim_vgg()
+    if settings["norm"] == "frozen":
+        freeze_batchnorm(network.features)
+    with random_state_kept():
+        torch.manual_seed(seed)
+        network.classifier[-1] = nn.Linear(_CHANNELS, len(images.train.classes))
+    return train(network, settings, seed, checkpoint, images)
+
+
+def freeze_batchnorm(features: nn.Sequential) -> None:
+    """Put torchvision's frozen layer in place of each BatchNorm, with its numbers."""
+    for place, layer in enumerate(features):
+        if isinstance(layer, nn.BatchNorm2d):
+            frozen = FrozenBatchNorm2d(layer.num_features, layer.eps)
+            frozen.load_state_dict(layer.state_dict())
+            features[place] = frozen
 
 
 def _head(name: str, channels: int, cells: int, num_classes: int) -> nn.Sequential:

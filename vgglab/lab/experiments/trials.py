@@ -30,6 +30,7 @@ from vgglab.tracing import random_state_kept
 # Scenes to choose by and to test with are drawn with other seeds than those to train on.
 _VALID_SEED, _TEST_SEED = 500_000, 1_000_000
 _BATCH_SIZE = 64
+_DROPOUT = 0.5  # of a head called ``NAME+dropout``: VGG's own (section 3.1)
 
 
 class Images(NamedTuple):
@@ -292,14 +293,16 @@ def _real(name: str, split: str, side: int) -> ImageSet:
 
 
 def _slim(settings: Settings, seed: int, images: ImageSet) -> VGG:
+    head, _, dropout = settings["head"].partition("+")
     with random_state_kept():
         torch.manual_seed(seed)
         return slim_vgg(
-            settings["head"],
+            head,
             width=settings["width"],
             side=settings["side"],
             num_classes=len(images.classes),
             in_channels=images.images.shape[1],
+            dropout=_DROPOUT if dropout else 0.0,
         )
 
 
@@ -312,6 +315,7 @@ def train(
         batch_size=settings.get("batch_size", _BATCH_SIZE),
         lr=settings["lr"],
         warmup=settings["warmup"],
+        augment=settings.get("augment", False),
         channels_last=settings.get("channels_last", False),
         seed=seed,
     )
