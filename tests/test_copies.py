@@ -154,6 +154,14 @@ def _call(note, *call):
     note()
 
 
+OF_ALL_MODULES = (
+    nn.modules.module.register_module_forward_pre_hook,
+    nn.modules.module.register_module_forward_hook,
+    nn.modules.module.register_module_full_backward_pre_hook,
+    nn.modules.module.register_module_full_backward_hook,
+)
+
+
 @pytest.mark.parametrize("entry", ENTRIES)
 def test_no_hook_of_the_caller_fires(entry):
     model = network()
@@ -161,8 +169,15 @@ def test_no_hook_of_the_caller_fires(entry):
     for kind, register in REGISTER.items():
         register(model[0], lambda kind=kind: fired.append(kind))
     before = everything(model)
-    enter(entry, model)
-    assert fired == []
+    of_all = [register(lambda *call: fired.append("all")) for register in OF_ALL_MODULES]
+    try:
+        enter(entry, model)
+        assert fired == []
+        model(IMAGES)
+        assert {"pre", "forward", "all"} <= set(fired)  # they are still there
+    finally:
+        for handle in of_all:
+            handle.remove()
     before.pop("rng")  # new layers draw weights
     after = everything(model)
     after.pop("rng")

@@ -27,7 +27,7 @@ from vgglab.compare.reference import (
     run_and_measure,
 )
 from vgglab.report import Report
-from vgglab.tracing import InputSize, Shape, random_state_kept
+from vgglab.tracing import InputSize, Shape, caller_undisturbed
 from vgglab.tracing.copies import real_copy
 
 NEEDS = ("onnx", "onnxscript", "onnxruntime")
@@ -172,7 +172,7 @@ def _session(model: nn.Module, input_size: Shape) -> Any:
     options.log_severity_level = 4  # its errors are raised too
     with (
         warnings.catch_warnings(),
-        random_state_kept(),
+        caller_undisturbed(),
         torch.inference_mode(False),
         TemporaryDirectory() as folder,
     ):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vgglab.arguments import number_type
-from vgglab.tracing import Shape, random_state_kept
+from vgglab.tracing import Shape, caller_undisturbed
 from vgglab.tracing.copies import real_copy
 
 MARGIN = 4
@@ -58,7 +58,7 @@ def run_copies(
         return []
     copied = real_copy(model).eval().to("cpu", dtype)
     input_dtype = dtype or number_type(model)
-    with random_state_kept(), torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
+    with caller_undisturbed(), torch.inference_mode(False), torch.no_grad(), torch.device("cpu"):
         return [_run_once(copied, x.to(input_dtype, copy=True)) for x in inputs]
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from vgglab.arguments import check_images, check_integer, check_model
-from vgglab.tracing import random_state_kept, trace
+from vgglab.tracing import caller_undisturbed, trace
 from vgglab.tracing.copies import real_copy
 
 Kinds: TypeAlias = type[nn.Module] | tuple[type[nn.Module], ...]
@@ -108,7 +108,7 @@ def activation_statistics(
             f"images must be such as the model takes; it fails for {tuple(images.shape)} at "
             f"{traced.failure.path!r}: {traced.failure.message}"
         )
-    with torch.inference_mode(False), random_state_kept():
+    with torch.inference_mode(False), caller_undisturbed():
         copied = real_copy(model)
         watch = _Watched(bins, decades)
         for path, module in copied.named_modules():

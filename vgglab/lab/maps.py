@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from vgglab.arguments import check_images, check_model
-from vgglab.tracing import Op, Trace, random_state_kept, trace
+from vgglab.tracing import Op, Trace, caller_undisturbed, trace
 from vgglab.tracing.copies import real_copy
 from vgglab.tracing.operations import AVERAGES, RESHAPES, Kind
 
@@ -85,7 +85,7 @@ def class_activation_map(model: nn.Module, images: Tensor) -> CAM:
     watch = _LastMap(
         pooling.name, sum(op.name == pooling.name for op in traced.ops[: pooling.index])
     )
-    with random_state_kept(), torch.no_grad(), watch:
+    with caller_undisturbed(), torch.no_grad(), watch:
         logits = copied(images)
     features = watch.found
     num_classes = logits.shape[1]
@@ -151,7 +151,7 @@ def grad_cam(
         # What comes next may overwrite what it gets.
         return output.clone() if isinstance(output, Tensor) else None
 
-    with torch.inference_mode(False), random_state_kept(), torch.enable_grad():
+    with torch.inference_mode(False), caller_undisturbed(), torch.enable_grad():
         copied = real_copy(model).eval().requires_grad_(False)
         copied.get_submodule(layer).register_forward_hook(keep)
         source = images.detach().clone().requires_grad_()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vgglab.arguments import check_images, check_model
 from vgglab.receptive_field import Box, receptive_field
-from vgglab.tracing import random_state_kept
+from vgglab.tracing import caller_undisturbed
 from vgglab.tracing.copies import real_copy
 
 
@@ -115,7 +115,7 @@ def effective_receptive_field(
     field = receptive_field(model, tuple(images.shape), layer)
     cell = cell or (field.map_size[0] // 2, field.map_size[1] // 2)
     box = field.box(*cell)
-    with torch.inference_mode(False), random_state_kept(), torch.enable_grad():
+    with torch.inference_mode(False), caller_undisturbed(), torch.enable_grad():
         copied = real_copy(model).eval().requires_grad_(False)
         outputs: list[Tensor] = []
         copied.get_submodule(layer).register_forward_hook(lambda *call: outputs.append(call[2]))

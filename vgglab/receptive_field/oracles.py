@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from vgglab.receptive_field import Box
 from vgglab.shapes import Window
-from vgglab.tracing import random_state_kept
+from vgglab.tracing import caller_undisturbed
 from vgglab.tracing.copies import real_copy
 
 _ACTIVATIONS = {
@@ -142,7 +142,7 @@ def _positive_copy(model: nn.Module, layer: str) -> Iterator[Callable[[Tensor], 
             copied(images)
         return found[-1]
 
-    with random_state_kept():
+    with caller_undisturbed():
         yield run
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "Parameter",
     "Shape",
     "Trace",
+    "caller_undisturbed",
     "random_state_kept",
     "trace",
 ]
@@ -90,7 +91,7 @@ def trace(
         return [torch.zeros(size, dtype=dtype, device=device) for size, dtype in pairs]
 
     fallback = None
-    with random_state_kept(), torch.inference_mode(False):
+    with caller_undisturbed(), torch.inference_mode(False):
         # Tensors that the forward makes may have to be on the meta device too. That slows every
         # call of torch down, so it comes second.
         for default_device in (nullcontext(), torch.device("meta")):
@@ -150,6 +151,30 @@ def random_state_kept() -> Iterator[None]:
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
+
+
+# Hooks of all modules, as `torch.nn.modules.module.register_module_forward_hook` keeps them.
+_HOOKS_OF_ALL = (
+    "_global_forward_pre_hooks",
+    "_global_forward_hooks",
+    "_global_backward_pre_hooks",
+    "_global_backward_hooks",
+)
+
+
+@contextmanager
+def caller_undisturbed() -> Iterator[None]:
+    """Keep every random generator's state, and the caller's hooks of all modules silent."""
+    tables = [getattr(torch.nn.modules.module, name) for name in _HOOKS_OF_ALL]
+    hooks = [dict(table) for table in tables]
+    for table in tables:
+        table.clear()
+    try:
+        with random_state_kept():
+            yield
+    finally:
+        for table, kept in zip(tables, hooks, strict=True):
+            table.update(kept)
 
 
 def _check_dtypes(dtypes: Any, number: int, model: nn.Module) -> Sequence[torch.dtype]:
