@@ -137,7 +137,7 @@ _ALL = (
         budgets={
             "tiny": Budget(
                 vary={"network": ("7x7/12/each", "3x3-linear/16/each", "3x3/16/each")},
-                held={**_TINY_SHAPES, "lr": 0.1},
+                held={**_TINY_SHAPES, "epochs": 4, "lr": 0.1},
                 seeds=2,
             ),
             "cpu": Budget(
