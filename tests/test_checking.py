@@ -157,7 +157,7 @@ def test_unfinished_and_broken_builders():
         return nn.Linear("three", 4)
 
     assert check_answer(NETWORK, lambda: unfinished(1)).status == "not attempted yet"
-    assert "building it raises TypeError" in check_answer(NETWORK, broken).message
+    assert "broken() raises TypeError" in check_answer(NETWORK, broken).message
 
 
 SMALL = Exercise(
@@ -211,7 +211,7 @@ def test_layers_are_compared_by_what_they_give():
         "That is the largest, not the mean."
     )
     message = check_answer(LAYER, nn.Conv2d(3, 1, 2).double()).message
-    assert message.startswith("You have (1, 2, 4, 4) raises RuntimeError: ")
+    assert message.startswith("An input of (1, 2, 4, 4) raises RuntimeError: ")
     assert "where a layer is asked for" in check_answer(LAYER, "mean").message
 
 

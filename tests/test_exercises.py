@@ -18,8 +18,9 @@ QUIZZES = load_quizzes()
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "book" / "notebooks").glob("*.ipynb"))
 # The way in, 00, is two pages for somebody in a hurry: it has no exercises.
 CHAPTERS = sorted({path.name[:2] for path in NOTEBOOKS} - {"00"})
-# Twice, and five times, what any check needs; the weights of vgg("D") are 138 million numbers.
-MOST_OPERATIONS, MOST_NUMBERS = 3000, 1_000_000
+# More than any check needs, with the conversions that an answer itself may call; the weights of
+# vgg("D") are 138 million numbers.
+MOST_OPERATIONS, MOST_NUMBERS = 10_000, 40_000_000
 
 
 # --- check, hint and quiz ---------------------------------------------------------------------

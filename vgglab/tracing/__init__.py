@@ -129,6 +129,7 @@ def trace(
         ops=tuple(ops),
         calls=tuple(recorder.calls),
         output_shapes=recorder.output_shapes,
+        output_sources=recorder.output_sources,
         failure=next((f for seen, f in recorder.failures if seen is error), None),
         fallback=fallback,
         hooks_left_out=tuple(dict.fromkeys(path for path, _ in callers_hooks(model))),

@@ -28,6 +28,7 @@ class Recorder(TorchDispatchMode):
         self.ops: list[Op] = []
         self.calls: list[ModuleCall] = []
         self.output_shapes: tuple[Shape, ...] = ()
+        self.output_sources: tuple[int, ...] = ()
         self.failures: list[tuple[BaseException, Failure]] = []
 
         self._stack: list[ModuleCall] = []
@@ -68,7 +69,9 @@ class Recorder(TorchDispatchMode):
         try:
             with _nothing_compiled(), self, saved_tensors_hooks(self._save, lambda tensor: tensor):
                 run = self._watched("", self.model, self.model.__call__)
-                self.output_shapes = _shapes(run(*self.inputs))
+                outputs = _tensors(run(*self.inputs))
+            self.output_shapes = _shapes(outputs)
+            self.output_sources = tuple(sorted(set(self._sources(outputs).values())))
         except Exception as error:
             return error
         return None

@@ -124,6 +124,8 @@ class Trace:
         The calls of modules in order, up to the failure if there was one.
     output_shapes
         Shapes of the tensors that the model returned.
+    output_sources
+        The operations whose outputs these are, by index; the model's k-th input is ``-1 - k``.
     failure
         ``None`` if the forward ended.
     fallback
@@ -141,6 +143,7 @@ class Trace:
     ops: tuple[Op, ...]
     calls: tuple[ModuleCall, ...]
     output_shapes: tuple[Shape, ...]
+    output_sources: tuple[int, ...]
     failure: Failure | None = None
     fallback: str | None = None
     hooks_left_out: tuple[str, ...] = ()

@@ -18,6 +18,7 @@ from vgglab.course.checking import (
     gives,
     network,
     network_that,
+    reaching_output,
     value,
     value_that,
 )
@@ -27,6 +28,8 @@ from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES
 from vgglab.models.network import vgg
 from vgglab.shapes import Window, feature_map_sizes
 from vgglab.summary import Summary, summary
+from vgglab.tracing import Op
+from vgglab.tracing.operations import PRODUCTS, Kind
 
 Columns: TypeAlias = Sequence[int | str | tuple[int, int]]
 """A column of Table 1 as a list: channels, (channels, kernel_size), or "M" for a max pooling."""
@@ -176,14 +179,19 @@ def _vgg(config: str, **options: Any) -> nn.Module:
     return vgg(config, device="meta", **options)
 
 
+def _layers(tables: Tables) -> list[Op]:
+    """Return the layers with weights that run on the way to the output."""
+    ops = reaching_output(tables((1, 3, IMAGE, IMAGE)).trace)
+    return [op for op in ops if op.kind in PRODUCTS and op.parameters]
+
+
 def _is_deep(network: nn.Module, tables: Tables) -> bool:
-    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    return len(layers) >= DEPTH
+    return len({op.parameters for op in _layers(tables)}) >= DEPTH
 
 
 def _has_small_kernels(network: nn.Module, tables: Tables) -> bool:
-    convs = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
-    return bool(convs) and all(max(conv.kernel_size) <= 3 for conv in convs)
+    convs = [op for op in _layers(tables) if op.kind is Kind.CONVOLUTION]
+    return bool(convs) and all(max(conv.options["kernel_size"]) <= 3 for conv in convs)
 
 
 def _works_less_than_a(network: nn.Module, tables: Tables) -> bool:
@@ -506,10 +514,27 @@ EXERCISES: tuple[Exercise, ...] = (
             'vgg("D", ...) takes a width; or write the layers out, with fewer channels.',
         ),
         observe=network_that(
-            gives((1, 3, IMAGE, IMAGE), (1, NUM_CLASSES)),
-            Condition(f"{DEPTH} layers with weights or more", _is_deep),
-            Condition("no convolution larger than 3×3", _has_small_kernels),
-            Condition("fewer mult-adds than A", _works_less_than_a),
+            gives(
+                (1, 3, IMAGE, IMAGE),
+                (1, NUM_CLASSES),
+                "What comes out is not one row of 1000 scores.",
+            ),
+            Condition(
+                f"{DEPTH} layers with weights or more",
+                _is_deep,
+                "Only layers count that run, and whose result reaches the output.",
+            ),
+            Condition(
+                "no convolution larger than 3×3",
+                _has_small_kernels,
+                "One of the convolutions that run is larger than 3×3, or none runs.",
+            ),
+            Condition(
+                "fewer mult-adds than A",
+                _works_less_than_a,
+                "A convolution's work grows with its channels in, its channels out and its map: "
+                "which of them can be smaller?",
+            ),
         ),
         others=(_convs_and_a_mean,),
     ),

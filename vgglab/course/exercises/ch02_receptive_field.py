@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import product
 
 import torch
 from torch import nn
@@ -20,7 +21,7 @@ from vgglab.course.checking import (
 from vgglab.course.quizzes import Option, Quiz
 from vgglab.models.configs import CONFIGS
 from vgglab.models.network import vgg
-from vgglab.receptive_field import receptive_field
+from vgglab.receptive_field import ReceptiveField, fields_of, receptive_field
 from vgglab.receptive_field.stacks import compose_kernels
 
 IMAGE = 224
@@ -158,8 +159,17 @@ def _one_large_kernel() -> nn.Module:
 
 
 def _sees_enough(model: nn.Module, tables: Tables) -> bool:
-    field = tables(TASK).rows[-1].receptive_field
-    return field is not None and field.size is not None and min(field.size) >= SEEN
+    """Look at each cell of the output: of the image it sees, or would see without a border."""
+    traced = tables(TASK).trace
+    fields = fields_of(traced, as_in_eval=True)
+    return all(_smallest(fields[index]) >= SEEN for index in traced.output_sources)
+
+
+def _smallest(field: ReceptiveField) -> int:
+    if field.size is not None:
+        return min(field.size)
+    boxes = [field.box(i, j) for i, j in product(*map(range, field.map_size))]
+    return min(min(box.bottom - box.top, box.right - box.left) for box in boxes)
 
 
 def _is_small(model: nn.Module, tables: Tables) -> bool:
@@ -460,9 +470,22 @@ EXERCISES: tuple[Exercise, ...] = (
             "vgglab.summary prints the receptive field of every layer: try, and read.",
         ),
         observe=network_that(
-            gives(TASK, (1, CHANNELS, 16, 16)),
-            Condition(f"a cell sees {SEEN} px or more", _sees_enough),
-            Condition(f"fewer than {PARAMETERS:,} parameters", _is_small),
+            gives(
+                TASK,
+                (1, CHANNELS, 16, 16),
+                "Two halvings bring 64 to 16; all else has to keep the size of the map.",
+            ),
+            Condition(
+                f"a cell sees {SEEN} px or more",
+                _sees_enough,
+                "What counts is what the output sees. A branch that does not reach it adds "
+                "nothing; vgglab.receptive_fields prints the field after each layer.",
+            ),
+            Condition(
+                f"fewer than {PARAMETERS:,} parameters",
+                _is_small,
+                "Steps get longer after a pooling and with dilation, at no price in parameters.",
+            ),
         ),
         others=(_stacked,),
     ),

@@ -227,7 +227,7 @@ def _judged(refutes: Callable[[int, int, int], bool]) -> list[bool]:
 
 
 # 03-10: the first block of VGG-16.
-IMAGE = (1, 3, 32, 32)
+IMAGE = (1, 3, 16, 16)
 
 
 def _block(norm: Norm | None) -> nn.Sequential:
@@ -656,7 +656,7 @@ EXERCISES: tuple[Exercise, ...] = (
             "nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU(); then the "
             "same from 64 channels, and nn.MaxPool2d(2).",
         ),
-        observe=network(IMAGE),
+        observe=network(IMAGE, values=True),
         others=(_Functional,),
     ),
 )

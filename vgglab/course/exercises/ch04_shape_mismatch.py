@@ -5,24 +5,29 @@ from math import isqrt, lcm
 from statistics import fmean, stdev
 from typing import TypeAlias
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vgglab.convert import with_adaptive_pool, with_gap_head
 from vgglab.course.checking import (
     Condition,
     Exercise,
     Mistake,
     Tables,
+    answers_as_before,
     calls,
     gives,
     network,
     network_that,
     value,
 )
+from vgglab.course.observing_networks import narrow_vgg
 from vgglab.course.quizzes import Option, Quiz
 from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES
 from vgglab.models.network import VGG, vgg
 from vgglab.shapes import Window, feature_map_sizes, input_sizes
+from vgglab.tracing.copies import real_copy
 
 CHANNELS = CONFIGS["D"].convs()[-1].out_channels
 FC_FEATURES = CHANNELS * FC_SIDE**2
@@ -62,16 +67,17 @@ def _pooled() -> VGG:
     return vgg("D", head="fc", device="meta")
 
 
-def _in_a_row(*between: str) -> nn.Sequential:
-    """Return VGG-16's two parts with layers between them, named by their short names."""
-    layers: dict[str, nn.Module] = {
-        "flatten": nn.Flatten(),
-        "flatten-all": nn.Flatten(0),
-        "flatten-maps": nn.Flatten(2),
-        "average": nn.AdaptiveAvgPool2d(1),
-    }
-    model = _fixed()
-    return nn.Sequential(model.features, *(layers[name] for name in between), model.classifier)
+def _narrow() -> VGG:
+    """Return the fixed VGG-16 with few channels, and always the same weights."""
+    return narrow_vgg(head="fc-fixed")
+
+
+# 04-5: what stands between the two parts of VGG-16.
+BATCH = (2, 3, 224, 224)
+
+
+def _in_a_row(*between: nn.Module) -> Callable[[VGG], nn.Module]:
+    return lambda parts: nn.Sequential(parts.features, *between, parts.classifier)
 
 
 # 04-8: the same networks in two ways, and what may be said of the difference.
@@ -132,17 +138,37 @@ SIZES = ((400, 400), (300, 500))
 class _Resizing(nn.Module):
     """The fixed network behind a resize of the image."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = _fixed()
+        self.model = model
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model(F.interpolate(x, size=(224, 224), mode="bilinear"))  # type: ignore[no-any-return]
 
 
+def _with_larger_fc6(model: VGG) -> VGG:
+    fc6 = model.classifier[0]
+    assert isinstance(fc6, nn.Linear)
+    cells = _side(400) ** 2
+    model.classifier[0] = nn.Linear(fc6.in_features // FC_SIDE**2 * cells, fc6.out_features)
+    return model
+
+
 def _has_old_shapes(model: nn.Module, tables: Tables) -> bool:
-    new, old = (sorted(p.shape for p in m.parameters()) for m in (model, _fixed()))
+    assert tables.before is not None
+    new, old = (sorted(p.shape for p in m.parameters()) for m in (model, tables.before))
     return new == old
+
+
+def _uses_every_weight(model: nn.Module, tables: Tables) -> bool:
+    """Look at the gradients of all weights, none of them below 0, so that no ReLU hides one."""
+    copied = real_copy(model).eval().double()
+    for parameter in copied.parameters():
+        parameter.data = parameter.data.abs() + 0.01
+    x = torch.ones(1, 3, *SIZES[0], dtype=torch.float64)
+    scores = copied(x).sum()
+    gradients = torch.autograd.grad(scores, list(copied.parameters()))
+    return all(bool((gradient != 0).all()) for gradient in gradients)
 
 
 EXERCISES: tuple[Exercise, ...] = (
@@ -287,25 +313,26 @@ EXERCISES: tuple[Exercise, ...] = (
     ),
     Exercise(
         id="04-5",
-        question="Put VGG-16's two parts together so that a batch of two 224 px images works.",
-        solution=lambda: _in_a_row("flatten"),
+        question="Write a function from VGG-16 to a network of its two parts that gives the same "
+        "scores for a batch of two 224 px images.",
+        solution=lambda: _in_a_row(nn.Flatten()),
         mistakes=(
             Mistake(
-                answer=_in_a_row,
+                answer=lambda: _in_a_row(),
                 hint="The map arrives with four dimensions. Linear multiplies along the last one "
                 "alone, which is the width of the map.",
             ),
             Mistake(
-                answer=lambda: _in_a_row("flatten-all"),
+                answer=lambda: _in_a_row(nn.Flatten(0)),
                 hint="You laid the batch into the same row as the features. The first dimension "
                 "must stay.",
             ),
             Mistake(
-                answer=lambda: _in_a_row("flatten-maps"),
+                answer=lambda: _in_a_row(nn.Flatten(2)),
                 hint="You laid each channel into a row of its own; the channels belong in it too.",
             ),
             Mistake(
-                answer=lambda: _in_a_row("average", "flatten"),
+                answer=lambda: _in_a_row(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
                 hint="You averaged each channel first. Then one number a channel is left, and "
                 "this classifier was made for all cells.",
             ),
@@ -315,7 +342,15 @@ EXERCISES: tuple[Exercise, ...] = (
             "One layer between the two parts is missing, and it has no weights.",
             "torch.flatten(x, 1) as a layer is nn.Flatten().",
         ),
-        observe=network((2, 3, 224, 224)),
+        observe=network_that(
+            gives(BATCH, (2, NUM_CLASSES)),
+            answers_as_before(
+                BATCH,
+                "It runs, and gives other scores. The classifier was made for one order of the "
+                "numbers: which does torch's flatten have?",
+            ),
+            of=_narrow,
+        ),
     ),
     Exercise(
         id="04-6",
@@ -346,7 +381,7 @@ EXERCISES: tuple[Exercise, ...] = (
             "A layer of a Sequential can be replaced: model.classifier[0] = ...",
             "nn.Linear(512 * side * side, 4096, device='meta'), with the side of the map at 400.",
         ),
-        observe=network((1, 3, 400, 400), (1, 3, 224, 224)),
+        observe=network((1, 3, 400, 400)),
     ),
     Exercise(
         id="04-7",
@@ -446,28 +481,28 @@ EXERCISES: tuple[Exercise, ...] = (
     ),
     Exercise(
         id="04-10",
-        question="Change the fixed VGG-16 so that it gives its 1000 scores for images of 400×400 "
-        "and of 300×500 px, and no weight gets another shape.",
-        solution=_pooled,
+        question="Write a function from the fixed VGG-16 to a network that gives its 1000 scores "
+        "for images of 400×400 and of 300×500 px, and in which no weight gets another shape.",
+        solution=lambda: with_adaptive_pool,
         mistakes=(
             Mistake(
-                answer=_fixed,
+                answer=lambda: lambda model: model,
                 hint="fc6 still does not get 7×7 cells. A pooling must stand before the flatten, "
                 "and leave 7×7.",
             ),
             Mistake(
-                answer=lambda: _with_fc6(CHANNELS * _side(400) ** 2),
+                answer=lambda: _with_larger_fc6,
                 hint="A larger fc6 moves the problem to another size, and the weights that it had "
                 "do not fit into it.",
             ),
             Mistake(
-                answer=lambda: vgg("D", head="gap", device="meta"),
+                answer=lambda: lambda model: with_gap_head(model, NUM_CLASSES),
                 hint="It takes every size, but some weights have another shape. fc_to_conv keeps "
                 "their values in a new one, global average pooling drops fc6; here they must load "
                 "as they are.",
             ),
             Mistake(
-                answer=lambda: _fixed().features,
+                answer=lambda: lambda model: model.features,
                 hint="The output is not one row of 1000 scores. A map of features needs the "
                 "classifier; a map of scores needs a mean, and its weights have another shape.",
             ),
@@ -479,10 +514,27 @@ EXERCISES: tuple[Exercise, ...] = (
             "before them, in the forward of a module of your own.",
         ),
         observe=network_that(
-            *(gives((1, 3, *size), (1, NUM_CLASSES)) for size in SIZES),
-            Condition("every weight has its old shape", _has_old_shapes),
+            *(
+                gives(
+                    (1, 3, *size),
+                    (1, NUM_CLASSES),
+                    "It does not give 1000 scores at each of the two sizes.",
+                )
+                for size in SIZES
+            ),
+            Condition(
+                "every weight has its old shape",
+                _has_old_shapes,
+                "Some weights are gone, new, or of another shape: the trained ones do not fit.",
+            ),
+            Condition(
+                "every weight has a say",
+                _uses_every_weight,
+                "Some channels of the map never reach the scores. Is something cut off?",
+            ),
+            of=_narrow,
         ),
-        others=(_Resizing,),
+        others=(lambda: _Resizing,),
     ),
 )
 

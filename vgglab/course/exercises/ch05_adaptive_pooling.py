@@ -1,18 +1,35 @@
 """Exercises of chapter 05: bins of adaptive pooling, what they keep, and where the pool may go."""
 
 from collections.abc import Callable
-from math import ceil, floor, prod
+from math import ceil, floor
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vgglab.course.checking import Exercise, Mistake, calls, network, outputs, value, value_that
+from vgglab.convert import fold_adaptive_pool
+from vgglab.course.checking import (
+    Condition,
+    Exercise,
+    Mistake,
+    Tables,
+    answers_as_before,
+    calls,
+    gives,
+    network,
+    network_that,
+    outputs,
+    reaching_output,
+    value,
+    value_that,
+)
+from vgglab.course.observing_networks import narrow_vgg
 from vgglab.course.quizzes import Option, Quiz
-from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES
+from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES
 from vgglab.models.network import VGG, vgg
 from vgglab.pooling import adaptive_bins, adaptive_matrix, published_spp_window
 from vgglab.shapes import Window, feature_map_sizes
+from vgglab.tracing.operations import ADAPTIVE_POOLS
 
 CHANNELS = CONFIGS["D"].convs()[-1].out_channels
 POOLS = [Window(kernel_size=2, stride=2)] * 5
@@ -119,25 +136,45 @@ def _shared_out() -> list[float]:
 
 # 05-10: the pool folded away for one size of photograph.
 PHOTO = (1, 3, 400, 640)
+MAP = [feature_map_sizes(side, POOLS)[-1] for side in PHOTO[2:]]
 
 
-def _torchvisions() -> VGG:
-    return vgg("D", device="meta")
+def _folded_for(height: int, width: int) -> Callable[[VGG], nn.Module]:
+    return lambda model: fold_adaptive_pool(model, (1, 3, height, width))
 
 
-def _kernel(height: int, width: int) -> VGG:
-    """Return VGG-16 with fc6 as a convolution, as large as the map of an image of that size."""
-    model = vgg("D", head="conv", device="meta")
-    rows, columns = (feature_map_sizes(side, POOLS)[-1] for side in (height, width))
-    model.classifier[0] = nn.Conv2d(CHANNELS, HIDDEN_FEATURES, (rows, columns), device="meta")
+def _larger_fc6(model: VGG) -> VGG:
+    """Fold into a larger linear layer."""
+    fc6, matrices = model.classifier[0], [adaptive_matrix(side, FC_SIDE) for side in MAP]
+    assert isinstance(fc6, nn.Linear)
+    kernel = fc6.weight.detach().double().unflatten(1, (-1, FC_SIDE, FC_SIDE))
+    kernel = torch.einsum("ocij,ih,jw->ochw", kernel, *matrices).flatten(1)
+    larger = nn.Linear(kernel.shape[1], fc6.out_features)
+    larger.weight.data, larger.bias = kernel.float(), fc6.bias
+    model.avgpool, model.classifier[0] = nn.Identity(), larger
     return model
 
 
-def _larger_fc6() -> VGG:
-    model = vgg("D", head="fc-fixed", device="meta")
-    in_features = CHANNELS * prod(feature_map_sizes(side, POOLS)[-1] for side in PHOTO[2:])
-    model.classifier[0] = nn.Linear(in_features, HIDDEN_FEATURES, device="meta")
-    return model
+class _TwoMatrices(nn.Module):
+    """The pooling as two matrices, for the rows and for the columns of the map."""
+
+    def __init__(self, model: VGG) -> None:
+        super().__init__()
+        self.model = model
+        self.rows, self.columns = (adaptive_matrix(side, FC_SIDE).float() for side in MAP)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows, columns = self.rows.to(x), self.columns.to(x)
+        pooled = rows @ self.model.features(x) @ columns.T
+        return self.model.classifier(pooled.flatten(1))  # type: ignore[no-any-return]
+
+
+def _pools_adaptively(model: nn.Module, tables: Tables) -> bool:
+    """Tell whether a map of several cells is pooled to several cells of another number."""
+    ops = reaching_output(tables(PHOTO).trace)
+    return any(
+        op.kind in ADAPTIVE_POOLS and op.input_shapes[0] != op.output_shapes[0] for op in ops
+    )
 
 
 EXERCISES: tuple[Exercise, ...] = (
@@ -431,26 +468,26 @@ EXERCISES: tuple[Exercise, ...] = (
     ),
     Exercise(
         id="05-10",
-        question="For photographs 400 px high and 640 px wide: VGG-16 without adaptive pooling to "
-        "7×7, with the same logits.",
-        solution=lambda: _kernel(*PHOTO[2:]),
+        question="Write a function from torchvision's VGG-16 to a network without adaptive pooling "
+        "that gives the same logits for photographs 400 px high and 640 px wide.",
+        solution=lambda: _folded_for(*PHOTO[2:]),
         mistakes=(
             Mistake(
-                answer=_torchvisions,
+                answer=lambda: lambda model: model,
                 hint="That is the network with its pooling to 7×7 still in it.",
             ),
             Mistake(
-                answer=lambda: _kernel(PHOTO[3], PHOTO[2]),
+                answer=lambda: _folded_for(PHOTO[3], PHOTO[2]),
                 hint="You gave width and height in the other order: the kernel is higher than the "
                 "map of such a photograph.",
             ),
             Mistake(
-                answer=lambda: _kernel(PHOTO[2], PHOTO[2]),
+                answer=lambda: _folded_for(PHOTO[2], PHOTO[2]),
                 hint="You folded for a square. On the wider map its kernel has several places, and "
                 "their scores are averaged: another function.",
             ),
             Mistake(
-                answer=lambda: _kernel(224, 224),
+                answer=lambda: _folded_for(224, 224),
                 hint="You kept the 7×7 weights as they are and let them slide. That gives a map of "
                 "scores, and another function.",
             ),
@@ -460,8 +497,21 @@ EXERCISES: tuple[Exercise, ...] = (
             "It folds for one size of map, and height and width have a matrix each.",
             "fold_adaptive_pool(model, (1, 3, height, width))",
         ),
-        observe=network(PHOTO),
-        others=(_larger_fc6,),
+        observe=network_that(
+            gives(PHOTO, (1, NUM_CLASSES), "One row of 1000 logits is asked for."),
+            Condition(
+                "no adaptive pooling runs",
+                lambda model, tables: not _pools_adaptively(model, tables),
+                "An adaptive pooling still runs. The device has none.",
+            ),
+            answers_as_before(
+                PHOTO,
+                "The shape is right and the logits are other ones. Are the weights of the new "
+                "layer those of fc6, with the pooling in them?",
+            ),
+            of=narrow_vgg,
+        ),
+        others=(lambda: _larger_fc6, lambda: _TwoMatrices),
     ),
 )
 

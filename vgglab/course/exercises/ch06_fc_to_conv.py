@@ -249,9 +249,9 @@ EXERCISES: tuple[Exercise, ...] = (
             "weight.reshape(-1, ...), with channels, height and width in the order of flatten.",
         ),
         observe=calls(
-            (torch.arange(8).view(1, 8), 2, 2, 2),
-            (torch.arange(12).view(2, 6), 1, 2, 3),
-            (torch.arange(12).view(2, 6), 3, 2, 1),
+            (torch.arange(8.0).view(1, 8), 2, 2, 2),
+            (torch.arange(12.0).view(2, 6), 1, 2, 3),
+            (torch.arange(12.0).view(2, 6), 3, 2, 1),
         ),
     ),
     Exercise(
@@ -355,7 +355,7 @@ EXERCISES: tuple[Exercise, ...] = (
             "nn.Linear(8 * 7 * 7, 32) becomes a convolution from 8 to 32 channels.",
             "The first kernel is 7×7, the second is 1×1, and there is no flatten any more.",
         ),
-        observe=network((1, 1, 28, 28), (1, 1, 40, 40)),
+        observe=network((1, 1, 28, 28), (1, 1, 40, 40), values=True),
     ),
     Exercise(
         id="06-7",

@@ -1,5 +1,6 @@
 """Exercises of chapter 07: what GAP and Flatten hand on, what it costs, and what it shows."""
 
+from collections import Counter
 from collections.abc import Callable
 from math import prod
 
@@ -12,6 +13,7 @@ from vgglab.course.checking import (
     Mistake,
     Tables,
     calls,
+    executed,
     gives,
     network_that,
     outputs,
@@ -19,9 +21,9 @@ from vgglab.course.checking import (
     value_that,
 )
 from vgglab.course.quizzes import Option, Quiz
-from vgglab.models.configs import CONFIGS
 from vgglab.models.network import vgg
 from vgglab.shapes import Window, feature_map_sizes, input_sizes
+from vgglab.tracing import trace
 
 # 07-1: the last map of ResNet-50: as many channels as the paper gives it, and five halvings.
 CHANNELS = 2048
@@ -133,11 +135,11 @@ def _is_small(model: nn.Module, tables: Tables) -> bool:
     return _count(model) < 15_000_000
 
 
-def _has_vgg16s_convs(model: nn.Module, tables: Tables) -> bool:
-    convs = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
-    return [conv.out_channels for conv in convs] == [
-        conv.out_channels for conv in CONFIGS["D"].convs()
-    ]
+def _has_vgg16s_layers(model: nn.Module, tables: Tables) -> bool:
+    image = (1, 3, 224, 224)
+    features = vgg("D", head="gap", device="meta").features
+    wanted = executed(trace(features, image))
+    return Counter(wanted) <= Counter(executed(tables(image).trace))
 
 
 EXERCISES: tuple[Exercise, ...] = (
@@ -435,10 +437,23 @@ EXERCISES: tuple[Exercise, ...] = (
             'vgg(..., head="gap"), or vgglab.with_gap_head.',
         ),
         observe=network_that(
-            gives((1, 3, 224, 224), (1, 5)),
-            gives((1, 3, 400, 400), (1, 5)),
-            Condition("fewer than 15 million parameters", _is_small),
-            Condition("the convolutions of VGG-16", _has_vgg16s_convs),
+            gives((1, 3, 224, 224), (1, 5), "At 224 px one row of five scores is asked for."),
+            gives(
+                (1, 3, 400, 400),
+                (1, 5),
+                "At 400 px the map has more cells. What comes after it must take any number.",
+            ),
+            Condition(
+                "fewer than 15 million parameters",
+                _is_small,
+                "The convolutions have 14.7 million. What has the rest?",
+            ),
+            Condition(
+                "the layers of VGG-16 up to its last map run",
+                _has_vgg16s_layers,
+                "VGG-16 runs thirteen convolutions of 3×3, each with its ReLU, and five max "
+                "poolings. Which of them do not run in yours?",
+            ),
         ),
         others=(_largest_of_each,),
     ),
