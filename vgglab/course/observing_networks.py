@@ -44,6 +44,8 @@ _NAMES = {
 _RELU = {"relu", "clamp", "clamp_min", "threshold"}
 
 
+_RUN = "layers that run"
+STOPPED = "The forward stops before it gives anything: mend that first."
 NARROW = 1 / 64
 NUMBERS = 64  # of an output, that are compared
 
@@ -172,9 +174,16 @@ class _Network(Observation):
     def differs_from(self, solution: Observation) -> str:
         """Name the first of shapes, parameters, layers and numbers that is not right."""
         assert isinstance(solution, _Network)
+        if self.about[1].failures():
+            return STOPPED
         right: list[str] = []
         for (what, mine), (_, wanted) in zip(self.parts, solution.parts, strict=True):
             if not agree(mine, wanted):
+                if what == _RUN:
+                    names = {
+                        name for a, b in zip(mine, wanted, strict=True) for name, _ in {*a} ^ {*b}
+                    }
+                    what = f"{what} ({', '.join(sorted(names))})"
                 said = f"Right: the {' and the '.join(right)}. " if right else ""
                 return f"{said}Not right: the {what}."
             right.append(what)
@@ -216,7 +225,7 @@ def network(*input_sizes: Shape, values: bool = False) -> Callable[[Any], Observ
         parts = (
             ("shapes", tuple(shapes)),
             ("parameters", (params,)),
-            ("layers that run", tuple(layers)),
+            (_RUN, tuple(layers)),
             ("numbers (look at the order of the layers)", tuple(numbers)),
         )
         looked_at = "Compared: shapes, parameters, and the layers that run"
@@ -288,6 +297,8 @@ def network_that(
         words = yes_and_no([condition.text for condition in conditions], met)
         words += [f"at {size} it {_stops(failure)}" for size, failure in tables.failures().items()]
         hint = next((c.hint for c, yes in zip(conditions, met, strict=True) if not yes), "")
+        if tables.failures():
+            hint = STOPPED
         detail = tuple(
             (size, table.total_params, *_gave(table.trace))
             for size, table in tables.summaries.items()

@@ -95,6 +95,15 @@ def _count(
     return total
 
 
+def _channels_of(columns: Columns) -> int:
+    """Return the output channels of all convolutions of a column."""
+    entries = [entry for entry in columns if not isinstance(entry, str)]
+    return sum(entry if isinstance(entry, int) else entry[0] for entry in entries)
+
+
+_FIRST = CONFIGS["D"].convs()[0]
+
+
 # 01-4: config C with padding 1 everywhere
 
 
@@ -232,6 +241,26 @@ EXERCISES: tuple[Exercise, ...] = (
                 "That is with a BatchNorm layer's scale and shift; the question is about the "
                 "convolution alone.",
             ),
+            Mistake(
+                lambda: _weights(_C, _IN // 2) + _C.out_channels,
+                "The layer before it has more channels: look at the column of D again.",
+            ),
+            Mistake(
+                lambda: _weights(_C, _IN) + 1,
+                "There is one bias for each output channel, not one for the layer.",
+            ),
+            Mistake(
+                lambda: _weights(_C, _IN) + _IN * _C.out_channels,
+                "You gave a bias to each pair of channels. One output channel has one.",
+            ),
+            Mistake(
+                lambda: _IN * _C.out_channels + _C.out_channels,
+                "A kernel covers more than one position: it has a height and a width.",
+            ),
+            Mistake(
+                lambda: _count(as_list(CONFIGS["D"])),
+                "That is the whole network. One layer is asked for.",
+            ),
         ),
         hints=(
             "One output channel needs one kernel. How many numbers are in one kernel?",
@@ -259,11 +288,27 @@ EXERCISES: tuple[Exercise, ...] = (
             ),
             Mistake(
                 lambda: 2 * _conv3_1(IMAGE // 4),
-                "Twice too many: you counted a multiplication and an addition as two operations.",
+                "Twice too many: either you counted a multiplication and an addition as two, or "
+                "you  "
+                "took 256 channels in. How many does the stage before hand on?",
             ),
             Mistake(
                 lambda: IMAGE // 4 * _conv3_1(1),
                 "A map has a height and a width.",
+            ),
+            Mistake(
+                lambda: _conv3_1(1),
+                "Those are the weights: the work at one position. How many positions are there?",
+            ),
+            Mistake(
+                lambda: _conv3_1(IMAGE // 4) // 9, "A kernel covers nine positions of each channel."
+            ),
+            Mistake(
+                lambda: _conv3_1(IMAGE // 4) + 56**2 * 256,
+                "Adding a bias is no multiplication: mult-adds count the weights alone.",
+            ),
+            Mistake(
+                lambda: _conv3_1(IMAGE // 4) // 256, "That is the work for one output channel."
             ),
         ),
         hints=(
@@ -292,6 +337,22 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 lambda: lambda columns: _count(columns, squares_only=True),
                 "Right for A, and too many for C: look at the entries that are pairs.",
+            ),
+            Mistake(
+                lambda: lambda columns: _count(columns) - 2 * _weights(_FIRST, 1),
+                "An image has three channels: what comes into the first convolution?",
+            ),
+            Mistake(
+                lambda: lambda columns: _count(columns) + 2 * _channels_of(columns),
+                "You counted BatchNorm's scale and shift. The network is asked for without it.",
+            ),
+            Mistake(
+                lambda: (
+                    lambda columns: _count(
+                        [e[::-1] if isinstance(e, tuple) else e for e in columns]
+                    )
+                ),
+                "A pair is (channels, kernel_size), in this order.",
             ),
         ),
         hints=(
@@ -349,6 +410,27 @@ EXERCISES: tuple[Exercise, ...] = (
                 lambda: _shallow(padding=2, convs_per_stage=2),
                 "You exchanged every convolution. One 5×5 takes the place of two 3×3.",
             ),
+            Mistake(
+                lambda: nn.Sequential(
+                    *(layer for layer in _shallow(2) if not isinstance(layer, nn.ReLU))
+                ),
+                "No ReLU runs. One belongs to each convolution: without them all are one linear "
+                "map.",
+            ),
+            Mistake(
+                lambda: nn.Sequential(
+                    *(
+                        nn.AvgPool2d(2) if isinstance(layer, nn.MaxPool2d) else layer
+                        for layer in _shallow(2)
+                    )
+                ),
+                "Your poolings take means. VGG's take the largest.",
+            ),
+            Mistake(
+                lambda: vgg("B", device="meta").features,
+                "That is B itself. One 5×5 takes the place of each pair.",
+            ),
+            Mistake(lambda: _shallow(2)[:-1], "The last pooling is missing."),
         ),
         hints=(
             "B has five stages of two convolutions; the new network has five of one.",
@@ -381,6 +463,22 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 lambda: lambda i, o, k: sqrt(2 / i),
                 "An output sums over more than the input channels: where does the kernel come in?",
+            ),
+            Mistake(
+                lambda: lambda i, o, k: sqrt(2 / ((i + o) * k**2)),
+                "That is Glorot's rule, a compromise of both ways. Here the way forward alone "
+                "counts.",
+            ),
+            Mistake(
+                lambda: lambda i, o, k: sqrt(i * k**2 / 2),
+                "Upside down: the more terms in a sum, the smaller its weights have to be.",
+            ),
+            Mistake(
+                lambda: lambda i, o, k: sqrt(2 / (i * k)), "A kernel has k rows and k columns."
+            ),
+            Mistake(
+                lambda: lambda i, o, k: sqrt(4 / ((i + o) * k**2)),
+                "That is a compromise of both ways. Here the way forward alone counts.",
             ),
         ),
         hints=(
@@ -429,11 +527,24 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 lambda: _powers_of_ten("E"),
                 "That is more than A falls. Which of the two lines ends earlier, and why?",
+                lambda powers: _derived_powers_of_ten() + 0.8 < powers < 100,
             ),
             Mistake(
                 lambda: -_powers_of_ten("A"),
                 "A fall by so many powers is asked for, so the number is positive; or you have "
                 "read the line that rises.",
+                lambda powers: powers < -0.5,
+            ),
+            Mistake(
+                lambda: 10 ** _powers_of_ten("A"),
+                "That is the factor. How many tens have to be multiplied to get it?",
+                lambda powers: powers >= 100 or 0 < abs(powers) < 0.1,
+            ),
+            Mistake(
+                lambda: 1.0,
+                "That is less than A falls. Read the same line at both ends: from the first "
+                "convolution to the last.",
+                lambda powers: 0.1 <= powers < _derived_powers_of_ten(),
             ),
         ),
         hints=(

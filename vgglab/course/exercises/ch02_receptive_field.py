@@ -59,6 +59,14 @@ def _stride_first(layers: Layers) -> int:
     return size
 
 
+def _strides_added(layers: Layers) -> int:
+    size, jump = 1, 1
+    for kernel_size, stride in layers:
+        size += (kernel_size - 1) * jump
+        jump += stride
+    return size
+
+
 def naive_doubling(layers: Layers) -> int:
     """Return the size when every stride multiplies the whole field: a real bug of a real tool."""
     size = 1
@@ -100,6 +108,13 @@ def _size_too_small(i: int, size: int, stride: int, padding: int, height: int) -
     return first, min(first + size, height) - 1
 
 
+def _last_cut_too_early(
+    i: int, size: int, stride: int, padding: int, height: int
+) -> tuple[int, int]:
+    first = i * stride - padding
+    return max(first, 0), min(first + size, height - 1)
+
+
 @cache
 def _field_of(config: str) -> int:
     field = receptive_field(vgg(config, device="meta"), (1, 3, IMAGE, IMAGE), "features")
@@ -114,6 +129,11 @@ Row = list[float]
 def _composed(first: Row, second: Row) -> Row:
     weights = (torch.tensor(row, dtype=torch.float64).view(1, 1, 1, -1) for row in (first, second))
     return list(compose_kernels(*weights).flatten().tolist())
+
+
+def _valid(first: Row, second: Row) -> Row:
+    short, long = sorted((len(first), len(second)))
+    return _composed(first, second)[short - 1 : long]
 
 
 # 02-9: which intervals refute that a stack is at least a point better.
@@ -162,7 +182,9 @@ def _sees_enough(model: nn.Module, tables: Tables) -> bool:
     """Look at each cell of the output: of the image it sees, or would see without a border."""
     traced = tables(TASK).trace
     fields = fields_of(traced, as_in_eval=True)
-    return all(_smallest(fields[index]) >= SEEN for index in traced.output_sources)
+    return bool(traced.output_sources) and all(
+        _smallest(fields[index]) >= SEEN for index in traced.output_sources
+    )
 
 
 def _smallest(field: ReceptiveField) -> int:
@@ -196,6 +218,22 @@ EXERCISES: tuple[Exercise, ...] = (
                 "Near. What does a cell see before there is any layer?",
             ),
             Mistake(lambda: 3, "This is what it sees of the map before it."),
+            Mistake(
+                lambda: _size([(3, 1)] * (DEPTH - 1)),
+                "One layer too few: the first brings two rows as well.",
+            ),
+            Mistake(lambda: DEPTH, "That is the number of layers."),
+            Mistake(
+                lambda: _size([(3, 1)] * DEPTH) ** 2,
+                "That is the area of the field. Its height is asked for.",
+            ),
+            Mistake(
+                lambda: 3**DEPTH, "Each layer adds rows to the field, and does not multiply it."
+            ),
+            Mistake(
+                lambda: 2**DEPTH, "Stride 1 halves nothing: each layer adds rows to the field."
+            ),
+            Mistake(lambda: _size([(3, 1)] * 3), "That is the field after three layers."),
         ),
         hints=(
             "Go backwards from one cell: how many rows of the map before it does it read?",
@@ -222,6 +260,23 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 lambda: _without_strides,
                 "After a stride of 2, neighbouring cells are 2 pixels apart. Where is that?",
+            ),
+            Mistake(
+                lambda: lambda layers: _size(layers) - 1,
+                "Before any layer a cell sees one pixel, itself.",
+            ),
+            Mistake(
+                lambda: lambda layers: _size([(k + 1, s) for k, s in layers]),
+                "A kernel of k adds k − 1 steps, not k: one of its cells is there already.",
+            ),
+            Mistake(
+                lambda: _strides_added,
+                "You added the strides up. Steps of 2 in steps of 2 are steps of 4.",
+            ),
+            Mistake(
+                lambda: lambda layers: sum(k for k, _ in layers),
+                "Neighbouring windows overlap: a kernel adds less than its side. And what do "
+                "strides do?",
             ),
         ),
         hints=(
@@ -254,6 +309,17 @@ EXERCISES: tuple[Exercise, ...] = (
                 lambda: lambda c, k, depth: _weights(c, k, 1) ** depth,
                 "The layers stand one after the other: their weights are added.",
             ),
+            Mistake(
+                lambda: lambda c, k, depth: depth * k * c**2, "A kernel has k rows and k columns."
+            ),
+            Mistake(
+                lambda: lambda c, k, depth: depth * k**2 * 2 * c,
+                "Channels in and channels out are factors: every one in meets every one out.",
+            ),
+            Mistake(
+                lambda: lambda c, k, depth: depth * k**2,
+                "That is one kernel for one channel. How many channels come in and go out?",
+            ),
         ),
         hints=(
             "How many weights does one convolution have?",
@@ -270,6 +336,7 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 lambda: -(-LARGE // 3),
                 "You divided the sides. But windows of neighbours overlap.",
+                lambda n: abs(n - LARGE / 3) < 1,
             ),
             Mistake(
                 lambda: LARGE - 1,
@@ -278,6 +345,13 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 lambda: -(-(LARGE**2) // 9),
                 "You divided the areas. That compares weights, not what is seen.",
+            ),
+            Mistake(lambda: (LARGE + 1) // 2, "One too many: n layers see 1 + 2n."),
+            Mistake(lambda: LARGE, "That is the side of the kernel. Each 3×3 adds two pixels."),
+            Mistake(
+                lambda: LARGE - 3,
+                "The first layer sees 3, and each further one adds two pixels, not one.",
+                lambda n: n in (LARGE - 3, LARGE - 2),
             ),
         ),
         hints=(
@@ -300,6 +374,7 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 lambda: _without_padding,
                 "Row 0 of the map begins above the image: by how much?",
+                lambda rows: rows[1][0] == 96,
             ),
             Mistake(
                 lambda: _end_left_out,
@@ -308,6 +383,16 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 lambda: _size_too_small,
                 "Cut off at the end what is outside. You moved the field before you cut it.",
+            ),
+            Mistake(
+                lambda: _last_cut_too_early,
+                "Where the image does not end, the last row is one too many: the field begins "
+                "at its first.",
+            ),
+            Mistake(
+                lambda: lambda *a: tuple(row + 1 for row in _rows(*a)),
+                "You count rows from 1.",
+                lambda rows: rows[1] == (6 + 1, 217 + 1) or rows[0][0] == 1,
             ),
         ),
         hints=(
@@ -334,6 +419,21 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 lambda: _field_of("D") - 3 * 2,
                 "You took off 2 for each 1×1. But a 3×3 adds 2 steps, and steps get longer.",
+            ),
+            Mistake(lambda: _field_of("E"), "This is E."),
+            Mistake(lambda: IMAGE, "This is the side of the image. A cell need not see all of it."),
+            Mistake(lambda: 2**5, "This is the distance between two cells, the stride."),
+            Mistake(lambda: IMAGE // 2**5, "This is the side of the map."),
+            Mistake(
+                lambda: _field_of("D") - 2 * 2**4,
+                "You took off too much or too little: a 3×3 in stage s adds 2 steps of 2^(s − "
+                "1) pixels.",
+                lambda n: 156 < n < 212,
+            ),
+            Mistake(
+                lambda: 1 + 2 * 10,
+                "That is without the poolings: after each of them steps are twice as long.",
+                lambda n: 20 <= n <= 31,
             ),
         ),
         hints=(
@@ -365,6 +465,20 @@ EXERCISES: tuple[Exercise, ...] = (
                 lambda: lambda a, b: _composed(a, b)[(len(b) - 1) // 2 :][: len(a)],
                 "You cut the ends off.",
             ),
+            Mistake(
+                lambda: lambda a, b: _composed(a, b)[::-1],
+                "The row is the wrong way round: place p + q comes from place p of the first "
+                "and q of the second.",
+            ),
+            Mistake(
+                lambda: lambda a, b: [*a, *b],
+                "You put the rows next to each other. The second reads what the first has made.",
+            ),
+            Mistake(
+                lambda: lambda a, b: _valid(a, b),
+                "You kept the places alone where the rows overlap whole. The ends belong to it "
+                "too.",
+            ),
         ),
         hints=(
             "Which pixels does weight q of the second row reach through weight p of the first?",
@@ -391,12 +505,29 @@ EXERCISES: tuple[Exercise, ...] = (
             ),
             Mistake(
                 lambda: (1 / 2, 1 / 2),
-                "The second guesses as well. Does a cell see both dots of the wider pair, and has "
-                "it been trained long enough?",
+                "The second is not sure. Does a cell see both dots of the wider pair, and has it "
+                "been trained long enough?",
             ),
             Mistake(
                 lambda: (1.0, 1 / 2),
                 "The other way round: first the network whose cells see 7 pixels.",
+                lambda pair: 0.9 <= pair[0] <= 1 and 0.35 <= pair[1] <= 0.65,
+            ),
+            Mistake(
+                lambda: (50.0, 100.0),
+                "These are percent. Answer with shares, as `accuracy` returns them.",
+                lambda pair: max(pair) > 1 and 0.35 <= pair[0] / 100 <= 0.65 and pair[1] >= 90,
+            ),
+            Mistake(
+                lambda: (7, 15),
+                "Those are sizes of fields. The accuracies are asked for.",
+                lambda pair: min(pair) > 1,
+            ),
+            Mistake(
+                lambda: (0.7, 0.8),
+                "Neither a guess nor a certainty: were both trained as `accuracy` does it, and "
+                "tested on other images?",
+                lambda pair: 0.65 < pair[0] < 1 and pair[1] < 0.9,
             ),
         ),
         hints=(

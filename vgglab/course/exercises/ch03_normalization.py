@@ -76,6 +76,22 @@ def _every_channel(a: Sequence[float], c: int, size: int) -> float:
     return _squares(a, range(len(a)))
 
 
+def _without_power(
+    a: Sequence[float], size: int, alpha: float, beta: float, k: float
+) -> list[float]:
+    return _alexnet(a, size, alpha, 1.0, k)
+
+
+def _while_reading(
+    a: Sequence[float], size: int, alpha: float, beta: float, k: float
+) -> list[float]:
+    found = list(a)
+    for c in range(len(a)):
+        total = _squares(found, lrn_window(c, len(a), size))
+        found[c] /= (k + alpha * total) ** beta
+    return found
+
+
 # 03-4: what BatchNorm remembers of one channel.
 Remember: TypeAlias = Callable[[Sequence[float], float, float, float], tuple[float, float]]
 
@@ -125,6 +141,13 @@ def _added_up(
 ) -> tuple[float, float]:
     mean, var = _of_batch_alone(values, running_mean, running_var, momentum)
     return running_mean + momentum * mean, running_var + momentum * var
+
+
+def _share_alone(
+    values: Sequence[float], running_mean: float, running_var: float, momentum: float
+) -> tuple[float, float]:
+    mean, var = _of_batch_alone(values, running_mean, running_var, momentum)
+    return momentum * mean, momentum * var
 
 
 # 03-5: two variances of one small map.
@@ -273,6 +296,18 @@ def _norm_first() -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def _changed(kind: type[nn.Module], make: Callable[[], nn.Module]) -> nn.Sequential:
+    """Return the block with other layers in the place of one kind."""
+    block = _without_biases("batch")
+    return nn.Sequential(*(make() if isinstance(layer, kind) else layer for layer in block))
+
+
+def _norm_last() -> nn.Sequential:
+    conv, norm, relu, *others = _without_biases("batch")
+    second, second_norm, second_relu, pool = others
+    return nn.Sequential(conv, relu, norm, second, second_relu, second_norm, pool)
+
+
 def _without_padding() -> nn.Sequential:
     block = _without_biases("batch")
     for conv in _convs(block):
@@ -300,6 +335,16 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=lambda: SIZE // 2,
                 hint="That is how far the window reaches to one side. It has two sides, and the "
                 "channel itself is in it.",
+            ),
+            Mistake(lambda: CHANNELS, "That is all of the channels. The window has fewer."),
+            Mistake(
+                lambda: SIZE**2,
+                "The window is a row of channels at one place, not a square of places.",
+            ),
+            Mistake(lambda: 1, "That is the number of the channel. Which channels lie around it?"),
+            Mistake(
+                lambda: SIZE + 1,
+                "The window has at most five channels, and here one of them does not exist.",
             ),
         ),
         hints=(
@@ -343,7 +388,30 @@ EXERCISES: tuple[Exercise, ...] = (
             ),
             Mistake(
                 answer=lambda: _lrn(_every_channel),
-                hint="You added up the squares of all channels. The size is not used.",
+                hint="You added up too many squares, perhaps of all channels: the window reaches "
+                "size // 2 to each side.",
+            ),
+            Mistake(lambda: _without_power, "You did not use beta: the sum is raised to it."),
+            Mistake(
+                lambda: (
+                    lambda a, *rest: [
+                        x * x / y if y else 0.0 for x, y in zip(a, _alexnet(a, *rest), strict=True)
+                    ]
+                ),
+                "You multiplied where LRN divides.",
+            ),
+            Mistake(
+                lambda: lambda a, size, *rest: _alexnet(a, 1, *rest),
+                "Each channel was divided by itself alone: its neighbours are missing.",
+            ),
+            Mistake(
+                lambda: _while_reading,
+                "You divide by values that have been divided already. Keep the old ones while "
+                "you read.",
+            ),
+            Mistake(
+                lambda: lambda a, size, alpha, beta, k: _alexnet(a, size, alpha, beta, 0.0),
+                "k is missing: it is added to the sum.",
             ),
         ),
         hints=(
@@ -376,6 +444,14 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=lambda: ALPHA * SIZE**2,
                 hint="You took the window for a square of places. It is a row of channels.",
             ),
+            Mistake(lambda: ALPHA / 2, "You halved it. By what does torch divide alpha?"),
+            Mistake(
+                lambda: 10 * ALPHA * SIZE,
+                "A power of ten went astray: 1e-4 is 0.0001.",
+                lambda x: x in (10 * ALPHA * SIZE, ALPHA * SIZE / 10) or abs(x - 5e-3) < 1e-9,
+            ),
+            Mistake(lambda: SIZE, "That is the size alone. Which alpha has AlexNet?"),
+            Mistake(lambda: ALPHA * (SIZE - 1), "The channel itself is in the window too."),
         ),
         hints=(
             "Write both formulas next to each other. What stands before the sum?",
@@ -413,6 +489,13 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=lambda: _added_up,
                 hint="You added a share of the batch and kept all of the old value: so the "
                 "statistics grow from batch to batch.",
+            ),
+            Mistake(
+                lambda: lambda values, mean, var, momentum: (mean, var),
+                "Those are the old ones: nothing was learnt of this batch.",
+            ),
+            Mistake(
+                lambda: _share_alone, "You kept nothing of the old values: a share of them stays."
             ),
         ),
         hints=(
@@ -453,6 +536,16 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=lambda: (SIDE - 1) / SIDE,
                 hint="You counted one row of the map. A channel has a value at each place.",
             ),
+            Mistake(
+                lambda: COUNT - 1,
+                "You have one of the two numbers. The ratio of the variances is asked for.",
+                lambda x: x in (COUNT - 1, COUNT),
+            ),
+            Mistake(lambda: sqrt(_ratio()), "That is the ratio of the standard deviations."),
+            Mistake(
+                lambda: (COUNT - 2) / COUNT,
+                "By one less, not by two, is the sum divided for the variance that is remembered.",
+            ),
         ),
         hints=(
             "How many values does a channel have in this batch?",
@@ -487,6 +580,10 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=lambda: _counted_if(lambda training, gradients: True),
                 hint="You counted every call. The layer counts the batches that its statistics "
                 "have moved towards.",
+            ),
+            Mistake(
+                lambda: (0, 1, 1, 1),
+                "The number after each call is asked for, and the first call counts.",
             ),
         ),
         hints=(
@@ -533,6 +630,18 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=lambda: _offset_forgotten,
                 hint="The weight is right. In the bias BatchNorm's own offset does not appear.",
             ),
+            Mistake(
+                lambda: lambda w, b, g, c, m, v, e: _folded(w, b, 1.0, c, m, v, e),
+                "BatchNorm's own weight is missing: it multiplies all that is normalised.",
+            ),
+            Mistake(
+                lambda: lambda w, b, g, c, m, v, e: (w * g, (b - m) * g + c),
+                "The variance is missing: BatchNorm divides by its root.",
+            ),
+            Mistake(
+                lambda: lambda w, b, g, c, m, v, e: _folded(w, b, g, c, -m, v, e),
+                "The weight is right. The mean has the wrong sign: it is taken off.",
+            ),
         ),
         hints=(
             "Put w·x + b into BatchNorm's formula for eval mode, and sort by x.",
@@ -564,6 +673,15 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 answer=lambda: (NOTHING_LEARNT / 2, NOTHING_LEARNT),
                 hint="The other way round: first the network as it is built.",
+                applies=lambda pair: (
+                    0 <= pair[0] < 0.7 * NOTHING_LEARNT and 0.95 <= pair[1] / NOTHING_LEARNT <= 1.05
+                ),
+            ),
+            Mistake(
+                lambda: (3.5, 4.0),
+                "Both are above log(10): a start that is too large does not train. How much "
+                "does LRN take from each layer?",
+                lambda pair: min(pair) > 1.05 * NOTHING_LEARNT,
             ),
         ),
         hints=(
@@ -648,6 +766,17 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=_without_padding,
                 hint="Each convolution takes a row or a column from every side of the map. VGG's "
                 "keep its size.",
+            ),
+            Mistake(
+                lambda: _changed(nn.ReLU, nn.Identity), "No ReLU runs: one follows each BatchNorm."
+            ),
+            Mistake(
+                lambda: _changed(nn.MaxPool2d, lambda: nn.AvgPool2d(2)),
+                "Your pooling takes means. VGG's takes the largest.",
+            ),
+            Mistake(
+                _norm_last,
+                "The order differs: torchvision normalises between the convolution and its ReLU.",
             ),
         ),
         hints=(

@@ -196,6 +196,11 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=lambda: _ends(input_sizes(MESSAGE_SIDE, POOLS_ROUNDING_UP)),
                 hint="You rounded up at each pooling. torch rounds down unless ceil_mode is set.",
             ),
+            Mistake(
+                lambda: (224, 255),
+                "Those sides give 25088 features, the number that fc6 was made for: the other "
+                "shape in the message is that of the images.",
+            ),
         ),
         hints=(
             "The message counts channels and cells together. How many channels does VGG-16's "
@@ -237,6 +242,18 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 answer=lambda: lambda height, width: _side(height) * _side(width),
                 hint="That counts the cells of one map. Flatten lays all channels in a row.",
+            ),
+            Mistake(
+                lambda: lambda height, width: CHANNELS * (height // 16) * (width // 16),
+                "There are five poolings: one more than you counted.",
+            ),
+            Mistake(
+                lambda: lambda height, width: HIDDEN_FEATURES,
+                "Those are the features that fc6 gives. What does it get?",
+            ),
+            Mistake(
+                lambda: lambda height, width: FC_FEATURES,
+                "That is right at 224 px alone. What do the height and the width do?",
             ),
         ),
         hints=(
@@ -303,6 +320,14 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=lambda: (2 * VIEW_BATCH, 2 * VIEW_BATCH * VIEW_CELLS // FC_SIDE**2),
                 hint="That batch runs, and so does a smaller one.",
             ),
+            Mistake(
+                lambda: (7, 7 * VIEW_CELLS // FC_SIDE**2),
+                "7 · 225 cells are no multiple of 49: the batch has to bring both sevens.",
+            ),
+            Mistake(
+                lambda: (FC_FEATURES, VIEW_BATCH),
+                "25088 is a row's length. How many images, and how many rows?",
+            ),
         ),
         hints=(
             "How many cells does the map at 480 px have, and how many does fc6 want?",
@@ -343,7 +368,7 @@ EXERCISES: tuple[Exercise, ...] = (
             "torch.flatten(x, 1) as a layer is nn.Flatten().",
         ),
         observe=network_that(
-            gives(BATCH, (2, NUM_CLASSES)),
+            gives(BATCH, (2, NUM_CLASSES), "A row of 1000 scores for each image is asked for."),
             answers_as_before(
                 BATCH,
                 "It runs, and gives other scores. The classifier was made for one order of the "

@@ -27,7 +27,12 @@ from vgglab.course.observing_networks import narrow_vgg
 from vgglab.course.quizzes import Option, Quiz
 from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES
 from vgglab.models.network import VGG, vgg
-from vgglab.pooling import adaptive_bins, adaptive_matrix, published_spp_window
+from vgglab.pooling import (
+    SpatialPyramidPool,
+    adaptive_bins,
+    adaptive_matrix,
+    published_spp_window,
+)
 from vgglab.shapes import Window, feature_map_sizes
 from vgglab.tracing.operations import ADAPTIVE_POOLS
 
@@ -101,6 +106,12 @@ def _pooled(weights: list[float], n: int) -> list[float]:
 # 05-6: a network with a spatial pyramid, for three classes.
 def _with_spp(num_classes: int) -> VGG:
     return vgg("D", head="spp", num_classes=num_classes, device="meta")
+
+
+def _averages() -> VGG:
+    model = _with_spp(3)
+    model.avgpool = SpatialPyramidPool((1, 2, 4), mode="avg")
+    return model
 
 
 # 05-7: from which side of the map on the published window has six places.
@@ -202,6 +213,19 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=lambda: ROW,
                 hint="That is the whole row. A cell is shared if a boundary falls inside it.",
             ),
+            Mistake(
+                lambda: FC_SIDE - 2, "One too few: how many boundaries lie between seven bins?"
+            ),
+            Mistake(
+                lambda: 8,
+                "Count the boundaries between the bins: seven bins have fewer than seven.",
+                lambda n: n in (8, 14),
+            ),
+            Mistake(
+                lambda: 2,
+                "Look at each boundary, i · 15 / 7, and not at the remainder alone.",
+                lambda n: n == 2,
+            ),
         ),
         hints=(
             "How many cells does a row of the map at 480 px have?",
@@ -235,6 +259,15 @@ EXERCISES: tuple[Exercise, ...] = (
                 hint="You slid one window with one stride. The pixels after the last multiple of "
                 "the stride get no bin, and with more bins than pixels the window has no width.",
             ),
+            Mistake(
+                lambda: lambda n, m: [(first + 1, stop) for first, stop in _bins(n, m)],
+                "You count pixels from 1. range counts from 0.",
+            ),
+            Mistake(
+                lambda: lambda n, m: [(first, stop - first) for first, stop in _bins(n, m)],
+                "Your second number is the length of the bin. The stop is asked for.",
+            ),
+            Mistake(lambda: lambda n, m: _bins(m, n), "You exchanged n and m: there are m bins."),
         ),
         hints=(
             "Cut the axis from 0 to n into m equal pieces, as real numbers.",
@@ -273,6 +306,10 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=lambda: lambda n, m: n % m == 0 or m % n == 0,
                 hint="Those are two cases, and there is a third: look at the weights of 2 pixels "
                 "in 7 bins.",
+            ),
+            Mistake(
+                lambda: lambda n, m: not _keeps_mean(n, m),
+                "The other way round: True where the mean is kept.",
             ),
         ),
         hints=(
@@ -336,6 +373,29 @@ EXERCISES: tuple[Exercise, ...] = (
                 hint="You pooled the weights themselves to n numbers. The pooling acts on cells, "
                 "so on the weights its matrix acts from the other side.",
             ),
+            Mistake(
+                lambda: lambda weights, n: weights,
+                "These read the pooled row: there have to be n of them.",
+            ),
+            Mistake(
+                lambda: lambda weights, n: [n / len(weights) * x for x in _folded(weights, n)],
+                "Every weight is n / m times too large: a mean divides by the size of its bin, "
+                "which is about n / m.",
+            ),
+            Mistake(
+                lambda: lambda weights, n: [weights[k * len(weights) // n] for k in range(n)],
+                "You repeated the weights. A mean divides by the size of its bin, and a cell in "
+                "two bins has a part of both.",
+            ),
+            Mistake(
+                lambda: (
+                    lambda weights, n: [
+                        weights[k * len(weights) // n] * len(weights) / n for k in range(n)
+                    ]
+                ),
+                "You gave each cell to one bin, and all bins one size. A cell that two bins "
+                "share has a part of both.",
+            ),
         ),
         hints=(
             "Pooling a row x is A @ x. Write the answer of the layer, weights · (A @ x).",
@@ -361,6 +421,10 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 answer=lambda: vgg("D", num_classes=3, device="meta"),
                 hint="That pools to 7×7 bins: any size works, but it is one level and no pyramid.",
+            ),
+            Mistake(
+                _averages,
+                "The pyramid of the paper takes the largest of each bin, and yours takes means.",
             ),
         ),
         hints=(
@@ -393,6 +457,17 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=lambda: _from_here_on(LEVEL) - 1,
                 hint="That is the last side at which it is wrong.",
             ),
+            Mistake(
+                lambda: _from_here_on(LEVEL) - LEVEL,
+                "There is still a side above it at which it is wrong: which remainders can be "
+                "larger than the quotient?",
+                lambda a: LEVEL < a < _from_here_on(LEVEL) - 1,
+            ),
+            Mistake(
+                lambda: LEVEL - 1,
+                "That is the largest remainder, or the quotient from which on it is right. The "
+                "side is asked for.",
+            ),
         ),
         hints=(
             "The number of places is right where the remainder is at most the quotient.",
@@ -419,8 +494,8 @@ EXERCISES: tuple[Exercise, ...] = (
             ),
             Mistake(
                 answer=_shared_out,
-                hint="Together they are right. But you gave each cell to one bin: a cell that two "
-                "bins share has a part of both weights.",
+                hint="Together they are right, one by one they are not. A cell that two bins share "
+                "has a part of both weights.",
             ),
         ),
         hints=(

@@ -279,6 +279,14 @@ EXERCISES: tuple[Exercise, ...] = (
                 hint="The lower end is right. Put the upper end through the five poolings: the "
                 "kernel has two places there.",
             ),
+            Mistake(
+                lambda: (FC_SIDE, FC_SIDE),
+                "That is the side of the map. The side of the image is asked for.",
+            ),
+            Mistake(
+                lambda: (CROP - STRIDE + 1, CROP),
+                "Every pooling rounds down, not up: larger images end in the same map.",
+            ),
         ),
         hints=(
             "A mean over one cell does nothing. When does the map of scores have one cell?",
@@ -309,6 +317,10 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 answer=lambda: lambda side: ((side - CROP) / STRIDE + 1) ** 2,
                 hint="You divided without rounding. There is no fraction of a crop.",
+            ),
+            Mistake(
+                lambda: lambda side: (_places(side) - 1) ** 2,
+                "Count the places again: the kernel also has the one at which it starts.",
             ),
         ),
         hints=(
@@ -387,7 +399,7 @@ EXERCISES: tuple[Exercise, ...] = (
             "Cell i covers the pixels from 32·i on. Its field begins (field - 32) / 2 earlier.",
             "Count the cells whose field begins at 0 or later and ends at 224 or earlier; square.",
         ),
-        observe=calls((32,), (150,), (212,), (268,)),
+        observe=calls((32,), (64,), (150,), (212,), (268,)),
     ),
     Exercise(
         id="06-8",
@@ -408,6 +420,7 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 answer=lambda: {1: FLOOR + 0.1, 2: FLOOR / 2},
                 hint="Those are the two losses, in the other order.",
+                applies=lambda losses: losses[2] < FLOOR <= losses[1] < 1,
             ),
         ),
         hints=(

@@ -162,6 +162,17 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=lambda: (512 * SIDE**2, 512),
                 hint="Those are VGG-16's. How many channels does ResNet-50's last map have?",
             ),
+            Mistake(
+                lambda: (2**15, 512),
+                "Those are not ResNet-50's channels. How many has its last map?",
+                lambda pair: (
+                    pair[1] not in (CHANNELS, SIDE**2, 1) and pair[0] != CHANNELS * SIDE**2
+                ),
+            ),
+            Mistake(
+                lambda: (CHANNELS, 1),
+                "Flatten keeps every number of the map, and GAP one for each channel.",
+            ),
         ),
         hints=(
             "Look at the shape of the last map.",
@@ -187,6 +198,15 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 answer=lambda: lambda c, h, w, k: (c * h * w * k + k, h * w * k + k),
                 hint="Your second number counts cells. GAP leaves one number a channel.",
+            ),
+            Mistake(
+                lambda: lambda c, h, w, k: (c * h * w * k + 1, c * k + 1),
+                "There is one bias for each class, not one in all.",
+            ),
+            Mistake(
+                lambda: lambda c, h, w, k: (c * h * w, c),
+                "Those are the features. A linear layer has a weight for each of them and each "
+                "class.",
             ),
         ),
         hints=(
@@ -247,6 +267,37 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=lambda: _spread_by_channels,
                 hint="You divided by the number of channels. What does GAP average over?",
             ),
+            Mistake(
+                lambda: lambda weight, height, width: weight,
+                "That is the weight after GAP. After Flatten there are as many columns as "
+                "numbers in the map.",
+            ),
+            Mistake(
+                lambda: lambda weight, height, width: _lists(_tensor(weight) / (height * width)),
+                "You divided, and did not repeat: each cell of the map needs a weight of its own.",
+            ),
+            Mistake(
+                lambda: (
+                    lambda weight, height, width: _lists(
+                        _tensor(_spread(weight, height, width)) * width
+                    )
+                ),
+                "You divided by one side. GAP averages over rows and columns.",
+            ),
+            Mistake(
+                lambda: (
+                    lambda weight, height, width: _lists(_tensor(_spread(weight, height, width)).T)
+                ),
+                "Rows and columns are exchanged: a row for each class.",
+            ),
+            Mistake(
+                lambda: (
+                    lambda weight, height, width: _lists(
+                        _tensor(_spread_whole(weight, height, width)) * height * width
+                    )
+                ),
+                "You multiplied where a mean divides.",
+            ),
         ),
         hints=(
             "Write the mean of a channel as a sum over its cells.",
@@ -275,6 +326,10 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 answer=lambda: (_sides(SIDE)[0] - 31, 224),
                 hint="Every pooling rounds down, not up.",
+            ),
+            Mistake(
+                lambda: (SIDE, SIDE),
+                "That is the side of the map. The side of the image is asked for.",
             ),
         ),
         hints=(
@@ -307,6 +362,16 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 answer=lambda: _cam_positive,
                 hint="You cut off what speaks against the class. The logit counts it.",
+            ),
+            Mistake(
+                lambda: (
+                    lambda maps, weight, bias: [
+                        row
+                        for m, w in zip(maps, weight, strict=True)
+                        for row in _lists(w * _tensor(m))
+                    ]
+                ),
+                "You weighted the channels, and did not add them up.",
             ),
         ),
         hints=(
@@ -363,6 +428,18 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 answer=lambda: (1.0, 1 / 2),
                 hint="The other way round: first GAP.",
+                applies=lambda pair: 0.9 <= pair[0] <= 1 and 0.35 <= pair[1] <= 0.65,
+            ),
+            Mistake(
+                lambda: (50.0, 100.0),
+                "These are percent. Answer with shares, as `accuracies` returns them.",
+                lambda pair: max(pair) > 1 and 0.35 <= pair[0] / 100 <= 0.65 and pair[1] >= 90,
+            ),
+            Mistake(
+                lambda: (0.7, 0.8),
+                "Neither guesses nor is sure: are the marks always whole, and far enough from "
+                "each other and from the border?",
+                lambda pair: 0.65 < pair[0] < 1 and pair[1] < 0.9,
             ),
         ),
         hints=(
