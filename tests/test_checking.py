@@ -1,5 +1,7 @@
 """How an answer is observed and compared, and what is said of it."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from vgglab.course.checking import (
     Mistake,
     calls,
     check_answer,
+    executed,
     gives,
     network,
     network_that,
@@ -19,6 +22,7 @@ from vgglab.course.checking import (
     value,
     value_that,
 )
+from vgglab.tracing import trace
 
 NUMBER = Exercise(
     id="00-1",
@@ -254,3 +258,71 @@ def test_what_was_measured_is_quoted_where_it_is_wrong():
     for answer in (3, {}, {"before": "much", "after": None}, [2.0, 0.5]):
         assert not check_answer(MEASURED, answer).ok
     assert check_answer(MEASURED, ...).status == "not attempted yet"
+
+
+# --- answers are judged by what they are ---------------------------------------------------------
+
+
+def test_a_function_may_take_its_list_apart_and_the_next_gets_it_whole():
+    def popping(sizes):
+        total = 0
+        while sizes:
+            total += sizes.pop()
+        return total
+
+    total = Exercise("00-8", "?", lambda: sum, (), ("Add.",), calls(([1, 2, 3],)))
+    for _ in range(2):
+        assert check_answer(total, popping).ok
+    assert not check_answer(total, lambda sizes: 0).ok
+
+
+@pytest.mark.parametrize("answer", [8 / 9, Fraction(8, 9), 0.8889, torch.tensor(8 / 9)])
+def test_numbers_of_all_kinds_count_within_the_tolerance(answer):
+    ratio = Exercise("00-9", "?", lambda: 8 / 9, (), ("Divide.",), value)
+    assert check_answer(ratio, answer).ok
+    assert "four digits" in check_answer(ratio, 0.889).message
+
+
+def test_a_whole_number_is_exact():
+    assert not check_answer(NUMBER, 12.001).ok
+    large = Exercise("00-9", "?", lambda: 138_357_544, (), ("Count.",), value)
+    assert not check_answer(large, 138_357_545).ok
+
+
+def test_the_form_is_named_and_printing_is_no_return():
+    pair = Exercise("00-9", "?", lambda: (320, 351), (), ("Two.",), value)
+    assert "Asked for is a pair" in check_answer(pair, range(320, 352)).message
+    printing = check_answer(FUNCTION, lambda size: print(size // 2))
+    assert "Write return in place of print" in printing.message
+    assert "ended without a return" in check_answer(FUNCTION, lambda size: [].append(size)).message
+
+
+def test_a_large_tensor_is_named_by_its_shape():
+    for device in ("cpu", "meta"):
+        message = check_answer(SHAPE, torch.empty(1, 512, 12, 12, device=device)).message
+        assert "a tensor of shape (1, 512, 12, 12)" in message
+        assert len(message) < 400
+
+
+def test_only_what_runs_on_the_way_to_the_output_counts():
+    class Branch(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.unused = nn.Linear(3, 3), nn.Linear(3, 3)
+
+        def forward(self, x):
+            self.unused(x).relu()
+            return self.used(x)
+
+    layers = executed(trace(Branch(), (2, 3)))
+    assert layers == executed(trace(nn.Linear(3, 3), (2, 3)))
+
+
+def test_an_error_in_an_open_task_is_quoted_with_its_layer():
+    class Typo(nn.Module):
+        def forward(self, x):
+            return self.missing(x)
+
+    message = check_answer(SMALL, nn.Sequential(Typo())).message
+    assert "stops in 0 (Typo): AttributeError" in message
+    assert "has no attribute 'missing'" in message
