@@ -292,7 +292,7 @@ def test_a_whole_number_is_exact():
 def test_the_form_is_named_and_printing_is_no_return():
     pair = Exercise("00-9", "?", lambda: (320, 351), (), ("Two.",), value)
     assert "Asked for is a pair" in check_answer(pair, range(320, 352)).message
-    printing = check_answer(FUNCTION, lambda size: print(size // 2))
+    printing = check_answer(FUNCTION, lambda size: print(size // 2))  # noqa: T201
     assert "Write return in place of print" in printing.message
     assert "ended without a return" in check_answer(FUNCTION, lambda size: [].append(size)).message
 

@@ -178,7 +178,8 @@ def _near(answer: Plain, expected: int | float, largest: int | float) -> bool:
         return False
     if isinstance(answer, int) and isinstance(expected, int):
         return answer == expected
-    tolerance = min(TOLERANCE * abs(expected) + OF_LARGEST * largest, FRACTION)
+    share = TOLERANCE if isinstance(expected, float) else OF_LARGEST
+    tolerance = min(share * abs(expected) + OF_LARGEST * largest, FRACTION)
     return bool(abs(answer - expected) <= tolerance)
 
 
