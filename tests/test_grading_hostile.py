@@ -320,15 +320,15 @@ def add(a, b):
 SECONDS, MEMORY_MB = 2, 300  # of the course
 WHY = {
     "loop": [f"not finished in {SECONDS} seconds"],
-    "memory": [f"needs more than {MEMORY_MB} MB", "raises MemoryError"],  # group, or process limit
+    "memory": [f"needs more than {MEMORY_MB} MB", "raises an exception"],  # group, or process limit
     "exits": ["the process ended before it answered"],
     "crash": ["the process ended before it answered"],
     "huge_answer": ["an answer of another type"],
-    "imports_torch": ["raises ModuleNotFoundError"],
-    "imports_the_answer": ["raises ModuleNotFoundError"],
-    "reads_the_judge": ["raises FileNotFoundError"],
-    "network": ["raises ConnectionRefusedError"],
-    "evil_exception": ["raises Exception"],
+    "imports_torch": ["imports what is not there"],
+    "imports_the_answer": ["imports what is not there"],
+    "reads_the_judge": ["raises an exception"],
+    "network": ["raises an exception"],
+    "evil_exception": ["raises an exception"],
 }
 BREAK_A_QUESTION = sampled(WHY, 2)
 STOP_THE_WORKER = sampled(["loop_in_the_cell", "exits_in_the_cell"], 1)
@@ -524,7 +524,7 @@ def test_every_process_of_a_sandbox_ends_with_it():
     spy = threading.Thread(target=look)
     spy.start()
     try:
-        assert box.run([{"id": "q1", "source": source}], [], seconds=600).ended == "done"
+        assert box.run({"cells": [{"id": "q1", "source": source}]}, [], seconds=600).ended == "done"
     finally:
         over.set()
         spy.join()
@@ -537,21 +537,22 @@ def test_the_sandbox_sees_only_what_it_needs():
     source = (
         "import os\n"
         "def see():\n"
-        "    return [sorted(os.listdir('/')), dict(os.environ), os.getuid(), os.listdir('/tmp')]"
+        "    proc = os.listdir('/proc')\n"
+        "    top = sorted(os.listdir('/'))\n"
+        "    return [top, dict(os.environ), os.getuid(), os.listdir('/tmp'), proc]"
     )
     call = {"function": "see", "args": [], "kwargs": {}, "name": None, "returned": True}
     call |= {"device": None, "raises": False}
     probe = {"index": 0, "question": "q1", "calls": [call]}
-    outcome = box.run([{"id": "q1", "source": source}], [probe], seconds=5)
+    outcome = box.run({"cells": [{"id": "q1", "source": source}]}, [probe], seconds=5)
     (answers,) = [m["answers"] for m in outcome.messages if "answers" in m]
-    top, environ, user, scratch = answers[0]["value"]
+    top, environ, user, scratch, proc = answers[0]["value"]
+    assert proc in ([], ["cpuinfo"])
     python = Path(sys.base_prefix).parts  # may lie anywhere
     system = {"dev", "etc", "lib", "lib32", "lib64", "proc", "tmp", "usr", "worker.py"}
     assert set(top) <= system | {python[1]}
-    assert {name for name, _ in environ["$dict"]} <= {
-        *("HOME", "USER", "LANG", "PATH", "PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE"),
-        *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONHASHSEED"),
-    }
+    inside = {**sandbox.ENVIRONMENT, "PWD": "/tmp"}  # bubblewrap says where it is
+    assert dict(environ["$dict"]) in (inside, inside | {"LC_CTYPE": "C.UTF-8"})
     assert user == 65534
     assert set(scratch) <= set(python[2:3])
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import select
 import shutil
@@ -10,6 +11,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from vgglab.arguments import needs
+from vgglab.grading import seccomp
 from vgglab.grading.cgroups import Group, Groups
 
 MAX_ANSWER_BYTES = 2_000_000
@@ -47,6 +50,10 @@ class SandboxError(Exception):
     """The sandbox cannot be had; the message says why, and what to do."""
 
 
+Step = tuple[str, Any]
+"""A message that is due: one of its keys, and the value there."""
+
+
 @dataclass
 class Outcome:
     """What came out of a sandbox.
@@ -54,17 +61,40 @@ class Outcome:
     Attributes
     ----------
     messages
-        The worker's JSON lines after it was ready, none of which can be trusted.
+        The worker's JSON lines after it was ready. Only their order and what they are about is
+        known to be right, not what they say.
     ended
         ``"done"``, ``"too slow"``, ``"out of memory"``, ``"too much output"``, or ``"stopped"``
-        for a process that ended before it should.
+        for a process that ended before it should, or said what was not due.
+    at
+        The step that was due when it ended: ``("cell", "q1")``, ``("probe", 3)``, ...
     peak_bytes
         Most memory in use; ``None`` if the kernel does not say.
     """
 
     messages: list[dict[str, Any]] = field(default_factory=list)
     ended: str = "stopped"
+    at: Step = ("", None)
     peak_bytes: int | None = None
+
+
+@dataclass
+class Allowance:
+    """What a submission may still use, in all its sandboxes together.
+
+    Attributes
+    ----------
+    processor, wall
+        Seconds of processor time, and on the clock.
+    """
+
+    processor: float
+    wall: float
+
+    @classmethod
+    def of(cls, seconds: float) -> "Allowance":
+        """Return so much processor time, and `WALL` times as much on the clock."""
+        return cls(seconds, WALL * seconds)
 
 
 class Sandbox:
@@ -112,6 +142,23 @@ class Sandbox:
             return f"control groups, version {self._groups.version}"
         return "resource limits of each process (no control group can be made here)"
 
+    @property
+    def warnings(self) -> list[str]:
+        """What is weaker here than it could be, each with what to do."""
+        found = []
+        if self._groups is None:
+            found.append(
+                "Memory is limited for each process of a submission, not for all of them: no "
+                "control group can be made here. Grade with: "
+                "systemd-run --user --scope -p Delegate=yes vgglab grade run ..."
+            )
+        if _FILTER is None:
+            found.append(
+                f"System calls are not filtered: that is known for "
+                f"{' and '.join(seccomp.ARCHITECTURES)}, and this is {platform.machine()}."
+            )
+        return found
+
     def _leave_root(self) -> None:
         """Start bubblewrap as nobody, if nobody can read this Python."""
         setpriv = shutil.which("setpriv")
@@ -139,43 +186,49 @@ class Sandbox:
         self._try_out(self.imports)
 
     def _try_out(self, imports: Sequence[str]) -> None:
-        self._run_limited([{"cells": []}], [], START_SECONDS, 1, imports)
+        job: dict[str, Any] = {"cells": []}
+        self._run_limited([job], [], START_SECONDS, Allowance.of(START_SECONDS), imports)
 
     def run(
         self,
-        cells: list[dict[str, str]],
+        job: dict[str, Any],
         probes: list[dict[str, Any]],
         *,
         seconds: float,
-        phases: int = 1,
+        allowance: Allowance | None = None,
     ) -> Outcome:
         """Run a worker on one submission.
 
         Parameters
         ----------
-        cells, probes
+        job, probes
             What `vgglab.grading.worker.run_job` takes. The probes are sent when the cells have
             run.
         seconds
-            Processor time between two steps of the worker, and `phases` times that for all of
-            them. Waiting is stopped as well, after `WALL` times as long.
-        phases
-            See `seconds`.
+            Processor time between two steps of the worker. Waiting is stopped as well, after
+            `WALL` times as long.
+        allowance
+            For all steps together; what is used is taken from it. By default that of two steps.
         """
-        return self._run_limited([{"cells": cells}], probes, seconds, phases, self.imports)
+        allowance = allowance or Allowance.of(2 * seconds)
+        due = [("cell", cell["id"]) for cell in job["cells"]] + [("cells", "done")]
+        due += [("probe", probe["index"]) for probe in probes] + [("end", True)]
+        return self._run_limited([job], probes, seconds, allowance, self.imports, due)
 
     def run_trusted(self, jobs: list[dict[str, Any]], *, seconds: float) -> Outcome:
         """Run one worker on several jobs that trust each other: a torch import for all of them."""
         jobs = [*jobs, {"cells": [], "probes": []}]  # at least two, so that each has its process
-        return self._run_limited(jobs, None, seconds, len(jobs), self.imports)
+        allowance = Allowance.of(seconds * len(jobs))
+        return self._run_limited(jobs, None, seconds, allowance, self.imports)
 
     def _run_limited(
         self,
         jobs: list[dict[str, Any]],
         probes: list[dict[str, Any]] | None,
         seconds: float,
-        phases: int,
+        allowance: Allowance,
         imports: Sequence[str],
+        due: Sequence[Step] | None = None,
     ) -> Outcome:
         group = self._groups.create(self.memory_bytes, PROCESSES) if self._groups else None
         limits = {"RLIMIT_FSIZE": FILE_BYTES, "RLIMIT_NOFILE": 256}
@@ -187,7 +240,7 @@ class Sandbox:
         try:
             process = self._start(group)
             try:
-                return _follow(process, task, probes, seconds, phases, group)
+                return _follow(process, task, probes, seconds, allowance, group, due)
             finally:
                 process.kill()  # bubblewrap dies with all that is inside
                 process.wait()
@@ -201,23 +254,40 @@ class Sandbox:
 
     def _start(self, group: Group | None) -> "subprocess.Popen[bytes]":
         entrances = [str(path) for path in group.entrances] if group else []
-        return subprocess.Popen(
-            [*_ENTER, str(len(entrances)), *entrances, *self._become, *self._command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=ENVIRONMENT,  # /proc/1/environ shows it inside
-            start_new_session=True,
-        )
+        launch = [*_LAUNCH, str(_KEYCTL), str(len(entrances)), *entrances, *self._become]
+        with ExitStack() as open_files:
+            filtered: list[str] = []
+            passed = []
+            if _FILTER is not None:
+                passed.append(open_files.enter_context(_readable(_FILTER)))
+                filtered = ["--seccomp", str(passed[0])]
+            return subprocess.Popen(
+                [*launch, *self._command[:1], *filtered, *self._command[1:]],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=ENVIRONMENT,
+                start_new_session=True,
+                pass_fds=passed,
+            )
+
+
+@contextmanager
+def _readable(data: bytes) -> Iterator[int]:
+    """Open a pipe from which the data, which fits into it, can be read once."""
+    source, sink = os.pipe()
+    try:
+        os.write(sink, data)
+        os.close(sink)
+        yield source
+    finally:
+        os.close(source)
 
 
 _PYTHON = [os.path.realpath(sys.executable), "-I", "-S", "-B", "-X", "utf8"]
-# Enter the control groups before there is anything to limit.
-_ENTER = [
-    *["/bin/sh", "-c"],
-    'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 > "$1"; shift; n=$((n-1)); done; exec "$@"',
-    "sh",
-]
+_LAUNCH = [*_PYTHON, str(Path(__file__).with_name("launch.py"))]
+_FILTER = seccomp.seccomp_filter()
+_KEYCTL = seccomp.number("keyctl")
 
 
 def _follow(
@@ -225,22 +295,30 @@ def _follow(
     task: dict[str, Any],
     probes: list[dict[str, Any]] | None,
     seconds: float,
-    phases: int,
+    allowance: Allowance,
     group: Group | None,
+    due: Sequence[Step] | None,
 ) -> Outcome:
+    """Read what the worker says, as long as it says what is due; without `due`, until it ends."""
     assert process.stdout is not None
     outcome = Outcome()
     lines = _Lines(process.stdout.fileno(), MAX_ANSWER_BYTES * len(task["jobs"]))
     _send(process, task, time.monotonic() + START_SECONDS)
     used = partial(_processor_seconds, process.pid, group)
-    first = lines.next(_Budget(START_SECONDS, used))
+    first = lines.next(_Budget(Allowance.of(START_SECONDS), used))
     if first != {"ready": True}:
         raise _start_error(process, first)
-    whole = _Budget(seconds * phases, used)
+    whole = _Budget(allowance, used)
+    steps = iter(due or ())
     while outcome.ended == "stopped":
-        message = lines.next(whole, _Budget(seconds, used))
+        if due is not None:
+            outcome.at = next(steps)
+        message = lines.next(whole, _Budget(Allowance.of(seconds), used))
         if isinstance(message, str):
             outcome.ended = message
+            break
+        key, value = outcome.at
+        if due is not None and message.get(key) != value:
             break
         outcome.messages.append(message)
         if probes is not None and message == {"cells": "done"}:
@@ -248,6 +326,7 @@ def _follow(
             probes = None
         if message == {"end": True}:
             outcome.ended = "done"
+    allowance.processor, allowance.wall = whole.left()
     if group is not None:
         outcome.peak_bytes = group.peak_bytes()
         if outcome.ended != "done" and group.ran_out_of_memory():
@@ -256,14 +335,18 @@ def _follow(
 
 
 class _Budget:
-    """So much processor time from now on, and `WALL` times as much on the clock."""
+    """An allowance that is being used, from now on."""
 
-    def __init__(self, seconds: float, used: Callable[[], float]) -> None:
-        self._used, self._processor = used, used() + seconds
-        self._deadline = time.monotonic() + WALL * seconds
+    def __init__(self, allowance: Allowance, used: Callable[[], float]) -> None:
+        self._used, self._processor = used, used() + allowance.processor
+        self._deadline = time.monotonic() + allowance.wall
+
+    def left(self) -> tuple[float, float]:
+        """Return seconds of processor time, and on the clock."""
+        return self._processor - self._used(), self._deadline - time.monotonic()
 
     def is_spent(self) -> bool:
-        return time.monotonic() > self._deadline or self._used() > self._processor
+        return min(self.left()) < 0
 
 
 def _processor_seconds(pid: int, group: Group | None) -> float:
@@ -361,6 +444,8 @@ def _start_error(process: "subprocess.Popen[bytes]", first: dict[str, Any] | str
 
 # What is inside
 
+_CPUINFO = "/proc/cpuinfo"  # by which torch chooses its kernels
+
 
 def _mounts(packages: Sequence[str]) -> list[str]:
     scratch = ["--size", str(SCRATCH_BYTES), "--tmpfs"]
@@ -377,8 +462,8 @@ def _mounts(packages: Sequence[str]) -> list[str]:
     arguments += ["--ro-bind", str(Path(__file__).with_name("worker.py")), "/worker.py"]
     return [
         *arguments,
-        # Of a grader who is root, student code has the user id outside, and could write /proc/sys.
-        *["--proc", "/proc", "--remount-ro", "/proc"],
+        # No /proc: it shows command lines, environments and where files lie outside.
+        *(["--ro-bind", _CPUINFO, _CPUINFO] if os.path.exists(_CPUINFO) else []),
         *["--dev", "/dev", *scratch, "/dev/shm", "--remount-ro", "/dev"],
         *["--chdir", "/tmp", "--remount-ro", "/"],
     ]

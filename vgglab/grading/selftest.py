@@ -133,14 +133,14 @@ class _Trial:
     def jobs(self) -> list[dict[str, Any]]:
         """Return a job for each answer that is tried, and two for the public checks."""
         marked = [
-            {"cells": self.judge.cells(answers.cells), "probes": self.judge.asked}
+            {**self.judge.job(answers.cells), "probes": self.judge.asked}
             for answers in self._tried.values()
         ]
-        checked = [
-            {"cells": [*self.judge.cells(answers.cells), *self._checks], "probes": []}
-            for answers in (self.solution, self.blank)
-        ]
-        return [*marked, *checked]
+        return [*marked, self._checked(self.solution), self._checked(self.blank)]
+
+    def _checked(self, answers: Answers) -> dict[str, Any]:
+        job = self.judge.job(answers.cells)
+        return {**job, "cells": [*job["cells"], *self._checks], "probes": [], "rules": {}}
 
     def compare(self, seen: Iterator[Observed]) -> None:
         """Compare what was seen of the jobs with what must be."""
