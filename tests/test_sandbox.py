@@ -167,7 +167,9 @@ def answer(sandbox, source):
 
 
 def test_refused_calls_fail_in_the_sandbox_and_not_outside_it(sandbox):
-    numbers = {call: seccomp.number(call) for call in ("keyctl", "mincore", "flock", "inotify_init1")}
+    numbers = {
+        call: seccomp.number(call) for call in ("keyctl", "mincore", "flock", "inotify_init1")
+    }
     source = (
         "import ctypes, socket\nlibc = ctypes.CDLL(None, use_errno=True)\n"
         "def call(*a):\n    libc.syscall(*a)\n    return ctypes.get_errno()\n"

@@ -2,7 +2,7 @@
 
 import json
 import math
-import unicodedata
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -61,6 +61,51 @@ class Observed:
                 self.answers.setdefault(message["probe"], answers)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What the reference answers return.
+
+    Attributes
+    ----------
+    expected
+        For each probe, what its calls return, as it travels.
+    idle
+        For each probe, whether an answer that does nothing passes it.
+    """
+
+    expected: list[list[dict[str, Any]]]
+    idle: list[bool]
+
+    @classmethod
+    def of(cls, assignment: Assignment) -> "Prepared":
+        """Run the reference answers.
+
+        Raises
+        ------
+        ValueError
+            If they cannot be compared with.
+        """
+        functions = {question.id: question.functions for question in assignment.coded}
+        expected, idle = [], []
+        for probe in assignment.probes:
+            answers = _travelled(run_probe(probe.to_json(), assignment.reference))
+            last = answers[-1]
+            if "error" in last or "undefined" in last or '"$object"' in json.dumps(answers):
+                raise ValueError(f"the reference answer of the probe {probe.says!r} fails: {last}")
+            tried = (
+                run_probe(probe.to_json(), assignment.reference, dict.fromkeys(names, constant))
+                for constant in constants(assignment.packages)
+                for names in [functions[probe.question]]
+            )
+            expected.append(answers)
+            idle.append(any(not compare(answers, _travelled(made), probe) for made in tried))
+        return cls(expected, idle)
+
+
+def _travelled(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list(json.loads(json.dumps(answers)))  # tuples become lists, as on their way
+
+
 class Judge:
     """Marks submissions of one assignment.
 
@@ -70,6 +115,8 @@ class Judge:
         With its probes and reference answers.
     sandbox
         Where student code runs.
+    prepared
+        What the reference answers return; without it they are run here.
 
     Raises
     ------
@@ -77,34 +124,16 @@ class Judge:
         If the reference answers cannot be compared with.
     """
 
-    def __init__(self, assignment: Assignment, sandbox: Sandbox) -> None:
+    def __init__(
+        self, assignment: Assignment, sandbox: Sandbox, prepared: "Prepared | None" = None
+    ) -> None:
         self.assignment, self.sandbox = assignment, sandbox
-        self.expected = [self._expect(probe) for probe in assignment.probes]
-        self.idle = [self._is_idle(index) for index in range(len(assignment.probes))]
+        prepared = prepared or Prepared.of(assignment)
+        self.expected, self.idle = prepared.expected, prepared.idle
         self.asked: list[dict[str, Any]] = [
             {"index": index, "question": probe.question, "calls": probe.to_json()}
             for index, probe in enumerate(assignment.probes)
         ]
-
-    def _expect(self, probe: Probe) -> list[dict[str, Any]]:
-        answers = run_probe(probe.to_json(), self.assignment.reference)
-        answers = list(json.loads(json.dumps(answers)))  # tuples become lists, as on their way
-        last = answers[-1]
-        if "error" in last or "undefined" in last or '"$object"' in json.dumps(answers):
-            raise ValueError(f"the reference answer of the probe {probe.says!r} fails: {last}")
-        return answers
-
-    def _is_idle(self, index: int) -> bool:
-        """Tell whether an answer that does nothing passes a probe, for any of its questions."""
-        probe = self.assignment.probes[index]
-        question = next(q for q in self.assignment.coded if q.id == probe.question)
-        for function in constants(self.assignment.packages):
-            names = dict.fromkeys(question.functions, function)
-            found = run_probe(probe.to_json(), self.assignment.reference, names)
-            found = json.loads(json.dumps(found))
-            if not compare(self.expected[index], found, probe, question):
-                return True
-        return False
 
     def mark(self, answers: Answers) -> dict[str, Any]:
         """Run the answers of a submission and return its marks, as the result file holds them."""
@@ -208,7 +237,7 @@ class Judge:
 
     def _compare(self, index: int, answers: list[Any], question: Question) -> str:
         probe = self.assignment.probes[index]
-        return compare(self.expected[index], answers, probe, question)
+        return compare(self.expected[index], answers, probe, question.functions)
 
     def _why_ended(self, ended: str) -> str:
         return {
@@ -275,14 +304,17 @@ def _raises(error: Any) -> str:
 
 
 def compare(
-    expected: list[dict[str, Any]], answers: list[Any], probe: Probe, question: Question
+    expected: list[dict[str, Any]],
+    answers: list[Any],
+    probe: Probe,
+    functions: Collection[str] = (),
 ) -> str:
     """Return what is wrong with the answers to a probe, as `SENTENCES` say it, or nothing."""
     for want, got in zip(expected, [*answers, *[{}] * len(expected)], strict=False):
         if not isinstance(got, dict):
             return STOPPED
         if "undefined" in got:
-            names = [name for name in question.functions if name == got["undefined"]]
+            names = [name for name in functions if name == got["undefined"]]
             return f"{names[0]} is not defined" if names else UNDEFINED
         if "error" in got:
             known = {"NotImplementedError": NOT_ATTEMPTED, "NameError": UNDEFINED}
@@ -408,13 +440,6 @@ def _close(expected: float, got: float, rtol: float, atol: float) -> bool:
 
 
 def plain_text(text: str) -> str:
-    """Return text in which each character can be seen, for files and terminals.
-
-    What controls a terminal, turns the direction of writing or has no width becomes its number,
-    as Python writes it: two names that differ stay two, and none makes a line of its own.
-    """
-    return "".join(c if _is_plain(c) else c.encode("unicode_escape").decode() for c in text)
-
-
-def _is_plain(character: str) -> bool:
-    return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+    """Return text without control characters and unpaired surrogates, for files and terminals."""
+    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text)
+    return text.encode("utf-8", "replace").decode("utf-8")

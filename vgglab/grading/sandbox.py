@@ -11,7 +11,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
@@ -148,8 +148,9 @@ class Sandbox:
         found = []
         if self._groups is None:
             found.append(
-                "Memory is limited for each process of a submission, not for all of them: no "
-                "control group can be made here. Grade with: "
+                "No control group can be made here: what all processes of a submission use "
+                "together is looked at five times a second, and can be more in between. Grade "
+                "with: "
                 "systemd-run --user --scope -p Delegate=yes vgglab grade run ..."
             )
         if _FILTER is None:
@@ -240,7 +241,9 @@ class Sandbox:
         try:
             process = self._start(group)
             try:
-                return _follow(process, task, probes, seconds, allowance, group, due)
+                return _follow(
+                    process, task, probes, seconds, allowance, self.memory_bytes, group, due
+                )
             finally:
                 process.kill()  # bubblewrap dies with all that is inside
                 process.wait()
@@ -296,6 +299,7 @@ def _follow(
     probes: list[dict[str, Any]] | None,
     seconds: float,
     allowance: Allowance,
+    memory_bytes: int,
     group: Group | None,
     due: Sequence[Step] | None,
 ) -> Outcome:
@@ -309,11 +313,14 @@ def _follow(
     if first != {"ready": True}:
         raise _start_error(process, first)
     whole = _Budget(allowance, used)
+    limits: list[_Budget | _Memory] = [whole]
+    if group is None:
+        limits.append(_Memory(process.pid, memory_bytes))
     steps = iter(due or ())
     while outcome.ended == "stopped":
         if due is not None:
             outcome.at = next(steps)
-        message = lines.next(whole, _Budget(Allowance.of(seconds), used))
+        message = lines.next(*limits, _Budget(Allowance.of(seconds), used))
         if isinstance(message, str):
             outcome.ended = message
             break
@@ -334,8 +341,22 @@ def _follow(
     return outcome
 
 
+class _Memory:
+    """What all processes of a sandbox may have together, where no control group limits it."""
+
+    says = "out of memory"
+
+    def __init__(self, root: int, most: int) -> None:
+        self._root, self._most = root, most
+
+    def is_spent(self) -> bool:
+        return tree_bytes(self._root) > self._most
+
+
 class _Budget:
     """An allowance that is being used, from now on."""
+
+    says = "too slow"
 
     def __init__(self, allowance: Allowance, used: Callable[[], float]) -> None:
         self._used, self._processor = used, used() + allowance.processor
@@ -357,19 +378,36 @@ def _processor_seconds(pid: int, group: Group | None) -> float:
 
 def tree_seconds(root: int) -> float:
     """Return the time of a process, of all below it, and of those of them that have ended."""
-    parents, ticks = {}, {}
+    # utime, stime, cutime, cstime: see proc(5)
+    ticks = sum(sum(map(int, fields[11:15])) for fields in _tree(root).values())
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def tree_bytes(root: int) -> int:
+    """Return the memory of a process and of all below it; what some share counts once."""
+    kilobytes = 0
+    for pid in _tree(root):
+        with suppress(OSError):  # it has just ended
+            found = re.findall(r"^Pss_(?:Anon|Shmem): +(\d+) kB", _rollup(pid), re.MULTILINE)
+            kilobytes += sum(map(int, found))
+    return 1024 * kilobytes
+
+
+def _rollup(pid: int) -> str:
+    return Path("/proc", str(pid), "smaps_rollup").read_text()
+
+
+def _tree(root: int) -> dict[int, list[str]]:
+    """Return the fields of ``stat``, from the state on, of a process and of all below it."""
+    fields: dict[int, list[str]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # it has just ended
-            continue
-        pid = int(folder.name)
-        parents[pid] = int(fields[1])
-        ticks[pid] = sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime: see proc(5)
+        with suppress(OSError):
+            stat = (folder / "stat").read_text()
+            fields[int(folder.name)] = stat.rpartition(")")[2].split()
     tree = {root}
-    while more := {pid for pid, parent in parents.items() if parent in tree} - tree:
+    while more := {pid for pid, found in fields.items() if int(found[1]) in tree} - tree:
         tree |= more
-    return sum(ticks.get(pid, 0) for pid in tree) / os.sysconf("SC_CLK_TCK")
+    return {pid: fields[pid] for pid in tree if pid in fields}
 
 
 def _wait_for_all(process: "subprocess.Popen[bytes]", seconds: float = 5) -> None:
@@ -403,11 +441,12 @@ class _Lines:
     def __init__(self, descriptor: int, most: int) -> None:
         self._descriptor, self._most, self._buffer, self._total = descriptor, most, b"", 0
 
-    def next(self, *budgets: _Budget) -> dict[str, Any] | str:
+    def next(self, *limits: _Budget | _Memory) -> dict[str, Any] | str:
         """Return the next message, or why there is none, as `Outcome.ended` says it."""
         while b"\n" not in self._buffer:
-            if any(budget.is_spent() for budget in budgets):
-                return "too slow"
+            for limit in limits:
+                if limit.is_spent():
+                    return limit.says
             if not select.select([self._descriptor], [], [], LOOK_SECONDS)[0]:
                 continue
             data = os.read(self._descriptor, 1 << 16)
