@@ -55,7 +55,9 @@ class Observed:
         for message in messages:
             problem, answers = message.get("problem"), message.get("answers")
             if problem is not None and "cell" in message:
-                told = problem if texts and isinstance(problem, dict) else {"error": "later"}
+                told: dict[str, Any] = {"error": "later"}
+                if texts and isinstance(problem, dict):
+                    told = {key: problem.get(key) for key in ("error", "line", "name", "message")}
                 self.problems.setdefault(str(message["cell"]), told)
             if isinstance(answers, list) and type(message.get("probe")) is int:
                 self.answers.setdefault(message["probe"], answers)

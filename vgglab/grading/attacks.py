@@ -1,0 +1,237 @@
+"""Submissions that want marks for nothing, or harm: whether any of them gets what it wants.
+
+They lie in the folder ``exploits``, a file for each kind and an entry for each attack. There are
+two sorts. A `cell` defines a function ``answer`` in place of a right one, and returns what
+``right`` does only where it reached what it should not. An `add` stands below a mutant of an
+assignment, and hides that it breaks a rule.
+"""
+
+import json
+import socket
+import tempfile
+import threading
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from vgglab.grading.assignment import Assignment
+from vgglab.grading.marking import Judge
+from vgglab.grading.submissions import Answers
+
+CONTROL = "def answer(*args, **options): return None"
+HONEST = "answer = right"
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One attack.
+
+    Attributes
+    ----------
+    kind, name
+        Of the file, and of the entry.
+    cell
+        An answer cell, for any assignment.
+    assignment, mutants, question, add
+        Or what is put below the answers of mutants of one assignment, or of one question alone.
+    twice
+        Whether it is graded once before, to leave something for the next.
+    """
+
+    kind: str
+    name: str
+    cell: str = ""
+    assignment: str = ""
+    mutants: tuple[str, ...] = ()
+    question: str = ""
+    add: str = ""
+    twice: bool = False
+
+
+@dataclass
+class Tried:
+    """What became of an attack on an assignment.
+
+    Attributes
+    ----------
+    attack
+        The attack.
+    gained
+        Marks beyond those that it honestly earns.
+    harm
+        What changed outside, or what a student could read of a hidden probe; ``""`` for nothing.
+    """
+
+    attack: Attack
+    gained: float
+    harm: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the attack got nothing."""
+        return self.gained <= 0 and not self.harm
+
+
+def all_attacks() -> list[Attack]:
+    """Return the attacks, by kind."""
+    found = []
+    for file in sorted(files("vgglab.grading").joinpath("exploits").iterdir(), key=str):
+        if file.name.endswith(".toml"):
+            entries = tomllib.loads(file.read_text(encoding="utf-8"))
+            kind = file.name.removesuffix(".toml")
+            found += [Attack(kind, name, **_lists(entry)) for name, entry in entries.items()]
+    return found
+
+
+def _lists(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}
+
+
+@dataclass
+class Outside:
+    """What a submission would like to reach: a folder, and a service on the network."""
+
+    folder: Path
+    server: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
+    connections: int = 0
+
+    def places(self, assignment: Assignment) -> dict[str, Any]:
+        """Return the names by which attacks know it."""
+        return {
+            "CANARY": str(self.folder),
+            "PORT": self.server.getsockname()[1],
+            "SOCKET": str(self.folder / "socket"),
+            "ABSTRACT": "vgglab-attacked",
+            "JUDGE": str(assignment.judge_file),
+            "SECONDS": assignment.seconds,
+        }
+
+    def harm(self) -> str:
+        """Say what was changed or reached."""
+        left = {path.name: path.read_bytes() for path in self.folder.iterdir()}
+        changed = "files outside were changed" if left != {"bird": b"alive"} else ""
+        return changed or ("a service outside was reached" if self.connections else "")
+
+    def accept(self) -> None:
+        """Count connections until the server is closed."""
+        with suppress(OSError):
+            while True:
+                self.server.accept()[0].close()
+                self.connections += 1
+
+
+@contextmanager
+def outside() -> Iterator[Outside]:
+    """Make what attacks would like to reach, and take it away again."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "canary"
+        folder.mkdir()
+        folder.chmod(0o777)
+        (folder / "bird").write_bytes(b"alive")
+        made = Outside(folder)
+        thread = threading.Thread(target=made.accept)
+        thread.start()
+        try:
+            yield made
+        finally:
+            with suppress(OSError):
+                made.server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+            made.server.close()
+
+
+class Trial:
+    """Attacks on one assignment.
+
+    Parameters
+    ----------
+    judge
+        Of the assignment, which may have a shorter time than students get.
+    """
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge, self.assignment = judge, judge.assignment
+        self.solution = self.assignment.cells("answer")
+        self.question = self.assignment.coded[0]
+        self.mutants = {mutant.name: mutant.cells for mutant in self.assignment.mutants()}
+        self.hidden = _values(self.judge.asked)
+
+    def chosen(self, attacks: Iterable[Attack]) -> list[Attack]:
+        """Return those that are for this assignment."""
+        return [a for a in attacks if a.assignment in ("", self.assignment.name)]
+
+    def controls(self) -> list[str]:
+        """Return a sentence if a right answer fails, or one that does nothing does not."""
+        faults = []
+        marks = {name: self._marks(self._cells(cell)) for name, cell in _CONTROLS.items()}
+        points = self.question.points
+        for name, wanted in (("right", points), ("wrong", 0)):
+            found = marks[name]["questions"][0]["score"]
+            if found != wanted:
+                faults.append(f"the {name} control earns {found:g} of {points:g}")
+        return faults
+
+    def run(self, attacks: Sequence[Attack], workers: int = 1) -> Iterator[Tried]:
+        """Grade attacks, each as a submission; yield what became of each, in their order."""
+        self._honest = {"": self._marks(self._cells(CONTROL))["score"]}
+        for attack in attacks:
+            if attack.add and attack.mutants not in self._honest:
+                self._honest[str(attack.mutants)] = self._marks(self._mutated(attack, ""))["score"]
+        with ThreadPoolExecutor(workers) as pool:
+            yield from pool.map(self._try, attacks)
+
+    def _try(self, attack: Attack) -> Tried:
+        with outside() as places:
+            if attack.add:
+                cells, honest = self._mutated(attack, attack.add), self._honest[str(attack.mutants)]
+            else:
+                head = "".join(f"{k} = {v!r}\n" for k, v in places.places(self.assignment).items())
+                cells, honest = self._cells(attack.cell, head), self._honest[""]
+            try:
+                for _ in range(1 + attack.twice):
+                    marks = self._marks(cells)
+            except Exception as error:  # whatever it made the judge meet
+                return Tried(attack, 0, f"the judge failed: {type(error).__name__}: {error}")
+            harm = places.harm()
+        said = json.dumps(marks, ensure_ascii=False)
+        if any(value in said for value in self.hidden):
+            harm = harm or "feedback shows an input of a hidden probe"
+        return Tried(attack, round(marks["score"] - honest, 2), harm)
+
+    def _marks(self, cells: dict[str, str]) -> dict[str, Any]:
+        return self.judge.mark(Answers(cells=cells))
+
+    def _cells(self, cell: str, head: str = "") -> dict[str, str]:
+        names = self.question.functions
+        before = f"{self.solution[self.question.id]}\nright, NAME = {names[0]}, {names[0]!r}\n"
+        before += f"del {', '.join(names)}\n"
+        after = "".join(f"\n{name} = answer" for name in names)
+        return self.solution | {self.question.id: f"{before}{head}{cell}{after}\n"}
+
+    def _mutated(self, attack: Attack, add: str) -> dict[str, str]:
+        cells = dict(self.solution)
+        functions = {question.id: question.functions for question in self.assignment.coded}
+        for mutant in attack.mutants:
+            for question, source in self.mutants[mutant].items():
+                lines = [source]
+                if attack.question in ("", question):
+                    lines += [add.replace("FUNCTION", name) for name in functions[question]]
+                cells[question] = "\n".join(lines if "FUNCTION" in add else lines[:2])
+        return cells
+
+
+_CONTROLS = {"right": HONEST, "wrong": CONTROL}
+
+
+def _values(asked: Any) -> set[str]:
+    """Return the numbers of hidden probes that are long enough to be told from others."""
+    if isinstance(asked, dict):
+        return set().union(*map(_values, asked.values()))
+    if isinstance(asked, list | tuple):
+        return set().union(*map(_values, asked))
+    return {str(abs(asked))} if type(asked) is int and abs(asked) > 10**5 else set()
