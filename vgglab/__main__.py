@@ -482,20 +482,45 @@ def grade_collect(results: Path, out: Path, by_hand: Path | None) -> None:
 @click.option("--seed", "seeds", multiple=True, help="Course seeds to try, instead of two.")
 @JUDGE
 @click.option("--html", "site", type=EXISTING, help="Built book that must show no secret.")
+@click.option("--attacks", is_flag=True, help="Also try attacks and constant answers.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--json",
+    "proof",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File for the numbers that the book publishes; implies --attacks.",
+)
 def grade_selftest(
-    assignments: tuple[Path, ...], seeds: tuple[str, ...], judge: Path | None, site: Path | None
+    assignments: tuple[Path, ...],
+    seeds: tuple[str, ...],
+    judge: Path | None,
+    site: Path | None,
+    attacks: bool,
+    workers: int,
+    proof: Path | None,
 ) -> None:
     """Grade the solution, the blank release and every mutant of each of ASSIGNMENTS."""
     from vgglab.grading import selftest
+    from vgglab.grading.attacks import all_attacks
+    from vgglab.grading.runner import code_digest
 
     faults = 0
+    known: dict[str, Any] = {}
     with _graders_errors():
+        if proof is not None and proof.exists():
+            known = json.loads(proof.read_text(encoding="utf-8"))["assignments"]
         for folder in assignments:
-            chosen = {"seeds": seeds} if seeds else {}
+            chosen: dict[str, Any] = {"seeds": seeds} if seeds else {}
+            if attacks or proof:
+                chosen |= {"attacks": all_attacks(), "workers": workers}
             report = selftest.selftest(folder, judge=judge, site=site, **chosen)
+            known[report.assignment] = {"of": code_digest(folder), **report.numbers}
             faults += len(report.faults)
             for line in report.faults or report.checked:
                 click.echo(f"{report.assignment}: {line}")
+            if proof is not None:
+                text = json.dumps({"assignments": known}, indent=1, sort_keys=True) + "\n"
+                proof.write_text(text, encoding="utf-8", newline="\n")
     if faults:
         raise SystemExit(1)
 

@@ -15,12 +15,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from vgglab.grading.assignment import Assignment
-from vgglab.grading.marking import Judge
+from vgglab.grading.marking import Judge, observe_trusted
 from vgglab.grading.submissions import Answers
 
 CONTROL = "def answer(*args, **options): return None"
@@ -159,7 +160,7 @@ class Trial:
         self.solution = self.assignment.cells("answer")
         self.question = self.assignment.coded[0]
         self.mutants = {mutant.name: mutant.cells for mutant in self.assignment.mutants()}
-        self.hidden = _values(self.judge.asked)
+        self.hidden = values_of(self.judge)
 
     def chosen(self, attacks: Iterable[Attack]) -> list[Attack]:
         """Return those that are for this assignment."""
@@ -177,21 +178,30 @@ class Trial:
         return faults
 
     def run(self, attacks: Sequence[Attack], workers: int = 1) -> Iterator[Tried]:
-        """Grade attacks, each as a submission; yield what became of each, in their order."""
-        self._honest = {"": self._marks(self._cells(CONTROL))["score"]}
-        for attack in attacks:
-            if attack.add and attack.mutants not in self._honest:
-                self._honest[str(attack.mutants)] = self._marks(self._mutated(attack, ""))["score"]
+        """Grade attacks, each as a submission; yield what became of each."""
+        honest = self._marks(self._cells(CONTROL))["score"]
         with ThreadPoolExecutor(workers) as pool:
-            yield from pool.map(self._try, attacks)
+            yield from pool.map(partial(self._try, honest), [a for a in attacks if a.cell])
+        yield from self._try_hiding([a for a in attacks if a.add])
 
-    def _try(self, attack: Attack) -> Tried:
+    def _try_hiding(self, attacks: Sequence[Attack]) -> Iterator[Tried]:
+        """Run what only hides a broken rule, one after the other in one worker."""
+        cells = [self._mutated(a, add) for a in attacks for add in ("", a.add)]
+        jobs = [{**self.judge.job(c), "probes": self.judge.asked} for c in cells]
+        if not jobs:
+            return
+        _, seen = observe_trusted(self.judge.sandbox, jobs, self.assignment.seconds)
+        scores = [
+            self.judge.marks(Answers(cells=c), observed)["score"]
+            for c, observed in zip(cells, seen, strict=True)
+        ]
+        for attack, honest, found in zip(attacks, scores[::2], scores[1::2], strict=True):
+            yield Tried(attack, round(found - honest, 2))
+
+    def _try(self, honest: float, attack: Attack) -> Tried:
         with outside() as places:
-            if attack.add:
-                cells, honest = self._mutated(attack, attack.add), self._honest[str(attack.mutants)]
-            else:
-                head = "".join(f"{k} = {v!r}\n" for k, v in places.places(self.assignment).items())
-                cells, honest = self._cells(attack.cell, head), self._honest[""]
+            head = "".join(f"{k} = {v!r}\n" for k, v in places.places(self.assignment).items())
+            cells = self._cells(attack.cell, head)
             try:
                 for _ in range(1 + attack.twice):
                     marks = self._marks(cells)
@@ -228,10 +238,17 @@ class Trial:
 _CONTROLS = {"right": HONEST, "wrong": CONTROL}
 
 
+def values_of(judge: Judge) -> set[str]:
+    """Return the numbers of hidden probes, those that are long enough to be told from others."""
+    hidden = [probe.to_json() for probe in judge.assignment.probes if not probe.public]
+    return _values(hidden)
+
+
 def _values(asked: Any) -> set[str]:
-    """Return the numbers of hidden probes that are long enough to be told from others."""
     if isinstance(asked, dict):
         return set().union(*map(_values, asked.values()))
     if isinstance(asked, list | tuple):
         return set().union(*map(_values, asked))
-    return {str(abs(asked))} if type(asked) is int and abs(asked) > 10**5 else set()
+    if type(asked) in (int, float) and len(text := f"{abs(asked):.6g}".replace(".", "")) > 5:
+        return {str(abs(asked)), text}
+    return set()

@@ -154,6 +154,11 @@ def secrets(assignment: Assignment) -> tuple[dict[str, list[str]], set[str]]:
     return {where: _telling(lines, seen) for where, lines in passages.items()}, seen
 
 
+def solution_lines(assignment: Assignment) -> list[list[str]]:
+    """Return the lines of each solution and hidden test, without blanks and what tells nothing."""
+    return [_telling(lines, set()) for lines in _split(assignment)[1].values()]
+
+
 def _telling(lines: Iterable[str], seen: set[str]) -> list[str]:
     """Return the lines without blanks, but for those that give nothing away."""
     return [

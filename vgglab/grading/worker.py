@@ -381,6 +381,7 @@ class Kept:
             classes = [value for value in vars(nn).values() if isinstance(value, type)]
             places += [torch, nn, nn.functional, nn.modules.module, torch.Tensor, *classes]
         self._attributes = [(place, dict(vars(place))) for place in places]
+        self._names = [(place, place.__name__) for place in places if isinstance(place, type)]
         self._given = (given, dict(given))
         self._code: list[tuple[Any, ...]] = [
             (value, value.__code__, value.__defaults__, value.__kwdefaults__)
@@ -388,13 +389,24 @@ class Kept:
             if isinstance(value, types.FunctionType)
         ]
 
-    def restore(self, change: Callable[[Any, str, Any], None] = setattr) -> None:
+    def restore(
+        self,
+        change: Callable[[Any, str, Any], None] = setattr,
+        remove: Callable[[Any, str], None] = delattr,
+    ) -> None:
         """Change back what was changed, as far as Python sees it."""
+        for place, name in self._names:
+            if place.__name__ != name:
+                change(place, "__name__", name)
         for place, before in self._attributes:
             now = place.__dict__
             for name, value in before.items():
                 if name not in now or now[name] is not value:
                     change(place, name, value)
+            if len(now) > len(before) and place.__class__ is not types.ModuleType:
+                for name in [*now]:
+                    if name not in before:
+                        remove(place, name)
         given, before = self._given
         given.update(before)
         for function, *code in self._code:
