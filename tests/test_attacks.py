@@ -1,6 +1,8 @@
 """The grader's own attacks: none gains anything, and a hole that is planted shows."""
 
 import json
+from pathlib import Path
+from random import Random
 
 import pytest
 from grading_course import RIGHT, require_sandbox, write_course
@@ -8,13 +10,14 @@ from sampling import sampled
 
 from vgglab.grading import marking, sandbox
 from vgglab.grading.assignment import Assignment
-from vgglab.grading.attacks import Attack, Trial, all_attacks
+from vgglab.grading.attacks import Attack, Trial, all_attacks, channel_rate
 from vgglab.grading.marking import Judge
-from vgglab.grading.proof import COLUMNS, faults
+from vgglab.grading.proof import COLUMNS, digest, faults
 from vgglab.grading.sandbox import Sandbox
 from vgglab.grading.selftest import selftest
 from vgglab.grading.worker import broken_rule
 
+ROOT = Path(__file__).resolve().parent.parent
 ATTACKS = all_attacks()
 CHOSEN = sampled([attack.name for attack in ATTACKS if attack.cell], 12)
 # Each found something before its cure, or would without it.
@@ -178,3 +181,18 @@ def _without_idle(of):
         return cls(prepared.expected, [False] * len(prepared.idle))
 
     return made
+
+
+def test_the_side_channel_that_remains_is_measured(trial):
+    """Whatever is in memory here: guessing would get half of the bits, most of the time."""
+    right, sent, _ = channel_rate(trial.judge.sandbox, Random(0))
+    assert 0 < right <= sent == 256
+
+
+def test_the_book_publishes_no_fault_and_of_the_assignments_as_they_are():
+    found = json.loads((ROOT / "book/assignments/proof.json").read_text())
+    assert faults(found) == []
+    assert found["assignments"]
+    for name, numbers in found["assignments"].items():
+        again = f"vgglab grade selftest --json book/assignments/proof.json book/assignments/{name}"
+        assert numbers["of"] == digest(ROOT / "book/assignments" / name), again

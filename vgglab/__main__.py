@@ -502,7 +502,7 @@ def grade_selftest(
     """Grade the solution, the blank release and every mutant of each of ASSIGNMENTS."""
     from vgglab.grading import selftest
     from vgglab.grading.attacks import all_attacks
-    from vgglab.grading.runner import code_digest
+    from vgglab.grading.proof import digest
 
     faults = 0
     known: dict[str, Any] = {}
@@ -514,7 +514,7 @@ def grade_selftest(
             if attacks or proof:
                 chosen |= {"attacks": all_attacks(), "workers": workers}
             report = selftest.selftest(folder, judge=judge, site=site, **chosen)
-            known[report.assignment] = {"of": code_digest(folder), **report.numbers}
+            known[report.assignment] = {"of": digest(folder), **report.numbers}
             faults += len(report.faults)
             for line in report.faults or report.checked:
                 click.echo(f"{report.assignment}: {line}")

@@ -10,6 +10,7 @@ import json
 import socket
 import tempfile
 import threading
+import time
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,10 +19,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from vgglab.grading.assignment import Assignment
 from vgglab.grading.marking import Judge, observe_trusted
+from vgglab.grading.probes import Call
+from vgglab.grading.sandbox import Sandbox
 from vgglab.grading.submissions import Answers
 
 CONTROL = "def answer(*args, **options): return None"
@@ -252,3 +256,53 @@ def _values(asked: Any) -> set[str]:
     if type(asked) in (int, float) and len(text := f"{abs(asked):.6g}".replace(".", "")) > 5:
         return {str(abs(asked)), text}
     return set()
+
+
+# What remains
+
+_PAGES = """
+import glob, mmap, os, resource
+def pages(start):
+    path = max(glob.glob('/usr/lib/**/*.so*', recursive=True), key=os.path.getsize)
+    descriptor = os.open(path, os.O_RDONLY)
+    size = os.fstat(descriptor).st_size
+    found = mmap.mmap(descriptor, size, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE)
+    found.madvise(mmap.MADV_RANDOM)  # no reading ahead
+    step = size // 300 // 4096 * 4096
+    return [(found, start * 4096 + k * step) for k in range(256)]
+def left(start, bits): return [data[k] for (data, k), bit in zip(pages(start), bits) if bit]
+def found(start):
+    bits = []
+    for data, k in pages(start):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_majflt
+        data[k]
+        bits.append(int(resource.getrusage(resource.RUSAGE_SELF).ru_majflt == before))
+    return bits
+"""
+CHANNEL = (
+    "a submission reads pages of a file that all of them read, and a later one counts which "
+    "of them have to be fetched from the disk; each page that was in nobody's memory carries one "
+    "bit, once"
+)
+
+
+def channel_rate(sandbox: Sandbox, random: Random) -> tuple[int, int, float]:
+    """Send random bits from one sandbox to the next in the way that `CHANNEL` says.
+
+    Returns
+    -------
+    tuple of int, int and float
+        Bits that arrived right, bits that were sent, and seconds.
+    """
+    bits = [random.randrange(2) for _ in range(256)]
+    start = random.randrange(64)
+    begun = time.perf_counter()
+    for call in (Call("left", start, bits), Call("found", start)):
+        probe = {"index": 0, "question": "q1", "calls": [call.to_json()]}
+        job = {"cells": [{"id": "q1", "source": _PAGES}]}
+        outcome = sandbox.run(job, [probe], seconds=30)
+    answers = [m["answers"] for m in outcome.messages if "answers" in m]
+    arrived = answers[0][0].get("value") if answers else None
+    arrived = arrived if isinstance(arrived, list) else []
+    right = sum(a == b for a, b in zip(arrived, bits, strict=False))
+    return right, len(bits), time.perf_counter() - begun

@@ -1,6 +1,8 @@
 """What is known of the marks of each assignment, in numbers that anybody can make again."""
 
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 # What is counted of an assignment, its heading, and whether it must be 0.
@@ -26,6 +28,15 @@ def faults(proof: dict[str, Any]) -> list[str]:
             elif bool(numbers[column]) == must_be_zero:
                 found.append(f"{name}: {words}: {numbers[column]:g}")
     return found
+
+
+def digest(folder: Path) -> str:
+    """Return a hash of what the numbers of an assignment depend on, but for its prose."""
+    found = hashlib.sha256()
+    for path in sorted([*folder.rglob("*.py"), *folder.glob("*.toml")]):
+        found.update(f"{path.relative_to(folder).as_posix()}\0".encode())
+        found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()[:16]
 
 
 def rows(proof: dict[str, Any], link: Callable[[str], str] = str) -> list[list[str]]:

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from vgglab.grading.assignment import DEFAULT_SEED, Assignment
-from vgglab.grading.attacks import Attack, values_of
+from vgglab.grading.attacks import CHANNEL, Attack, channel_rate, values_of
 from vgglab.grading.attacks import Trial as Attacked
 from vgglab.grading.constants import sources
 from vgglab.grading.marking import Judge, Observed, observe_trusted
@@ -256,6 +257,10 @@ class _Trial:
             f"{self.seed}: {len(tried)} attacks ({words}), of which {numbers['passed']:g} gain "
             f"anything; {numbers['constants']:g} constant answers, which earn at most "
             f"{numbers['constant']:g}"
+        )
+        right, sent, seconds = channel_rate(self.judge.sandbox, Random())
+        self.report.checked.append(
+            f"side channel that remains: {CHANNEL}: {right} of {sent} bits right, {seconds:.1f} s"
         )
 
     def _fault(self, words: str) -> None:
