@@ -12,6 +12,7 @@ import pytest
 from grading_course import require_sandbox
 
 from vgglab.grading import Call, seccomp
+from vgglab.grading import sandbox as sandbox_module
 from vgglab.grading.cgroups import Group
 from vgglab.grading.sandbox import Sandbox, tree_seconds
 
@@ -47,6 +48,24 @@ def test_time_that_others_take_does_not_count(sandbox):
         for neighbour in neighbours:
             neighbour.kill()
             neighbour.wait()
+
+
+def test_on_the_clock_waiting_counts_whole_and_being_held_up_a_tenth(monkeypatch):
+    clock = [0.0, 0.0]  # passed, and used
+    monkeypatch.setattr(sandbox_module.time, "monotonic", lambda: clock[0])
+    held_up = sandbox_module._Budget(sandbox_module.Allowance.of(2), lambda: clock[1])
+    for _ in range(40):
+        clock[:] = clock[0] + 1, clock[1] + 0.04  # a twenty-fifth of a processor
+        assert not held_up.is_spent()
+    assert held_up.left() == pytest.approx((0.4, 6))
+    clock[1] += 0.5
+    assert held_up.is_spent()
+    clock[:] = 0.0, 0.0
+    waiting = sandbox_module._Budget(sandbox_module.Allowance.of(2), lambda: clock[1])
+    clock[0] = 9
+    assert not waiting.is_spent()
+    clock[0] = 11
+    assert waiting.is_spent()
 
 
 def test_work_in_processes_of_its_own_counts(sandbox):

@@ -28,7 +28,9 @@ PROCESSES = 64
 FILE_BYTES = 16_000_000
 SCRATCH_BYTES = 64_000_000
 NOBODY = 65534
-WALL = 5  # seconds that may pass for each second of processor time: other work may hold it up
+WALL = 5  # seconds that may pass for each second of processor time; see _Budget
+CHARGE_SECONDS = 0.5  # of the clock are charged at a time
+LEAST_SHARE = 0.02  # of a processor, or somebody waits rather than works
 LOOK_SECONDS = 0.2  # between two looks at the time used
 
 _ISOLATION = [
@@ -354,17 +356,28 @@ class _Memory:
 
 
 class _Budget:
-    """An allowance that is being used, from now on."""
+    """An allowance that is being used, from now on.
+
+    On the clock, time in which there was work and the processor went to others counts a tenth:
+    twenty busy neighbours must not stop anybody, and who hardly works must not stay for ever.
+    """
 
     says = "too slow"
 
     def __init__(self, allowance: Allowance, used: Callable[[], float]) -> None:
         self._used, self._processor = used, used() + allowance.processor
-        self._deadline = time.monotonic() + allowance.wall
+        self._wall = allowance.wall
+        self._then, self._used_then = time.monotonic(), used()
 
     def left(self) -> tuple[float, float]:
         """Return seconds of processor time, and on the clock."""
-        return self._processor - self._used(), self._deadline - time.monotonic()
+        now, used = time.monotonic(), self._used()
+        passed = now - self._then
+        if passed > CHARGE_SECONDS:
+            works = used - self._used_then > LEAST_SHARE * passed
+            self._wall -= passed / 10 if works else passed
+            self._then, self._used_then = now, used
+        return self._processor - used, self._wall
 
     def is_spent(self) -> bool:
         return min(self.left()) < 0
