@@ -483,6 +483,7 @@ def grade_collect(results: Path, out: Path, by_hand: Path | None) -> None:
 @JUDGE
 @click.option("--html", "site", type=EXISTING, help="Built book that must show no secret.")
 @click.option("--attacks", is_flag=True, help="Also try attacks and constant answers.")
+@click.option("--kind", "kinds", multiple=True, help="Only attacks of this kind.")
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option(
     "--json",
@@ -496,6 +497,7 @@ def grade_selftest(
     judge: Path | None,
     site: Path | None,
     attacks: bool,
+    kinds: tuple[str, ...],
     workers: int,
     proof: Path | None,
 ) -> None:
@@ -512,7 +514,7 @@ def grade_selftest(
         for folder in assignments:
             chosen: dict[str, Any] = {"seeds": seeds} if seeds else {}
             if attacks or proof:
-                chosen |= {"attacks": all_attacks(), "workers": workers}
+                chosen |= {"attacks": all_attacks(kinds), "workers": workers}
             report = selftest.selftest(folder, judge=judge, site=site, **chosen)
             known[report.assignment] = {"of": digest(folder), **report.numbers}
             faults += len(report.faults)

@@ -82,15 +82,24 @@ class Tried:
         return self.gained <= 0 and not self.harm
 
 
-def all_attacks() -> list[Attack]:
-    """Return the attacks, by kind."""
+def all_attacks(kinds: Sequence[str] = ()) -> list[Attack]:
+    """Return the attacks, or those of some kinds.
+
+    Raises
+    ------
+    ValueError
+        If there is no such kind.
+    """
     found = []
     for file in sorted(files("vgglab.grading").joinpath("exploits").iterdir(), key=str):
         if file.name.endswith(".toml"):
             entries = tomllib.loads(file.read_text(encoding="utf-8"))
             kind = file.name.removesuffix(".toml")
             found += [Attack(kind, name, **_lists(entry)) for name, entry in entries.items()]
-    return found
+    known = {attack.kind for attack in found}
+    if set(kinds) - known:
+        raise ValueError(f"kind must be one of {', '.join(sorted(known))}; got {', '.join(kinds)}")
+    return [attack for attack in found if not kinds or attack.kind in kinds]
 
 
 def _lists(entry: dict[str, Any]) -> dict[str, Any]:
