@@ -272,7 +272,8 @@ def _values(asked: Any) -> set[str]:
 _PAGES = """
 import glob, mmap, os, resource
 def pages(start):
-    path = max(glob.glob('/usr/lib/**/*.so*', recursive=True), key=os.path.getsize)
+    files = filter(os.path.isfile, glob.glob('/usr/lib/*/*.so*') + glob.glob('/usr/lib/*.so*'))
+    path = max(files, key=os.path.getsize)
     descriptor = os.open(path, os.O_RDONLY)
     size = os.fstat(descriptor).st_size
     found = mmap.mmap(descriptor, size, prot=mmap.PROT_READ, flags=mmap.MAP_PRIVATE)
@@ -309,7 +310,7 @@ def channel_rate(sandbox: Sandbox, random: Random) -> tuple[int, int, float]:
     for call in (Call("left", start, bits), Call("found", start)):
         probe = {"index": 0, "question": "q1", "calls": [call.to_json()]}
         job = {"cells": [{"id": "q1", "source": _PAGES}]}
-        outcome = sandbox.run(job, [probe], seconds=30)
+        outcome = sandbox.run(job, [probe], seconds=5)
     answers = [m["answers"] for m in outcome.messages if "answers" in m]
     arrived = answers[0][0].get("value") if answers else None
     arrived = arrived if isinstance(arrived, list) else []
