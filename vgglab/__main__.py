@@ -361,8 +361,13 @@ def grade() -> None:
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
-SEED = click.option(
-    "--seed", default="0", show_default=True, help="Course seed: chooses numbers and probes."
+SEED = click.option("--seed", help="Course seed: chooses numbers and probes.")
+SEED_FILE = click.option(
+    "--seed-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="vgglab-seed.txt",
+    show_default=True,
+    help="Holds the course seed, if --seed is not given.",
 )
 JUDGE = click.option(
     "--judge",
@@ -383,17 +388,30 @@ def parse_shard(text: str) -> tuple[int, int]:
 @click.argument("assignment", type=EXISTING)
 @click.argument("out", type=FOLDER)
 @SEED
+@SEED_FILE
 @JUDGE
 @click.option("--source", is_flag=True, help="Write the notebook for nbgrader's source folder.")
-def grade_release(assignment: Path, out: Path, seed: str, judge: Path | None, source: bool) -> None:
-    """Write the students' notebook of ASSIGNMENT below the folder OUT."""
+def grade_release(
+    assignment: Path,
+    out: Path,
+    seed: str | None,
+    seed_file: Path,
+    judge: Path | None,
+    source: bool,
+) -> None:
+    """Write the students' notebook of ASSIGNMENT below the folder OUT.
+
+    Without --seed the course seed is the one in the file, and the first time a new one.
+    """
+    from vgglab.grading import release
     from vgglab.grading.assignment import Assignment
-    from vgglab.grading.release import write_release
 
     with _graders_errors():
-        click.echo(
-            write_release(Assignment(assignment, seed=seed, judge=judge), out, source=source)
-        )
+        chosen = seed or release.course_seed(seed_file, draw=True)
+        made = Assignment(assignment, seed=chosen, judge=judge)
+        click.echo(release.write_release(made, out, source=source))
+        if seed is None:
+            click.echo(f"The course seed is in {seed_file}: keep it, and show it to nobody.")
 
 
 @grade.command("run")
@@ -401,6 +419,7 @@ def grade_release(assignment: Path, out: Path, seed: str, judge: Path | None, so
 @click.argument("submissions", type=EXISTING)
 @click.argument("results", type=FOLDER)
 @SEED
+@SEED_FILE
 @JUDGE
 @click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--shard", type=parse_shard, default="1/1", metavar="I/N", help="Grade one part.")
@@ -408,7 +427,8 @@ def grade_run(
     assignment: Path,
     submissions: Path,
     results: Path,
-    seed: str,
+    seed: str | None,
+    seed_file: Path,
     judge: Path | None,
     workers: int,
     shard: tuple[int, int],
@@ -419,13 +439,18 @@ def grade_run(
     submission could not be graded for a reason that is not in the submission.
     """
     from vgglab.grading.assignment import Assignment
+    from vgglab.grading.release import course_seed
     from vgglab.grading.runner import FAILED, grade
+    from vgglab.grading.sandbox import Sandbox
 
     failed = False
     with _graders_errors():
-        chosen = Assignment(assignment, seed=seed, judge=judge)
+        chosen = Assignment(assignment, seed=seed or course_seed(seed_file), judge=judge)
+        sandbox = Sandbox(chosen.packages, chosen.memory_mb)
+        for words in sandbox.warnings:
+            click.secho(f"Warning: {words}", fg="yellow", err=True)
         for name, status, words in grade(
-            chosen, submissions, results, workers=workers, shard=shard
+            chosen, submissions, results, workers=workers, shard=shard, sandbox=sandbox
         ):
             failed |= status == FAILED
             click.echo(f"{name}: {status}{f', {words}' if words else ''}")
@@ -457,20 +482,47 @@ def grade_collect(results: Path, out: Path, by_hand: Path | None) -> None:
 @click.option("--seed", "seeds", multiple=True, help="Course seeds to try, instead of two.")
 @JUDGE
 @click.option("--html", "site", type=EXISTING, help="Built book that must show no secret.")
+@click.option("--attacks", is_flag=True, help="Also try attacks and constant answers.")
+@click.option("--kind", "kinds", multiple=True, help="Only attacks of this kind.")
+@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--json",
+    "proof",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File for the numbers that the book publishes; implies --attacks.",
+)
 def grade_selftest(
-    assignments: tuple[Path, ...], seeds: tuple[str, ...], judge: Path | None, site: Path | None
+    assignments: tuple[Path, ...],
+    seeds: tuple[str, ...],
+    judge: Path | None,
+    site: Path | None,
+    attacks: bool,
+    kinds: tuple[str, ...],
+    workers: int,
+    proof: Path | None,
 ) -> None:
     """Grade the solution, the blank release and every mutant of each of ASSIGNMENTS."""
     from vgglab.grading import selftest
+    from vgglab.grading.attacks import all_attacks
+    from vgglab.grading.proof import digest
 
     faults = 0
+    known: dict[str, Any] = {}
     with _graders_errors():
+        if proof is not None and proof.exists():
+            known = json.loads(proof.read_text(encoding="utf-8"))["assignments"]
         for folder in assignments:
-            chosen = {"seeds": seeds} if seeds else {}
+            chosen: dict[str, Any] = {"seeds": seeds} if seeds else {}
+            if attacks or proof:
+                chosen |= {"attacks": all_attacks(kinds), "workers": workers}
             report = selftest.selftest(folder, judge=judge, site=site, **chosen)
+            known[report.assignment] = {"of": digest(folder), **report.numbers}
             faults += len(report.faults)
             for line in report.faults or report.checked:
                 click.echo(f"{report.assignment}: {line}")
+            if proof is not None:
+                text = json.dumps({"assignments": known}, indent=1, sort_keys=True) + "\n"
+                proof.write_text(text, encoding="utf-8", newline="\n")
     if faults:
         raise SystemExit(1)
 

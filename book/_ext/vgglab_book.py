@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -10,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinxcontrib import katex
 
@@ -80,11 +83,30 @@ class ErrorForm(SphinxDirective):
         return [nodes.raw("", error_form.error_form(), format="html")]
 
 
+class GradingProof(SphinxDirective):
+    """Puts what the selftest found of the assignments into the page; what must not be, warns."""
+
+    def run(self) -> list[nodes.Node]:
+        from vgglab.grading import proof
+
+        path = Path(self.env.srcdir) / "assignments" / "proof.json"
+        self.env.note_dependency(str(path))
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for words in proof.faults(found):
+            logging.getLogger(__name__).warning(words, location=self.get_location())
+        lines = [f"| {' | '.join(row)} |" for row in proof.rows(found)]
+        lines.insert(1, "|---" + "|---:" * (lines[0].count("|") - 2) + "|")
+        node = nodes.Element()
+        self.state.nested_parse(StringList(lines), self.content_offset, node)
+        return node.children
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     _find_node()
     _wait_for_katex()
     app.add_directive("error-form", ErrorForm)
+    app.add_directive("grading-proof", GradingProof)
     app.connect("autodoc-skip-member", _skip_bare_fields)
     app.connect("html-page-context", _mend_lists)
     app.connect("build-finished", _empty_fontawesome)

@@ -25,7 +25,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from vgglab.grading.assignment import Assignment, role_of
+from vgglab.grading.assignment import DEFAULT_SEED, Assignment, role_of
 from vgglab.grading.collect import collect
 from vgglab.grading.release import release_notebook
 from vgglab.grading.runner import grade
@@ -65,9 +65,10 @@ def wrong_scores(results: Path, lost: dict[str, set[str]]) -> list[str]:
 def killed_runs(assignment: Path, submissions: Path, results: Path, workers: int) -> int:
     """Grade with a process that is killed again and again; return how often."""
     command = [sys.executable, "-m", "vgglab", "grade", "run", assignment, submissions, results]
+    command += ["--workers", str(workers), "--seed", DEFAULT_SEED]
     kills = 0
     while True:
-        grader = subprocess.Popen([*command, "--workers", str(workers)], stdout=subprocess.DEVNULL)
+        grader = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
             grader.wait(random.uniform(20, 60))
         except subprocess.TimeoutExpired:

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from vgglab.grading.probes import Probe
+from vgglab.grading.worker import record
 
 DEFAULT_SEED = "0"
 """Course seed of the notebooks that lie in the repository."""
@@ -105,6 +106,7 @@ class Assignment:
             raise ValueError(f"{self.folder / 'assignment.toml'} lacks {error}") from None
         self.seconds = float(settings.get("seconds", 10))
         self.memory_mb = int(settings.get("memory_mb", 3000))
+        self.rules: dict[str, Any] = settings.get("rules", {})
         place = Path(judge).resolve() if judge is not None else self.folder
         self.judge_file = place / "judge.py" if place.is_dir() else place
         self._check_questions()
@@ -206,8 +208,8 @@ class Assignment:
     @cached_property
     def reference(self) -> dict[str, Any]:
         """The namespace in which the judge runs the probes: its own answers and the given cells."""
-        namespace: dict[str, Any] = {"__name__": "__main__"}
-        for source in [*self.probe_code, *self.given]:
+        namespace: dict[str, Any] = {"__name__": "__main__", "record": record}
+        for source in [*self.given, *self.probe_code]:
             exec(compile(source, f"<{self.name}>", "exec"), namespace)
         return namespace | vars(self.judge)
 

@@ -1,6 +1,5 @@
 """The judge: what a submission earns, from answers that were observed in the sandbox."""
 
-import builtins
 import json
 import math
 import re
@@ -9,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vgglab.grading.assignment import Assignment, Question
+from vgglab.grading.constants import constants
 from vgglab.grading.probes import Probe
-from vgglab.grading.sandbox import Outcome, Sandbox
+from vgglab.grading.sandbox import Allowance, Sandbox
 from vgglab.grading.submissions import Answers
 from vgglab.grading.worker import run_probe
 
@@ -46,17 +46,85 @@ class Observed:
         reasons = [*self.ended.values(), *(p.get("ended") for p in self.problems.values())]
         return "too slow" in reasons
 
-    def add(self, messages: Iterable[dict[str, Any]]) -> None:
-        """Take what a worker said. The first word about a thing counts."""
-        cells_done = False
+    def add(self, messages: Iterable[dict[str, Any]], texts: bool = True) -> None:
+        """Take what a worker said.
+
+        Without `texts` of a cell's problem only that it has one counts: a worker that runs later
+        could know the probes from an earlier one.
+        """
         for message in messages:
-            cells_done |= "cells" in message
             problem, answers = message.get("problem"), message.get("answers")
-            # A message about a cell that comes after the probes could carry their values.
-            if isinstance(problem, dict) and not cells_done:
-                self.problems.setdefault(str(message.get("cell")), problem)
+            if problem is not None and "cell" in message:
+                told: dict[str, Any] = {"error": "later"}
+                if texts and isinstance(problem, dict):
+                    told = {key: problem.get(key) for key in ("error", "line", "name", "message")}
+                self.problems.setdefault(str(message["cell"]), told)
             if isinstance(answers, list) and type(message.get("probe")) is int:
                 self.answers.setdefault(message["probe"], answers)
+
+
+def observe_trusted(
+    sandbox: Sandbox, jobs: list[dict[str, Any]], seconds: float
+) -> tuple[str, list[Observed]]:
+    """Run jobs that trust each other in one worker.
+
+    Returns
+    -------
+    tuple of str and list of Observed
+        How the worker ended, and what was seen of each job.
+    """
+    outcome = sandbox.run_trusted(jobs, seconds=seconds)
+    seen = [Observed() for _ in [*jobs, None]]  # the last is the sandbox's own
+    number = 0
+    for message in outcome.messages:
+        number = message.get("job", number)
+        seen[number].add([message])
+    return outcome.ended, seen[:-1]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the reference answers return.
+
+    Attributes
+    ----------
+    expected
+        For each probe, what its calls return, as it travels.
+    idle
+        For each probe, whether an answer that does nothing passes it.
+    """
+
+    expected: list[list[dict[str, Any]]]
+    idle: list[bool]
+
+    @classmethod
+    def of(cls, assignment: Assignment) -> "Prepared":
+        """Run the reference answers.
+
+        Raises
+        ------
+        ValueError
+            If they cannot be compared with.
+        """
+        functions = {question.id: question.functions for question in assignment.coded}
+        expected, idle = [], []
+        for probe in assignment.probes:
+            answers = _travelled(run_probe(probe.to_json(), assignment.reference))
+            last = answers[-1]
+            if "error" in last or "undefined" in last or '"$object"' in json.dumps(answers):
+                raise ValueError(f"the reference answer of the probe {probe.says!r} fails: {last}")
+            tried = (
+                run_probe(probe.to_json(), assignment.reference, dict.fromkeys(names, constant))
+                for constant in constants(assignment.packages)
+                for names in [functions[probe.question]]
+            )
+            expected.append(answers)
+            idle.append(any(not compare(answers, _travelled(made), probe) for made in tried))
+        return cls(expected, idle)
+
+
+def _travelled(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return list(json.loads(json.dumps(answers)))  # tuples become lists, as on their way
 
 
 class Judge:
@@ -68,6 +136,8 @@ class Judge:
         With its probes and reference answers.
     sandbox
         Where student code runs.
+    prepared
+        What the reference answers return; without it they are run here.
 
     Raises
     ------
@@ -75,21 +145,16 @@ class Judge:
         If the reference answers cannot be compared with.
     """
 
-    def __init__(self, assignment: Assignment, sandbox: Sandbox) -> None:
+    def __init__(
+        self, assignment: Assignment, sandbox: Sandbox, prepared: "Prepared | None" = None
+    ) -> None:
         self.assignment, self.sandbox = assignment, sandbox
-        self.expected = [self._expect(probe) for probe in assignment.probes]
-        self.asked = [
+        prepared = prepared or Prepared.of(assignment)
+        self.expected, self.idle = prepared.expected, prepared.idle
+        self.asked: list[dict[str, Any]] = [
             {"index": index, "question": probe.question, "calls": probe.to_json()}
             for index, probe in enumerate(assignment.probes)
         ]
-
-    def _expect(self, probe: Probe) -> list[dict[str, Any]]:
-        answers = run_probe(probe.to_json(), self.assignment.reference)
-        answers = list(json.loads(json.dumps(answers)))  # tuples become lists, as on their way
-        last = answers[-1]
-        if "error" in last or "undefined" in last or '"$object"' in json.dumps(answers):
-            raise ValueError(f"the reference answer of the probe {probe.says!r} fails: {last}")
-        return answers
 
     def mark(self, answers: Answers) -> dict[str, Any]:
         """Run the answers of a submission and return its marks, as the result file holds them."""
@@ -98,54 +163,45 @@ class Judge:
     def observe(self, answers: Answers) -> Observed:
         """Run a submission's answers; a question that stops a worker stops no other."""
         observed = Observed()
+        seconds = self.assignment.seconds
         left = [q.id for q in self.assignment.coded if q.id in answers.cells]
+        allowance = Allowance.of(seconds * (1 + len(left)))
         skipped: set[str] = set()
+        first = True
         while left:
-            cells = self.cells(answers.cells, skipped)
             asked = [probe for probe in self.asked if probe["question"] in left]
             outcome = self.sandbox.run(
-                cells,
-                asked,
-                seconds=self.assignment.seconds,
-                phases=1 + len(left),
+                self.job(answers.cells, skipped), asked, seconds=seconds, allowance=allowance
             )
-            observed.add(outcome.messages)
+            observed.add(outcome.messages, texts=first)
             observed.peak_bytes = max(observed.peak_bytes, outcome.peak_bytes or 0)
             if outcome.ended == "done":
                 break
             # Go on without what stopped the worker: a cell, or the probes of a question.
-            culprit = self._culprit(outcome, {cell["id"] for cell in cells})
-            if (
-                culprit in left
-                and culprit not in skipped
-                and _last_begin(outcome).get("begin") == "cell"
-            ):
-                skipped.add(culprit)
-                observed.problems[culprit] = {"ended": outcome.ended}
-                left.remove(culprit)
-                continue
-            stopped = left[: left.index(culprit) + 1] if culprit in left else list(left)
-            for question in stopped:
+            first = False
+            kind, name = outcome.at
+            if kind == "cell" and name in left:
+                skipped.add(name)
+                observed.problems[name] = {"ended": outcome.ended}
+                left.remove(name)
+            elif kind == "probe":
+                question = self.asked[name]["question"]
                 observed.ended[question] = outcome.ended
-                left.remove(question)
+                left = left[left.index(question) + 1 :]
+            else:
+                observed.ended |= dict.fromkeys(left, outcome.ended)
+                break
         return observed
 
-    def cells(self, sources: dict[str, str], skipped: Collection[str] = ()) -> list[dict[str, str]]:
-        """Return the cells that a worker executes for these answers."""
-        given = [*self.assignment.probe_code, *self.assignment.given]
-        cells = [{"id": "given", "source": source} for source in given]
-        return cells + [
+    def job(self, sources: dict[str, str], skipped: Collection[str] = ()) -> dict[str, Any]:
+        """Return what a worker executes for these answers."""
+        cells = [
             {"id": question.id, "source": sources[question.id]}
             for question in self.assignment.coded
             if question.id in sources and question.id not in skipped
         ]
-
-    def _culprit(self, outcome: Outcome, cells: set[str]) -> str:
-        """Return the question at which the worker was when it ended, by its own account."""
-        found = _last_begin(outcome).get("id")
-        if type(found) is int and 0 <= found < len(self.asked):
-            return str(self.asked[found]["question"])
-        return found if isinstance(found, str) and found in cells else ""
+        given = {"given": self.assignment.given, "helpers": self.assignment.probe_code}
+        return {**given, "cells": cells, "rules": self.assignment.rules}
 
     def marks(self, answers: Answers, observed: Observed) -> dict[str, Any]:
         """Return the marks for what was observed."""
@@ -176,8 +232,11 @@ class Judge:
                 else:
                     why = self._why_ended(observed.ended.get(question.id, "stopped"))
                 probes.append(self._probe(probe, index, why))
-        weight = sum(p.points for p in self.assignment.probes if p.question == question.id)
+        weight = sum(entry["weight"] for entry in probes)
         passed = sum(entry["weight"] for entry in probes if entry["passed"])
+        if passed and all(entry["idle"] for entry in probes if entry["passed"]):
+            passed = 0
+            notes.append(IDLE)
         return {
             "id": question.id,
             "title": question.title,
@@ -189,6 +248,7 @@ class Judge:
 
     def _probe(self, probe: Probe, index: int, why: str) -> dict[str, Any]:
         entry: dict[str, Any] = {"says": probe.says, "weight": probe.points, "passed": not why}
+        entry["idle"] = self.idle[index]
         if why:
             entry |= {"why": why, "hint": probe.hint}
             if probe.public:
@@ -197,75 +257,104 @@ class Judge:
         return entry
 
     def _compare(self, index: int, answers: list[Any], question: Question) -> str:
-        """Return what is wrong with the answers to a probe, or nothing: never a value of theirs."""
-        probe, expected = self.assignment.probes[index], self.expected[index]
-        for want, got in zip(expected, [*answers, *[{}] * len(expected)], strict=False):
-            if not isinstance(got, dict):
-                return _NOTHING
-            if "undefined" in got:
-                names = [name for name in question.functions if name == got["undefined"]]
-                return f"{names[0]} is not defined" if names else "a name is not defined"
-            if "error" in got:
-                name = known_exception(got["error"])
-                return "not attempted yet" if name == "NotImplementedError" else f"raises {name}"
-            if "raised" in want:
-                if "raised" not in got:
-                    return "does not raise where it should"
-                if known_exception(got["raised"]) != want["raised"]:
-                    return "raises another exception"
-                continue
-            if "value" not in got:
-                return _NOTHING
-            try:
-                why = mismatch(want["value"], got["value"], probe.rtol, probe.atol)
-            except (RecursionError, ValueError):  # keys of a dict that JSON cannot write again
-                why = "a wrong answer"
-            if why:
-                return why
-        return ""
+        probe = self.assignment.probes[index]
+        return compare(self.expected[index], answers, probe, question.functions)
 
     def _why_ended(self, ended: str) -> str:
         return {
             "too slow": f"not finished in {self.assignment.seconds:g} seconds",
             "out of memory": f"needs more than {self.assignment.memory_mb} MB",
-            "too much output": "answers with too much output",
-        }.get(ended, "the process ended before it answered")
+        }.get(ended, STOPPED)
 
     def _cell_problem(self, problem: dict[str, Any], source: str) -> str:
+        """Say what is wrong with a cell: in words from here, and words of the cell itself."""
         if "ended" in problem:
             return f"The cell was left out: {self._why_ended(problem['ended'])}."
-        kind, line = problem.get("error"), problem.get("line")
+        kind, line, name = problem.get("error"), problem.get("line"), problem.get("name")
         lines = source.splitlines()
-        where, text = "", ""
+        where = ""
         if type(line) is int and 0 < line <= len(lines):
-            where, text = f" in line {line}", lines[line - 1].strip()[:80]
+            where = f" in line {line}, {lines[line - 1].strip()[:80]!r}"
+        if not isinstance(name, str) or name not in source:
+            name = ""
+        if kind == "later":
+            return "The cell does not run without one that was left out."
         if kind == "magic":
-            return f"The cell holds a magic or a shell escape{where}, {text!r}: take it out."
-        name = known_exception(kind)
-        if name == "SyntaxError":
-            return f"The cell is no valid Python{where}: {text!r}."
-        if name == "NotImplementedError":
+            return f"The cell holds a magic or a shell escape{where}: take it out."
+        if kind == "refused":
+            return f"The cell was left out: it uses {name}{where}, which is against the rules."
+        if kind == "SyntaxError":
+            return f"The cell is no valid Python{where}."
+        if kind == "NotImplementedError":
             return "The cell raises NotImplementedError: not attempted yet."
-        message = problem.get("message")
-        message = " ".join(message.split())[:200] if isinstance(message, str) else ""
-        only = " Only given cells and answer cells are run." if name == "NameError" else ""
-        return f"The cell raises {name}: {message}.{only}"
+        if kind == "NameError":
+            return f"The cell uses a name that is not defined: {name}. {_ONLY_CELLS}"
+        if kind in ("ImportError", "ModuleNotFoundError"):
+            there = ", ".join(["Python's own modules", *self.assignment.packages])
+            return f"The cell imports {name or 'something'}, which is not there; there are {there}."
+        return f"The cell {_raises(kind)}."
 
 
-def _last_begin(outcome: Outcome) -> dict[str, Any]:
-    """Return what the worker began last, by its own account."""
-    begun = [message for message in outcome.messages if "begin" in message]
-    return begun[-1] if begun else {}
+_ONLY_CELLS = "Only given cells and answer cells are run."
+IDLE = (
+    "What is passed here, an answer that does nothing passes too: it counts once another probe "
+    "is passed."
+)
+
+# What is said of a probe that is lost: these sentences, and two with the assignment's limits. They
+# are few and hold no value, for a submission can choose among them.
+NOT_ATTEMPTED = "not attempted yet"
+UNDEFINED = "a name is not defined"
+MISSING = "imports what is not there"
+RAISES = "raises an exception"
+DOES_NOT_RAISE = "does not raise what it should"
+NOTHING = "nothing is returned"
+KIND = "an answer of another type"
+SHAPE = "an answer of another shape or length"
+WRONG = "a wrong answer"
+STOPPED = "the process ended before it answered"
+_NAMED = ("TypeError", "RuntimeError")
+SENTENCES = (
+    *(NOT_ATTEMPTED, UNDEFINED, MISSING, RAISES, *(f"raises {name}" for name in _NAMED)),
+    *(DOES_NOT_RAISE, NOTHING, KIND, SHAPE, WRONG, STOPPED),
+)
 
 
-_NOTHING = "no answer came back"
+def _raises(error: Any) -> str:
+    return f"raises {error}" if error in _NAMED else RAISES
 
 
-def known_exception(name: Any) -> str:
-    """Return the name if it is one of Python's exceptions: a name could carry a value."""
-    kind = getattr(builtins, name, None) if isinstance(name, str) else None
-    known = isinstance(kind, type) and issubclass(kind, BaseException)
-    return str(name) if known else "an exception"
+def compare(
+    expected: list[dict[str, Any]],
+    answers: list[Any],
+    probe: Probe,
+    functions: Collection[str] = (),
+) -> str:
+    """Return what is wrong with the answers to a probe, as `SENTENCES` say it, or nothing."""
+    for want, got in zip(expected, [*answers, *[{}] * len(expected)], strict=False):
+        if not isinstance(got, dict):
+            return STOPPED
+        if "undefined" in got:
+            names = [name for name in functions if name == got["undefined"]]
+            return f"{names[0]} is not defined" if names else UNDEFINED
+        if "error" in got:
+            known = {"NotImplementedError": NOT_ATTEMPTED, "NameError": UNDEFINED}
+            known |= dict.fromkeys(("ImportError", "ModuleNotFoundError"), MISSING)
+            error = got["error"]
+            return known.get(error, _raises(error)) if isinstance(error, str) else RAISES
+        if "raised" in want:
+            if got.get("raised") != want["raised"]:
+                return DOES_NOT_RAISE
+            continue
+        if "value" not in got:
+            return STOPPED
+        try:
+            why = mismatch(want["value"], got["value"], probe.rtol, probe.atol)
+        except (RecursionError, ValueError):  # keys of a dict that JSON cannot write again
+            why = WRONG
+        if why:
+            return why
+    return ""
 
 
 # Comparing what travelled
@@ -273,8 +362,6 @@ def known_exception(name: Any) -> str:
 
 def mismatch(expected: Any, got: Any, rtol: float | None = None, atol: float | None = None) -> str:
     """Return how an encoded answer differs from the encoded reference; ``""`` if it does not.
-
-    The words come from a closed set, so that they give away no value.
 
     Parameters
     ----------
@@ -289,18 +376,14 @@ def mismatch(expected: Any, got: Any, rtol: float | None = None, atol: float | N
     if isinstance(expected, list):
         return _lists(expected, got, rtol, atol)
     if got is None and expected is not None:
-        return "nothing is returned"
+        return NOTHING
     if type(expected) is float:
         if type(got) not in (int, float):
-            return _KIND
-        return "" if _close(expected, got, *_tolerance("float64", rtol, atol)) else _NUMBER
+            return KIND
+        return "" if _close(expected, got, *_tolerance("float64", rtol, atol)) else WRONG
     if type(got) is not type(expected):
-        return _KIND
-    return "" if got == expected else _NUMBER if type(expected) is int else "a wrong answer"
-
-
-_KIND = "an answer of another type"
-_NUMBER = "a wrong number"
+        return KIND
+    return "" if got == expected else WRONG
 
 
 def _body(got: Any, tag: str) -> Any:
@@ -309,31 +392,31 @@ def _body(got: Any, tag: str) -> Any:
 
 def _lists(expected: Sequence[Any], got: Any, rtol: float | None, atol: float | None) -> str:
     if not isinstance(got, list):
-        return _KIND
+        return KIND
     if len(got) != len(expected):
-        return "an answer of another length"
+        return SHAPE
     found = (mismatch(e, g, rtol, atol) for e, g in zip(expected, got, strict=True))
     return next(filter(None, found), "")
 
 
 def _dicts(expected: Any, got: Any, rtol: float | None, atol: float | None) -> str:
     if not isinstance(got, list) or not all(isinstance(p, list) and len(p) == 2 for p in got):
-        return _KIND
+        return KIND
     ours, theirs = ({json.dumps(k): v for k, v in pairs} for pairs in (expected, got))
     if ours.keys() != theirs.keys():
-        return "other keys"
+        return SHAPE
     return _lists([ours[key] for key in ours], [theirs[key] for key in ours], rtol, atol)
 
 
 def _arrays(expected: Any, got: Any, rtol: float | None, atol: float | None) -> str:
     if not isinstance(got, dict):
-        return _KIND
+        return KIND
     if got.get("shape") != expected["shape"]:
-        return "a tensor of another shape"
+        return SHAPE
     if got.get("dtype") != expected["dtype"]:
-        return "a tensor of another dtype"
+        return KIND
     tolerance = _tolerance(expected["dtype"], rtol, atol)
-    return "" if _same_data(expected["data"], got.get("data"), tolerance) else "wrong values"
+    return "" if _same_data(expected["data"], got.get("data"), tolerance) else WRONG
 
 
 def _same_data(expected: Any, got: Any, tolerance: tuple[float, float]) -> bool:
@@ -351,7 +434,7 @@ def _same_data(expected: Any, got: Any, tolerance: tuple[float, float]) -> bool:
 
 
 def _equal(expected: Any, got: Any, rtol: float | None, atol: float | None) -> str:
-    return "" if type(got) is type(expected) and got == expected else "a wrong answer"
+    return "" if type(got) is type(expected) and got == expected else WRONG
 
 
 _TAGS: dict[str, Callable[[Any, Any, float | None, float | None], str]] = {

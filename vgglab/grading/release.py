@@ -1,6 +1,10 @@
 """The students' notebook, made from the source notebook by nbgrader's own preprocessors."""
 
 import json
+import math
+import os
+import secrets as random_secrets
+from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -16,8 +20,8 @@ from vgglab.grading.assignment import (
     role_of,
 )
 
-SHORTEST_SEED = 12
-"""Characters of a course seed that no student finds by trying."""
+LEAST_BITS = 80
+"""Of a course seed that no student finds by trying."""
 
 # In nbgrader's order; it keeps names of cells in its database besides, which nothing here needs.
 PREPROCESSORS = (
@@ -73,18 +77,12 @@ def write_release(assignment: Assignment, out: Path, *, source: bool = False) ->
     Raises
     ------
     ValueError
-        If the course seed is short enough to be guessed.
+        If the course seed can be guessed.
     """
     with needs("grade"):
         import nbformat
 
-    if len(assignment.seed) < SHORTEST_SEED:
-        raise ValueError(
-            f"seed must have at least {SHORTEST_SEED} characters, or students find it by trying, "
-            f"and with it the hidden probes; got {len(assignment.seed)}. Draw one: "
-            'python -c "import secrets; print(secrets.token_urlsafe())"'
-        )
-
+    _check_seed(assignment.seed)
     notebook = source_notebook(assignment) if source else release_notebook(assignment)
     nbformat.validate(notebook)
     target = out / assignment.name / f"{assignment.name}.ipynb"
@@ -92,6 +90,50 @@ def write_release(assignment: Assignment, out: Path, *, source: bool = False) ->
     text = nbformat.writes(notebook, version=4) + "\n"
     target.write_text(text, encoding="utf-8", newline="\n")
     return target
+
+
+def course_seed(path: Path, *, draw: bool = False) -> str:
+    """Return the course seed in a file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    draw
+        Whether to draw a seed if there is no file, and to write it there, for its owner alone.
+
+    Raises
+    ------
+    ValueError
+        If there is no file and none is to be drawn, or the seed in it can be guessed.
+    """
+    try:
+        seed = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        if not draw:
+            raise ValueError(
+                f"the course seed must be given with --seed, or lie in {str(path)!r}, where "
+                "vgglab grade release writes it"
+            ) from None
+        seed = random_secrets.token_urlsafe()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w", encoding="utf-8") as file:
+            file.write(f"{seed}\n")
+    return _check_seed(seed)
+
+
+def _check_seed(seed: str) -> str:
+    """Return a seed that is as long and as mixed as one that was drawn."""
+    shares = [count / len(seed) for count in Counter(seed).values()] if seed else []
+    bits = len(seed) * -sum(share * math.log2(share) for share in shares)
+    if bits < LEAST_BITS or any(c.isspace() for c in seed):
+        raise ValueError(
+            "seed must be drawn at random, or students find it by trying, and with it the hidden "
+            f"probes; got {len(seed)} characters. vgglab grade release draws one, or: "
+            'python -c "import secrets; print(secrets.token_urlsafe())"'
+        )
+    return seed
 
 
 def notebook_text(notebook: Any) -> str:
@@ -110,6 +152,11 @@ def secrets(assignment: Assignment) -> tuple[dict[str, list[str]], set[str]]:
         passages[path.name] = path.read_text(encoding="utf-8").splitlines()
     seen = set(map(_squeeze, public))
     return {where: _telling(lines, seen) for where, lines in passages.items()}, seen
+
+
+def solution_lines(assignment: Assignment) -> list[list[str]]:
+    """Return the lines of each solution and hidden test, without blanks and what tells nothing."""
+    return [_telling(lines, set()) for lines in _split(assignment)[1].values()]
 
 
 def _telling(lines: Iterable[str], seen: set[str]) -> list[str]:

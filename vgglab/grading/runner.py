@@ -14,9 +14,11 @@ from typing import Any
 
 from vgglab.files import write_whole
 from vgglab.grading.assignment import Assignment
-from vgglab.grading.marking import Judge, plain_text
+from vgglab.grading.marking import Judge, Observed, plain_text
+from vgglab.grading.prepare import prepare
 from vgglab.grading.sandbox import Sandbox, SandboxError
 from vgglab.grading.submissions import (
+    Answers,
     Submission,
     UnreadableError,
     find_submissions,
@@ -41,6 +43,7 @@ def grade(
     *,
     workers: int = 1,
     shard: tuple[int, int] = (1, 1),
+    sandbox: Sandbox | None = None,
 ) -> Iterator[tuple[str, str, str]]:
     """Grade what has no result yet, each submission in a sandbox of its own.
 
@@ -59,6 +62,8 @@ def grade(
     shard
         ``(i, n)`` for the i-th of n parts, counted from 1. A submission's part depends on its
         name alone.
+    sandbox
+        With the assignment's packages and memory; one is made if it is not given.
 
     Yields
     ------
@@ -79,9 +84,9 @@ def grade(
     if workers < 1:
         raise ValueError(f"workers must be at least 1; got {workers}")
     found = [s for s in find_submissions(submissions) if _hash(s.name) % parts == part - 1]
-    sandbox = Sandbox(assignment.packages, assignment.memory_mb)
+    sandbox = sandbox or Sandbox(assignment.packages, assignment.memory_mb)
     sandbox.check()
-    judge = Judge(assignment, sandbox)
+    judge = Judge(assignment, sandbox, prepare(assignment) if assignment.packages else None)
     results.mkdir(parents=True, exist_ok=True)
     _remove_stale(results)
     basis = f"{assignment.digest()}:{environment(assignment)}"
@@ -111,6 +116,7 @@ def _grade_one(
             key = hashlib.sha256(basis.encode() + data).hexdigest()
             if _key_of(target) == key:
                 return shown, KEPT, ""
+            target.unlink(missing_ok=True)  # it must not count if this one fails
             start = time.perf_counter()
             answers = read_answers(data, judge.assignment)
         except UnreadableError as error:
@@ -129,16 +135,26 @@ def _grade_one(
             **_head(submission, judge.assignment, key),
             "status": GRADED,
             "notes": notes,
-            **judge.marks(answers, observed),
+            **_marks(judge, answers, observed),
             "seconds": round(time.perf_counter() - start, 2),
             "peak_memory_mb": observed.peak_bytes // 1_000_000,
         }
         _write(target, made)
-        return shown, GRADED, f"{made['score']:g} of {made['out_of']:g}"
+        words = f"{made['score']:g} of {made['out_of']:g}"
+        return shown, made["status"], words if made["status"] == GRADED else made["notes"][0]
     except SandboxError as error:
         return shown, FAILED, str(error)
     except Exception as error:  # one submission must not stop the others
         return shown, FAILED, f"{type(error).__name__}: {error}"
+
+
+def _marks(judge: Judge, answers: Answers, observed: Observed) -> dict[str, Any]:
+    """Return the marks; what makes the judge itself fail earns nothing, and is a result too."""
+    try:
+        return judge.marks(answers, observed)
+    except Exception as error:
+        note = f"The judge failed ({type(error).__name__}): please report this as a bug."
+        return {**judge.assignment.nothing(), "status": UNREADABLE, "notes": [note]}
 
 
 def _head(submission: Submission, assignment: Assignment, key: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import re
 import select
 import shutil
@@ -10,6 +11,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from vgglab.arguments import needs
+from vgglab.grading import seccomp
 from vgglab.grading.cgroups import Group, Groups
 
 MAX_ANSWER_BYTES = 2_000_000
@@ -25,7 +28,9 @@ PROCESSES = 64
 FILE_BYTES = 16_000_000
 SCRATCH_BYTES = 64_000_000
 NOBODY = 65534
-WALL = 5  # seconds that may pass for each second of processor time: other work may hold it up
+WALL = 5  # seconds that may pass for each second of processor time; see _Budget
+CHARGE_SECONDS = 0.5  # of the clock are charged at a time
+LEAST_SHARE = 0.02  # of a processor, or somebody waits rather than works
 LOOK_SECONDS = 0.2  # between two looks at the time used
 
 _ISOLATION = [
@@ -47,6 +52,10 @@ class SandboxError(Exception):
     """The sandbox cannot be had; the message says why, and what to do."""
 
 
+Step = tuple[str, Any]
+"""A message that is due: one of its keys, and the value there."""
+
+
 @dataclass
 class Outcome:
     """What came out of a sandbox.
@@ -54,17 +63,40 @@ class Outcome:
     Attributes
     ----------
     messages
-        The worker's JSON lines after it was ready, none of which can be trusted.
+        The worker's JSON lines after it was ready. Only their order and what they are about is
+        known to be right, not what they say.
     ended
         ``"done"``, ``"too slow"``, ``"out of memory"``, ``"too much output"``, or ``"stopped"``
-        for a process that ended before it should.
+        for a process that ended before it should, or said what was not due.
+    at
+        The step that was due when it ended: ``("cell", "q1")``, ``("probe", 3)``, ...
     peak_bytes
         Most memory in use; ``None`` if the kernel does not say.
     """
 
     messages: list[dict[str, Any]] = field(default_factory=list)
     ended: str = "stopped"
+    at: Step = ("", None)
     peak_bytes: int | None = None
+
+
+@dataclass
+class Allowance:
+    """What a submission may still use, in all its sandboxes together.
+
+    Attributes
+    ----------
+    processor, wall
+        Seconds of processor time, and on the clock.
+    """
+
+    processor: float
+    wall: float
+
+    @classmethod
+    def of(cls, seconds: float) -> "Allowance":
+        """Return so much processor time, and `WALL` times as much on the clock."""
+        return cls(seconds, WALL * seconds)
 
 
 class Sandbox:
@@ -112,6 +144,24 @@ class Sandbox:
             return f"control groups, version {self._groups.version}"
         return "resource limits of each process (no control group can be made here)"
 
+    @property
+    def warnings(self) -> list[str]:
+        """What is weaker here than it could be, each with what to do."""
+        found = []
+        if self._groups is None:
+            found.append(
+                "No control group can be made here: what all processes of a submission use "
+                "together is looked at five times a second, and can be more in between. Grade "
+                "with: "
+                "systemd-run --user --scope -p Delegate=yes vgglab grade run ..."
+            )
+        if _FILTER is None:
+            found.append(
+                f"System calls are not filtered: that is known for "
+                f"{' and '.join(seccomp.ARCHITECTURES)}, and this is {platform.machine()}."
+            )
+        return found
+
     def _leave_root(self) -> None:
         """Start bubblewrap as nobody, if nobody can read this Python."""
         setpriv = shutil.which("setpriv")
@@ -139,43 +189,49 @@ class Sandbox:
         self._try_out(self.imports)
 
     def _try_out(self, imports: Sequence[str]) -> None:
-        self._run_limited([{"cells": []}], [], START_SECONDS, 1, imports)
+        job: dict[str, Any] = {"cells": []}
+        self._run_limited([job], [], START_SECONDS, Allowance.of(START_SECONDS), imports)
 
     def run(
         self,
-        cells: list[dict[str, str]],
+        job: dict[str, Any],
         probes: list[dict[str, Any]],
         *,
         seconds: float,
-        phases: int = 1,
+        allowance: Allowance | None = None,
     ) -> Outcome:
         """Run a worker on one submission.
 
         Parameters
         ----------
-        cells, probes
+        job, probes
             What `vgglab.grading.worker.run_job` takes. The probes are sent when the cells have
             run.
         seconds
-            Processor time between two steps of the worker, and `phases` times that for all of
-            them. Waiting is stopped as well, after `WALL` times as long.
-        phases
-            See `seconds`.
+            Processor time between two steps of the worker. Waiting is stopped as well, after
+            `WALL` times as long.
+        allowance
+            For all steps together; what is used is taken from it. By default that of two steps.
         """
-        return self._run_limited([{"cells": cells}], probes, seconds, phases, self.imports)
+        allowance = allowance or Allowance.of(2 * seconds)
+        due = [("cell", cell["id"]) for cell in job["cells"]] + [("cells", "done")]
+        due += [("probe", probe["index"]) for probe in probes] + [("end", True)]
+        return self._run_limited([job], probes, seconds, allowance, self.imports, due)
 
     def run_trusted(self, jobs: list[dict[str, Any]], *, seconds: float) -> Outcome:
         """Run one worker on several jobs that trust each other: a torch import for all of them."""
         jobs = [*jobs, {"cells": [], "probes": []}]  # at least two, so that each has its process
-        return self._run_limited(jobs, None, seconds, len(jobs), self.imports)
+        allowance = Allowance.of(seconds * len(jobs))
+        return self._run_limited(jobs, None, seconds, allowance, self.imports)
 
     def _run_limited(
         self,
         jobs: list[dict[str, Any]],
         probes: list[dict[str, Any]] | None,
         seconds: float,
-        phases: int,
+        allowance: Allowance,
         imports: Sequence[str],
+        due: Sequence[Step] | None = None,
     ) -> Outcome:
         group = self._groups.create(self.memory_bytes, PROCESSES) if self._groups else None
         limits = {"RLIMIT_FSIZE": FILE_BYTES, "RLIMIT_NOFILE": 256}
@@ -187,7 +243,9 @@ class Sandbox:
         try:
             process = self._start(group)
             try:
-                return _follow(process, task, probes, seconds, phases, group)
+                return _follow(
+                    process, task, probes, seconds, allowance, self.memory_bytes, group, due
+                )
             finally:
                 process.kill()  # bubblewrap dies with all that is inside
                 process.wait()
@@ -201,23 +259,40 @@ class Sandbox:
 
     def _start(self, group: Group | None) -> "subprocess.Popen[bytes]":
         entrances = [str(path) for path in group.entrances] if group else []
-        return subprocess.Popen(
-            [*_ENTER, str(len(entrances)), *entrances, *self._become, *self._command],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=ENVIRONMENT,  # /proc/1/environ shows it inside
-            start_new_session=True,
-        )
+        launch = [*_LAUNCH, str(_KEYCTL), str(len(entrances)), *entrances, *self._become]
+        with ExitStack() as open_files:
+            filtered: list[str] = []
+            passed = []
+            if _FILTER is not None:
+                passed.append(open_files.enter_context(_readable(_FILTER)))
+                filtered = ["--seccomp", str(passed[0])]
+            return subprocess.Popen(
+                [*launch, *self._command[:1], *filtered, *self._command[1:]],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=ENVIRONMENT,
+                start_new_session=True,
+                pass_fds=passed,
+            )
+
+
+@contextmanager
+def _readable(data: bytes) -> Iterator[int]:
+    """Open a pipe from which the data, which fits into it, can be read once."""
+    source, sink = os.pipe()
+    try:
+        os.write(sink, data)
+        os.close(sink)
+        yield source
+    finally:
+        os.close(source)
 
 
 _PYTHON = [os.path.realpath(sys.executable), "-I", "-S", "-B", "-X", "utf8"]
-# Enter the control groups before there is anything to limit.
-_ENTER = [
-    *["/bin/sh", "-c"],
-    'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 > "$1"; shift; n=$((n-1)); done; exec "$@"',
-    "sh",
-]
+_LAUNCH = [*_PYTHON, str(Path(__file__).with_name("launch.py"))]
+_FILTER = seccomp.seccomp_filter()
+_KEYCTL = seccomp.number("keyctl")
 
 
 def _follow(
@@ -225,22 +300,34 @@ def _follow(
     task: dict[str, Any],
     probes: list[dict[str, Any]] | None,
     seconds: float,
-    phases: int,
+    allowance: Allowance,
+    memory_bytes: int,
     group: Group | None,
+    due: Sequence[Step] | None,
 ) -> Outcome:
+    """Read what the worker says, as long as it says what is due; without `due`, until it ends."""
     assert process.stdout is not None
     outcome = Outcome()
     lines = _Lines(process.stdout.fileno(), MAX_ANSWER_BYTES * len(task["jobs"]))
     _send(process, task, time.monotonic() + START_SECONDS)
     used = partial(_processor_seconds, process.pid, group)
-    first = lines.next(_Budget(START_SECONDS, used))
+    first = lines.next(_Budget(Allowance.of(START_SECONDS), used))
     if first != {"ready": True}:
         raise _start_error(process, first)
-    whole = _Budget(seconds * phases, used)
+    whole = _Budget(allowance, used)
+    limits: list[_Budget | _Memory] = [whole]
+    if group is None:
+        limits.append(_Memory(process.pid, memory_bytes))
+    steps = iter(due or ())
     while outcome.ended == "stopped":
-        message = lines.next(whole, _Budget(seconds, used))
+        if due is not None:
+            outcome.at = next(steps)
+        message = lines.next(*limits, _Budget(Allowance.of(seconds), used))
         if isinstance(message, str):
             outcome.ended = message
+            break
+        key, value = outcome.at
+        if due is not None and message.get(key) != value:
             break
         outcome.messages.append(message)
         if probes is not None and message == {"cells": "done"}:
@@ -248,6 +335,7 @@ def _follow(
             probes = None
         if message == {"end": True}:
             outcome.ended = "done"
+    allowance.processor, allowance.wall = whole.left()
     if group is not None:
         outcome.peak_bytes = group.peak_bytes()
         if outcome.ended != "done" and group.ran_out_of_memory():
@@ -255,15 +343,44 @@ def _follow(
     return outcome
 
 
-class _Budget:
-    """So much processor time from now on, and `WALL` times as much on the clock."""
+class _Memory:
+    """What all processes of a sandbox may have together, where no control group limits it."""
 
-    def __init__(self, seconds: float, used: Callable[[], float]) -> None:
-        self._used, self._processor = used, used() + seconds
-        self._deadline = time.monotonic() + WALL * seconds
+    says = "out of memory"
+
+    def __init__(self, root: int, most: int) -> None:
+        self._root, self._most = root, most
 
     def is_spent(self) -> bool:
-        return time.monotonic() > self._deadline or self._used() > self._processor
+        return tree_bytes(self._root) > self._most
+
+
+class _Budget:
+    """An allowance that is being used, from now on.
+
+    On the clock, time in which there was work and the processor went to others counts a tenth:
+    twenty busy neighbours must not stop anybody, and who hardly works must not stay for ever.
+    """
+
+    says = "too slow"
+
+    def __init__(self, allowance: Allowance, used: Callable[[], float]) -> None:
+        self._used, self._processor = used, used() + allowance.processor
+        self._wall = allowance.wall
+        self._then, self._used_then = time.monotonic(), used()
+
+    def left(self) -> tuple[float, float]:
+        """Return seconds of processor time, and on the clock."""
+        now, used = time.monotonic(), self._used()
+        passed = now - self._then
+        if passed > CHARGE_SECONDS:
+            works = used - self._used_then > LEAST_SHARE * passed
+            self._wall -= passed / 10 if works else passed
+            self._then, self._used_then = now, used
+        return self._processor - used, self._wall
+
+    def is_spent(self) -> bool:
+        return min(self.left()) < 0
 
 
 def _processor_seconds(pid: int, group: Group | None) -> float:
@@ -274,19 +391,36 @@ def _processor_seconds(pid: int, group: Group | None) -> float:
 
 def tree_seconds(root: int) -> float:
     """Return the time of a process, of all below it, and of those of them that have ended."""
-    parents, ticks = {}, {}
+    # utime, stime, cutime, cstime: see proc(5)
+    ticks = sum(sum(map(int, fields[11:15])) for fields in _tree(root).values())
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def tree_bytes(root: int) -> int:
+    """Return the memory of a process and of all below it; what some share counts once."""
+    kilobytes = 0
+    for pid in _tree(root):
+        with suppress(OSError):  # it has just ended
+            found = re.findall(r"^Pss_(?:Anon|Shmem): +(\d+) kB", _rollup(pid), re.MULTILINE)
+            kilobytes += sum(map(int, found))
+    return 1024 * kilobytes
+
+
+def _rollup(pid: int) -> str:
+    return Path("/proc", str(pid), "smaps_rollup").read_text()
+
+
+def _tree(root: int) -> dict[int, list[str]]:
+    """Return the fields of ``stat``, from the state on, of a process and of all below it."""
+    fields: dict[int, list[str]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:  # it has just ended
-            continue
-        pid = int(folder.name)
-        parents[pid] = int(fields[1])
-        ticks[pid] = sum(map(int, fields[11:15]))  # utime, stime, cutime, cstime: see proc(5)
+        with suppress(OSError):
+            stat = (folder / "stat").read_text()
+            fields[int(folder.name)] = stat.rpartition(")")[2].split()
     tree = {root}
-    while more := {pid for pid, parent in parents.items() if parent in tree} - tree:
+    while more := {pid for pid, found in fields.items() if int(found[1]) in tree} - tree:
         tree |= more
-    return sum(ticks.get(pid, 0) for pid in tree) / os.sysconf("SC_CLK_TCK")
+    return {pid: fields[pid] for pid in tree if pid in fields}
 
 
 def _wait_for_all(process: "subprocess.Popen[bytes]", seconds: float = 5) -> None:
@@ -320,11 +454,12 @@ class _Lines:
     def __init__(self, descriptor: int, most: int) -> None:
         self._descriptor, self._most, self._buffer, self._total = descriptor, most, b"", 0
 
-    def next(self, *budgets: _Budget) -> dict[str, Any] | str:
+    def next(self, *limits: _Budget | _Memory) -> dict[str, Any] | str:
         """Return the next message, or why there is none, as `Outcome.ended` says it."""
         while b"\n" not in self._buffer:
-            if any(budget.is_spent() for budget in budgets):
-                return "too slow"
+            for limit in limits:
+                if limit.is_spent():
+                    return limit.says
             if not select.select([self._descriptor], [], [], LOOK_SECONDS)[0]:
                 continue
             data = os.read(self._descriptor, 1 << 16)
@@ -361,6 +496,8 @@ def _start_error(process: "subprocess.Popen[bytes]", first: dict[str, Any] | str
 
 # What is inside
 
+_CPUINFO = "/proc/cpuinfo"  # by which torch chooses its kernels
+
 
 def _mounts(packages: Sequence[str]) -> list[str]:
     scratch = ["--size", str(SCRATCH_BYTES), "--tmpfs"]
@@ -377,8 +514,8 @@ def _mounts(packages: Sequence[str]) -> list[str]:
     arguments += ["--ro-bind", str(Path(__file__).with_name("worker.py")), "/worker.py"]
     return [
         *arguments,
-        # Of a grader who is root, student code has the user id outside, and could write /proc/sys.
-        *["--proc", "/proc", "--remount-ro", "/proc"],
+        # No /proc: it shows command lines, environments and where files lie outside.
+        *(["--ro-bind", _CPUINFO, _CPUINFO] if os.path.exists(_CPUINFO) else []),
         *["--dev", "/dev", *scratch, "/dev/shm", "--remount-ro", "/dev"],
         *["--chdir", "/tmp", "--remount-ro", "/"],
     ]

@@ -13,6 +13,7 @@ from vgglab.grading.assignment import Assignment, Cell, role_of
 
 MAX_BYTES = 20_000_000  # of a notebook
 MAX_CELLS = 5_000
+MAX_PARTS = 300_000  # brackets and commas: JSON takes up to 400 bytes of memory for each
 MAX_ANSWER = 200_000  # characters of an answer cell
 _STUB = "# YOUR CODE HERE"  # nbgrader's
 MAX_FILES = 1_000  # looked at in one student's folder
@@ -177,6 +178,11 @@ def read_answers(data: bytes, assignment: Assignment) -> Answers:
 def _parse(data: bytes) -> dict[str, Any]:
     if not data.strip():
         raise UnreadableError("The file is empty.")
+    parts = sum(map(data.count, (b"{", b"[", b",")))
+    if parts > MAX_PARTS:
+        raise UnreadableError(
+            f"The file has {parts} parts; at most {MAX_PARTS} are read. Clear its outputs."
+        )
     try:
         notebook = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):

@@ -4,15 +4,20 @@ It reads JSON lines from standard input, executes the cells in order, calls what
 for, and writes JSON lines. It holds no expected value, so that whatever student code does
 to this process, it can only answer. The judge runs the same calls on its reference answers with
 `run_probe`, outside the sandbox.
+
+Given cells and what probes need live in a namespace of their own. Answer cells have a copy, so
+that whatever they define replaces nothing there.
 """
 
+import ast
 import builtins
 import json
 import os
+import re
 import sys
 import types
 from collections import ChainMap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from importlib import import_module
 from typing import Any
@@ -196,6 +201,17 @@ def _vjp(function: Any, inputs: list[Any], cotangent: Any) -> list[Any]:
         return list(torch.autograd.grad(output, leaves, cotangent, allow_unused=True))
 
 
+_recorded: list[Any] = []
+
+
+def record(value: Any) -> None:
+    """Note something for a later call of ``"@recorded"`` in the same probe.
+
+    What helpers note must not lie on objects that an answer holds in its hands.
+    """
+    _recorded.append(value)
+
+
 HELPERS: dict[str, Any] = {
     "@count": lambda module: sum(p.numel() for p in module.parameters()),
     "@fill": _fill,
@@ -204,6 +220,7 @@ HELPERS: dict[str, Any] = {
     "@identity": lambda value: value,
     "@layers": _layers,
     "@parameter_shapes": lambda module: [list(p.shape) for p in module.parameters()],
+    "@recorded": lambda: sorted(_recorded),
     "@state": lambda module: dict(module.state_dict()),
     "@vjp": _vjp,
 }
@@ -221,7 +238,12 @@ def exception_name(error: BaseException) -> str:
     return "Exception"
 
 
-def run_probe(calls: list[dict[str, Any]], namespace: dict[str, Any]) -> list[dict[str, Any]]:
+def run_probe(
+    calls: list[dict[str, Any]],
+    namespace: dict[str, Any],
+    given: Mapping[str, Any] = types.MappingProxyType({}),
+    restore: Callable[[], None] | None = None,
+) -> list[dict[str, Any]]:
     """Run the calls of one probe.
 
     Parameters
@@ -230,6 +252,10 @@ def run_probe(calls: list[dict[str, Any]], namespace: dict[str, Any]) -> list[di
         As `vgglab.grading.probes.Call.to_json` writes them.
     namespace
         What the cells defined.
+    given
+        Names that come before those.
+    restore
+        Called before each call.
 
     Returns
     -------
@@ -241,9 +267,12 @@ def run_probe(calls: list[dict[str, Any]], namespace: dict[str, Any]) -> list[di
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.manual_seed(0)
-    kept: ChainMap[str, Any] = ChainMap({}, namespace)
+    _recorded.clear()
+    kept: ChainMap[str, Any] = ChainMap({}, {**namespace, **given})
     answers: list[dict[str, Any]] = []
     for call in calls:
+        if restore is not None:
+            restore()
         try:
             function = _function(call["function"], kept)
             device = call["device"]
@@ -281,7 +310,111 @@ def _message(error: BaseException) -> str:
         return ""
 
 
+# Rules of an assignment
+
+
+def broken_rule(source: str, rules: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return where a cell uses what its assignment forbids, or ``None``.
+
+    Parameters
+    ----------
+    source
+        Of the cell, of which nothing is executed.
+    rules
+        ``"refused"``: a pattern of names that no attribute and no import may have.
+        ``"imports"``: what may be imported. Empty if the assignment has no rules.
+    """
+    if not rules:
+        return None
+    refused, allowed = re.compile(rules["refused"], re.IGNORECASE), set(rules["imports"])
+    try:
+        found = list(_used_names(ast.parse(source)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None  # it does not run either
+    for line, kind, name in found:
+        if (kind == "import" and name not in allowed) or (
+            kind == "builtin" and name in _REFLECTION
+        ):
+            return {"error": "refused", "line": line, "name": name}
+        inner = name.startswith("_") and name not in _USUAL
+        if kind in ("attribute", "import") and (refused.search(name) or inner):
+            return {"error": "refused", "line": line, "name": name}
+    return None
+
+
+# With these a name can be reached that stands nowhere in the source.
+_REFLECTION = {
+    *("__import__", "__builtins__", "breakpoint", "compile", "delattr", "dir", "eval", "exec"),
+    *("getattr", "globals", "input", "locals", "open", "setattr", "vars"),
+}
+_USUAL = {"__call__", "__init__", "__len__", "__name__", "_"}
+
+
+def _used_names(tree: ast.AST) -> Iterator[tuple[int, str, str]]:
+    """Yield line, kind and name of each attribute, import and plain name."""
+    for node in ast.walk(tree):
+        line = getattr(node, "lineno", 0)
+        if isinstance(node, ast.Attribute):
+            yield line, "attribute", node.attr
+        elif isinstance(node, ast.MatchClass):
+            yield from ((line, "attribute", name) for name in node.kwd_attrs)
+        elif isinstance(node, ast.Name):
+            yield line, "builtin", node.id
+        elif isinstance(node, ast.Import):
+            yield from ((line, "import", alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield line, "import", node.module or "."
+            yield from ((line, "attribute", alias.name) for alias in node.names)
+
+
 # The process in the sandbox
+
+
+class Kept:
+    """Python, torch and what is given, as they were before student code ran."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        torch = sys.modules.get("torch")
+        places: list[Any] = [builtins, json, os, *_own_classes(given)]
+        if torch is not None:
+            nn = torch.nn
+            classes = [value for value in vars(nn).values() if isinstance(value, type)]
+            places += [torch, nn, nn.functional, nn.modules.module, torch.Tensor, *classes]
+        self._attributes = [(place, dict(vars(place))) for place in places]
+        self._names = [(place, place.__name__) for place in places if isinstance(place, type)]
+        self._given = (given, dict(given))
+        self._code: list[tuple[Any, ...]] = [
+            (value, value.__code__, value.__defaults__, value.__kwdefaults__)
+            for value in given.values()
+            if isinstance(value, types.FunctionType)
+        ]
+
+    def restore(
+        self,
+        change: Callable[[Any, str, Any], None] = setattr,
+        remove: Callable[[Any, str], None] = delattr,
+    ) -> None:
+        """Change back what was changed, as far as Python sees it."""
+        for place, name in self._names:
+            if place.__name__ != name:
+                change(place, "__name__", name)
+        for place, before in self._attributes:
+            now = place.__dict__
+            for name, value in before.items():
+                if name not in now or now[name] is not value:
+                    change(place, name, value)
+            if len(now) > len(before) and place.__class__ is not types.ModuleType:
+                for name in [*now]:
+                    if name not in before:
+                        remove(place, name)
+        given, before = self._given
+        given.update(before)
+        for function, *code in self._code:
+            function.__code__, function.__defaults__, function.__kwdefaults__ = code
+
+
+def _own_classes(given: dict[str, Any]) -> Iterable[type]:
+    return [v for v in given.values() if isinstance(v, type) and v.__module__ == "__main__"]
 
 
 def run_cell(source: str, name: str, namespace: dict[str, Any]) -> dict[str, Any] | None:
@@ -295,7 +428,9 @@ def run_cell(source: str, name: str, namespace: dict[str, Any]) -> dict[str, Any
         magic = text.startswith(("%", "!", "?")) or text.endswith("?")
         return {"error": "magic" if magic else "SyntaxError", "line": line, "message": text[:80]}
     except BaseException as error:
-        return {"error": exception_name(error), "line": None, "message": _message(error)}
+        missing = error.name if type(error) in (NameError, ModuleNotFoundError) else None  # type: ignore[attr-defined]
+        found = {"error": exception_name(error), "line": None, "message": _message(error)}
+        return {**found, "name": missing if type(missing) is str else None}
     return None
 
 
@@ -303,18 +438,38 @@ def run_job(job: dict[str, Any], emit: Callable[[dict[str, Any]], None]) -> None
     """Execute the cells of one submission and run its probes.
 
     The probes come when the cells have run, so that no cell can have seen them.
+
+    Parameters
+    ----------
+    job
+        ``"given"`` and ``"helpers"``: sources for the namespace of what is given; answer cells
+        have copies of the former alone. ``"cells"``: id and source of each. ``"rules"``: see
+        `broken_rule`. ``"probes"``, or else a ``"descriptor"`` from which they come.
+    emit
+        Sends a message.
     """
+    given: dict[str, Any] = {"__name__": "__main__", "record": record}
+    for source in job.get("given", ()):
+        exec(compile(source, "<given>", "exec"), given)
     main = types.ModuleType("__main__")
     sys.modules["__main__"] = main
     namespace = vars(main)
-    for cell in job["cells"]:
-        emit({"begin": "cell", "id": cell["id"]})
-        emit({"cell": cell["id"], "problem": run_cell(cell["source"], cell["id"], namespace)})
+    namespace.update(given)
+    del namespace["record"]
+    for source in job.get("helpers", ()):
+        exec(compile(source, "<helpers>", "exec"), given)
+    # Before the first cell runs: later, nothing that is found here could be believed.
+    broken = [broken_rule(cell["source"], job.get("rules") or {}) for cell in job["cells"]]
+    names = {name: value for name, value in given.items() if not name.startswith("__")}
+    before = Kept(given)
+    for cell, problem in zip(job["cells"], broken, strict=True):
+        problem = problem or run_cell(cell["source"], cell["id"], namespace)
+        emit({"cell": cell["id"], "problem": problem})
     emit({"cells": "done"})
     probes = job["probes"] if "probes" in job else json.loads(_read_line(job["descriptor"]))
     for probe in probes:
-        emit({"begin": "probe", "id": probe["index"]})
-        emit({"probe": probe["index"], "answers": run_probe(probe["calls"], namespace)})
+        answers = run_probe(probe["calls"], namespace, names, before.restore)
+        emit({"probe": probe["index"], "answers": answers})
 
 
 def _read_line(descriptor: int) -> bytes:

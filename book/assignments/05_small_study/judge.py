@@ -123,7 +123,7 @@ def probes(variant: dict[str, Any], random: Random) -> list[Probe]:
         heads = ("gap", "flatten")
         tried = sorted({row[1] for row in levels})
         return [
-            Call("ProbeWorld", random.randrange(10**6), levels, noise, name="w", returned=False),
+            Call("probe_world", random.randrange(10**6), levels, noise, name="w", returned=False),
             Call("study", Ref("w"), heads, random.sample(tried, len(tried)), seeds, size, name="s"),
         ]
 
@@ -231,7 +231,7 @@ def probes(variant: dict[str, Any], random: Random) -> list[Probe]:
               hint="The margin belongs to the verdict."),
         Probe("q5", "runs that diverge", *world(lost, 0.02, 0.02, seeds)),
         Probe("q5", "each training once", *world(opposed, 0.02, 0.02, seeds),
-              Call(Ref("w", "trainings")), hint="Keep the runs, and read them twice."),
+              Call("@recorded"), hint="Keep the runs, and read them twice."),
     ]  # fmt: skip
 
 

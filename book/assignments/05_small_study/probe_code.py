@@ -34,27 +34,21 @@ def probe_list(*runs):
     return list(runs)
 
 
-class ProbeWorld:
-    """A trial with invented accuracies, which notes what it is asked for.
+def probe_world(salt, levels, noise):
+    """Return a trial with invented accuracies, which notes what it is asked for.
 
     `levels` has mean accuracies on validation and on test images by head and rate; `None` is a run
     that diverges. A part of the luck of a seed is the same for all.
     """
+    means = {(head, lr): both for head, lr, *both in levels}
 
-    def __init__(self, salt, levels, noise):
-        self.salt, self.noise, self.asked = salt, noise, []
-        self.levels = {(head, lr): both for head, lr, *both in levels}
-
-    def __call__(self, head, lr, seed):
-        """Return the accuracies of one run."""
-        self.asked.append([head, lr, seed])
-        common = _Random(f"{self.salt}:{seed}").uniform(-0.2, 0.2)
-        own = _Random(f"{self.salt}:{seed}:{head}:{lr}").uniform(-self.noise, self.noise)
+    def trial(head, lr, seed):
+        record([head, lr, seed])
+        common = _Random(f"{salt}:{seed}").uniform(-0.2, 0.2)
+        own = _Random(f"{salt}:{seed}:{head}:{lr}").uniform(-noise, noise)
         return {
             split: _math.nan if level is None else level + common + own
-            for split, level in zip(("valid", "test"), self.levels[head, lr], strict=True)
+            for split, level in zip(("valid", "test"), means[head, lr], strict=True)
         }
 
-    def trainings(self):
-        """Return what it was asked for, in one order."""
-        return sorted(self.asked)
+    return trial
