@@ -23,8 +23,9 @@ from sampling import sampled
 import vgglab
 from vgglab.__main__ import main
 from vgglab.grading import Call, Probe, Randn, Ref, Tensor, cgroups, runner, sandbox
-from vgglab.grading.assignment import Assignment, render, role_of
-from vgglab.grading.collect import collect, feedback
+from vgglab.grading.assignment import DEFAULT_SEED, Assignment, render, role_of
+from vgglab.grading.bundles import UnreadableError
+from vgglab.grading.collect import collect, feedback, read_results
 from vgglab.grading.marking import (
     SENTENCES,
     SHAPE,
@@ -43,7 +44,7 @@ from vgglab.grading.release import (
 from vgglab.grading.runner import code_digest, environment, grade, result_name
 from vgglab.grading.sandbox import Sandbox, SandboxError
 from vgglab.grading.selftest import OTHER_SEED, selftest, site_texts
-from vgglab.grading.submissions import UnreadableError, find_submissions, read_answers
+from vgglab.grading.submissions import find_submissions, read_answers
 from vgglab.grading.worker import encode, run_probe
 
 SEED = "mZ3q_x81TtVb0aKc-9Lw2e"  # as it would be drawn
@@ -511,7 +512,8 @@ def judge(assignment):
         ("def add(a, b)\n    return 1", "no valid Python in line 1, 'def add(a, b)'"),
         ("x = pandas", "a name that is not defined: pandas. Only given"),
         ("1 / 0", "The cell raises an exception."),
-        ("def sum_of(a, b): return a + b", None),
+        ("def sum_of(a, b): return a + b", "Your cell defines sum_of; asked for is add."),
+        ("from operator import mul as times", None),
     ],
 )
 def test_a_wrong_cell_is_said_in_a_sentence_and_loses_only_its_question(judge, source, notes):
@@ -606,12 +608,13 @@ def test_every_submission_gets_a_status_and_no_run_stops(assignment, submissions
     require_sandbox()
     results = tmp_path / "results"
     lines = {n: (s, w) for n, s, w in grade(assignment, submissions, results, workers=3)}
-    assert len(lines) == len(find_submissions(submissions)) == 18
+    assert len(lines) == len(find_submissions(submissions)) == 19
+    assert lines.pop(".DS_Store") == ("left out", "it is hidden")
     said = {
         "many.ipynb": "The file has 1200003 parts; at most 300000 are read. Clear its outputs.",
         "two": "The folder holds 2 notebooks (a.ipynb, b.ipynb), not one.",
         "none": "The folder holds no notebook.",
-        "essay.docx": "The file is not a notebook: it is no JSON.",
+        "essay.docx": "The zip cannot be read: File is not a zip file.",
         "empty.ipynb": "The file is empty.",
         "bomb.ipynb": "The file has 1000000 parts; at most 300000 are read. Clear its outputs.",
         "huge.ipynb": "The file has 30 MB; at most 20 MB are read. Clear its outputs.",
@@ -788,19 +791,61 @@ def test_what_was_too_slow_among_others_is_graded_once_more_alone(course, tmp_pa
     assert len(asked) == 4
 
 
-def test_a_notebook_of_another_course_seed_is_noted(course, tmp_path):
+def test_a_notebook_of_another_course_seed_is_noted_and_a_class_of_them_refused(course, tmp_path):
     require_sandbox()
-    (tmp_path / "submissions").mkdir()
-    first, second = SEED, SEED[::-1]
-    write_release(Assignment(course, seed=first), tmp_path / "released")
-    shutil.copy(
-        tmp_path / "released" / NAME / f"{NAME}.ipynb", tmp_path / "submissions" / "a.ipynb"
-    )
+    folder = tmp_path / "submissions"
+    folder.mkdir()
+    seeds = (SEED, SEED[::-1])
+    for seed, names in zip(seeds, ("ab", "c"), strict=True):
+        released = write_release(Assignment(course, seed=seed), tmp_path / "released")
+        for name in names:
+            shutil.copy(released, folder / f"{name}.ipynb")
+    list(grade(Assignment(course, seed=seeds[0]), folder, tmp_path / "results"))
+    notes = {r["submission"]: r["notes"] for r in read_results(tmp_path / "results")[0]}
     other = ["The notebook was released with another course seed."]
-    for seed, notes in ((first, []), (second, other)):
-        list(grade(Assignment(course, seed=seed), tmp_path / "submissions", tmp_path / seed))
-        (result,) = (tmp_path / seed).iterdir()
-        assert json.loads(result.read_text())["notes"] == notes
+    assert notes == {"a.ipynb": [], "b.ipynb": [], "c.ipynb": other}
+    before = contents(tmp_path / "results")
+    for seed in (seeds[1], DEFAULT_SEED):
+        with pytest.raises(ValueError, match=r"seed must be the one of the release; [23] of 3"):
+            list(grade(Assignment(course, seed=seed), folder, tmp_path / "results"))
+    assert contents(tmp_path / "results") == before
+
+
+def test_what_is_withdrawn_leaves_and_each_regrade_is_written_down(assignment, tmp_path):
+    require_sandbox()
+    folder, results = tmp_path / "submissions", tmp_path / "results"
+    folder.mkdir()
+    for name in ("anna", "=ben"):
+        (folder / f"{name}.ipynb").write_bytes(answered())
+
+    def run(chosen=assignment, **options):
+        return {n: s for n, s, _ in grade(chosen, folder, results, **options)}
+
+    assert run() == {"anna.ipynb": "graded", "=ben.ipynb": "graded"}
+    assert not (results / "regrades.csv").exists()
+    (folder / "=ben.ipynb").rename(folder / "=ben_v2.ipynb")
+    shards = [run(shard=(part, 3)) for part in (1, 2, 3)]
+    assert {name: status for made in shards for name, status in made.items()} == {
+        "anna.ipynb": "kept", "=ben.ipynb": "withdrawn", "=ben_v2.ipynb": "graded",
+    }  # fmt: skip
+    assert collect(results, tmp_path / "out")[0] == 2
+    (folder / "anna.ipynb").write_bytes(answered(q1=None))
+    assert run()["anna.ipynb"] == "graded"
+    assert set(run(Assignment(assignment.folder, seed="2")).values()) == {"graded"}
+    (folder / "=ben_v2.ipynb").rename(folder / "=ben.ipynb")
+    assert run()["=ben.ipynb"] == "kept"  # its result was kept aside
+    with (results / "regrades.csv").open() as file:
+        log = list(csv.DictReader(file))
+    judge_changed = "the judge, the course seed or the assignment changed"
+    assert [(r["submission"], r["why"], r["before"], r["after"]) for r in log] == [
+        ("'=ben.ipynb", "withdrawn", "5 of 5", ""),
+        ("anna.ipynb", "handed in again", "5 of 5", "2 of 5"),
+        ("'=ben_v2.ipynb", judge_changed, "5 of 5", "5 of 5"),
+        ("anna.ipynb", judge_changed, "2 of 5", "2 of 5"),
+        ("'=ben_v2.ipynb", "withdrawn", "5 of 5", ""),
+        ("anna.ipynb", judge_changed, "2 of 5", "2 of 5"),
+    ]
+    assert all(row["who"] and row["time"] for row in log)
 
 
 def test_results_of_two_assignments_or_none_are_not_collected(tmp_path):
@@ -1010,3 +1055,12 @@ def test_a_release_by_nbgrader_itself_can_be_graded(course, tmp_path):
     (folder / released.name).write_text(json.dumps(submitted))
     lines = list(grade(Assignment(course), tmp_path / "submitted", tmp_path / "results"))
     assert lines == [("anna", "graded", "3 of 5")]
+
+
+@pytest.mark.parametrize("folder", ASSIGNMENTS, ids=lambda folder: folder.name)
+def test_a_notebook_says_what_cannot_be_imported(folder):
+    text = (folder / f"{folder.name}.ipynb").read_text(encoding="utf-8")
+    packages = Assignment(folder).packages
+    if "numpy" not in packages:
+        assert "NumPy, " in text
+        assert "`torchvision` and `vgglab` cannot." in text

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
@@ -361,6 +362,7 @@ def grade() -> None:
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 EXISTING = click.Path(exists=True, file_okay=False, path_type=Path)
+SUBMISSIONS = click.Path(exists=True, path_type=Path)  # a folder or a zip
 SEED = click.option("--seed", help="Course seed: chooses numbers and probes.")
 SEED_FILE = click.option(
     "--seed-file",
@@ -385,21 +387,21 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 @grade.command("release")
-@click.argument("assignment", type=EXISTING)
+@click.argument("assignments", type=EXISTING, nargs=-1, required=True)
 @click.argument("out", type=FOLDER)
 @SEED
 @SEED_FILE
 @JUDGE
 @click.option("--source", is_flag=True, help="Write the notebook for nbgrader's source folder.")
 def grade_release(
-    assignment: Path,
+    assignments: tuple[Path, ...],
     out: Path,
     seed: str | None,
     seed_file: Path,
     judge: Path | None,
     source: bool,
 ) -> None:
-    """Write the students' notebook of ASSIGNMENT below the folder OUT.
+    """Write the students' notebook of each of ASSIGNMENTS below the folder OUT.
 
     Without --seed the course seed is the one in the file, and the first time a new one.
     """
@@ -408,15 +410,26 @@ def grade_release(
 
     with _graders_errors():
         chosen = seed or release.course_seed(seed_file, draw=True)
-        made = Assignment(assignment, seed=chosen, judge=judge)
-        click.echo(release.write_release(made, out, source=source))
+        for folder, done in _with_progress(assignments):
+            made = Assignment(folder, seed=chosen, judge=judge)
+            done(partial(click.echo, release.write_release(made, out, source=source)))
         if seed is None:
             click.echo(f"The course seed is in {seed_file}: keep it, and show it to nobody.")
 
 
+def _with_progress(folders: tuple[Path, ...]) -> Iterator[tuple[Path, Callable[..., None]]]:
+    """Yield each folder, and what is to be called with what says that it is done."""
+    from vgglab.grading.progress import Progress
+
+    progress = Progress(len(folders), sys.stderr)
+    for folder in folders:
+        progress.now(folder.name)
+        yield folder, progress.done
+
+
 @grade.command("run")
 @click.argument("assignment", type=EXISTING)
-@click.argument("submissions", type=EXISTING)
+@click.argument("submissions", type=SUBMISSIONS)
 @click.argument("results", type=FOLDER)
 @SEED
 @SEED_FILE
@@ -433,14 +446,17 @@ def grade_run(
     workers: int,
     shard: tuple[int, int],
 ) -> None:
-    """Grade each notebook or subfolder of SUBMISSIONS; write one file each to RESULTS.
+    """Grade each notebook, zip or folder in SUBMISSIONS; write one file each to RESULTS.
+
+    SUBMISSIONS is a folder, or a zip as Canvas or Moodle exports it.
 
     What has a result is kept: run it again to resume after it was stopped. It exits with 1 if a
     submission could not be graded for a reason that is not in the submission.
     """
     from vgglab.grading.assignment import Assignment
+    from vgglab.grading.progress import Progress
     from vgglab.grading.release import course_seed
-    from vgglab.grading.runner import FAILED, grade
+    from vgglab.grading.runner import FAILED, KEPT, LEFT_OUT, WITHDRAWN, grade, part_of
     from vgglab.grading.sandbox import Sandbox
 
     failed = False
@@ -449,11 +465,22 @@ def grade_run(
         sandbox = Sandbox(chosen.packages, chosen.memory_mb)
         for words in sandbox.warnings:
             click.secho(f"Warning: {words}", fg="yellow", err=True)
+        progress = Progress(len(part_of(submissions, shard)[0]), sys.stderr)
         for name, status, words in grade(
-            chosen, submissions, results, workers=workers, shard=shard, sandbox=sandbox
+            chosen,
+            submissions,
+            results,
+            workers=workers,
+            shard=shard,
+            sandbox=sandbox,
+            started=progress.now,
         ):
             failed |= status == FAILED
-            click.echo(f"{name}: {status}{f', {words}' if words else ''}")
+            line = f"{name}: {status}{f', {words}' if words else ''}"
+            if status in (LEFT_OUT, WITHDRAWN):
+                click.echo(line)
+            else:
+                progress.done(partial(click.echo, line), free=status == KEPT)
     if failed:
         raise SystemExit(1)
 
@@ -464,17 +491,72 @@ def grade_run(
 @click.option(
     "--by-hand",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="CSV of points by a person: submission,question,points,comment.",
+    help="CSV of points by a person: submission,question,points,comment,by.",
 )
-def grade_collect(results: Path, out: Path, by_hand: Path | None) -> None:
+@click.option(
+    "--policy",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="TOML file: deadline, attempts, students, a gradebook to fill.",
+)
+def grade_collect(results: Path, out: Path, by_hand: Path | None, policy: Path | None) -> None:
     """Write scores.csv, feedback and Gradescope's files from RESULTS to the folder OUT."""
     from vgglab.grading.collect import collect
 
     with _graders_errors():
-        count, problems = collect(results, out, by_hand)
+        count, problems = collect(results, out, by_hand, policy)
     for problem in problems:
         click.echo(problem, err=True)
     click.echo(f"{count} submissions: {out / 'scores.csv'}")
+
+
+@grade.command("stats")
+@click.argument("results", type=EXISTING)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to draw it in: PNG, SVG or PDF.",
+)
+def grade_stats(results: Path, plot: Path | None) -> None:
+    """Print what a class did by question, and the commonest wrong results, from RESULTS."""
+    from vgglab.grading import statistics
+
+    with _graders_errors():
+        found = statistics.statistics(results)
+        click.echo(found)
+        if plot is not None:
+            statistics.plot(found, plot)
+            click.echo(f"\nWrote {plot}")
+
+
+@grade.command("similar")
+@click.argument("assignment", type=EXISTING)
+@click.argument("submissions", type=SUBMISSIONS)
+def grade_similar(assignment: Path, submissions: Path) -> None:
+    """Say which SUBMISSIONS are alike, so that a person looks at them."""
+    from vgglab.grading.assignment import Assignment
+    from vgglab.grading.similarity import similar
+
+    with _graders_errors():
+        pairs, count = similar(Assignment(assignment), submissions)
+    for pair in pairs:
+        click.echo(pair)
+    click.echo(f"{len(pairs)} pairs of {count} submissions. A likeness proves nothing.")
+
+
+@grade.command("blind")
+@click.argument("assignment", type=EXISTING)
+@click.argument("submissions", type=SUBMISSIONS)
+@click.argument("out", type=FOLDER)
+@click.argument("students", type=click.Path(dir_okay=False, path_type=Path))
+def grade_blind(assignment: Path, submissions: Path, out: Path, students: Path) -> None:
+    """Copy SUBMISSIONS to the folder OUT without names, which only the file STUDENTS has."""
+    from vgglab.grading.assignment import Assignment
+    from vgglab.grading.blind import hide_names
+
+    with _graders_errors():
+        for name, why in hide_names(Assignment(assignment), submissions, out, students):
+            click.echo(f"{name}: left out, {why}", err=True)
+    click.echo(f"{out}: whose is whose stands in {students}")
 
 
 @grade.command("selftest")
@@ -511,15 +593,15 @@ def grade_selftest(
     with _graders_errors():
         if proof is not None and proof.exists():
             known = json.loads(proof.read_text(encoding="utf-8"))["assignments"]
-        for folder in assignments:
+        for folder, done in _with_progress(assignments):
             chosen: dict[str, Any] = {"seeds": seeds} if seeds else {}
             if attacks or proof:
                 chosen |= {"attacks": all_attacks(kinds), "workers": workers}
             report = selftest.selftest(folder, judge=judge, site=site, **chosen)
             known[report.assignment] = {"of": digest(folder), **report.numbers}
             faults += len(report.faults)
-            for line in report.faults or report.checked:
-                click.echo(f"{report.assignment}: {line}")
+            lines = [f"{report.assignment}: {line}" for line in report.faults or report.checked]
+            done(partial(click.echo, "\n".join(lines)))
             if proof is not None:
                 text = json.dumps({"assignments": known}, indent=1, sort_keys=True) + "\n"
                 proof.write_text(text, encoding="utf-8", newline="\n")

@@ -1,7 +1,8 @@
 """Files that are either whole or not there."""
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -36,3 +37,40 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             kept = "; the one from before is whole" if path.exists() else ""
             raise OSError(f"{str(path)!r} could not be written ({reason}){kept}") from error
         raise
+
+
+def write_all(folder: Path, files: Mapping[str, bytes], remove: Collection[str] = ()) -> None:
+    """Write several files into a folder: all of them or none.
+
+    Parameters
+    ----------
+    folder
+        What else lies in it stays, but for what lies in the subfolders that `files` names.
+    files
+        Contents by path relative to `folder`, with ``/``.
+    remove
+        Names in `folder` that go if they are not among `files`.
+
+    Raises
+    ------
+    OSError
+        If they cannot be written, such as on a full disk.
+    """
+    existed = folder.exists()
+    unfinished = folder / f".{os.getpid()}"
+    try:
+        for name, data in files.items():
+            path = unfinished / "new" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        (unfinished / "old").mkdir()
+        new = sorted((unfinished / "new").iterdir())
+        for name in sorted({*remove, *(path.name for path in new)}):  # this needs no room
+            if (folder / name).exists():
+                (folder / name).rename(unfinished / "old" / name)
+        for path in new:
+            path.rename(folder / path.name)
+    except OSError as error:
+        shutil.rmtree(folder if not existed else unfinished, ignore_errors=True)
+        raise OSError(f"nothing was written to {str(folder)!r} ({error.strerror})") from error
+    shutil.rmtree(unfinished, ignore_errors=True)

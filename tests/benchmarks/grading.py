@@ -39,7 +39,8 @@ def notebooks(assignment: Assignment) -> Iterator[tuple[str, str, set[str]]]:
     everything = {question.id for question in assignment.coded}
     yield "blank", json.dumps(released), everything
     kinds: list[tuple[str, dict[str, str], set[str]]] = [("solution", {}, set())]
-    kinds += [(mutant.name, mutant.cells, set(mutant.loses)) for mutant in assignment.mutants()]
+    # What an error costs in later questions is forgiven.
+    kinds += [(m.name, m.cells, {*m.loses} & {*m.cells}) for m in assignment.mutants()]
     for name, cells, lost in kinds:
         answers = {**assignment.cells("answer"), **cells}
         filled: dict[str, Any] = json.loads(json.dumps(released))

@@ -461,6 +461,8 @@ def _close(expected: float, got: float, rtol: float, atol: float) -> bool:
 
 
 def plain_text(text: str) -> str:
-    """Return text without control characters and unpaired surrogates, for files and terminals."""
-    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text)
+    """Return text without characters of control and direction, for files and terminals."""
+    text = re.sub(
+        r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]", "", text
+    )
     return text.encode("utf-8", "replace").decode("utf-8")

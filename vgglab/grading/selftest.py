@@ -3,18 +3,21 @@
 import html
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from vgglab.grading.assignment import DEFAULT_SEED, Assignment
-from vgglab.grading.attacks import CHANNEL, Attack, channel_rate, values_of
+from vgglab.grading.attacks import CHANNEL, Attack, Tried, channel_rate, values_of
 from vgglab.grading.attacks import Trial as Attacked
 from vgglab.grading.constants import sources
 from vgglab.grading.marking import Judge, Observed, observe_trusted
+from vgglab.grading.progress import Progress
 from vgglab.grading.release import (
     leaks,
     notebook_text,
@@ -243,7 +246,11 @@ class _Trial:
         chosen = trial.chosen(attacks)
         for words in trial.controls():
             self._fault(words)
-        tried = list(trial.run(chosen, workers))
+        progress = Progress(len(chosen), sys.stderr)
+        tried: list[Tried] = []
+        for one in trial.run(chosen, workers):
+            progress.done(partial(tried.append, one))
+            progress.now("the attacks")
         for one in tried:
             if not one.failed:
                 what = one.harm or f"gains {one.gained:g}"

@@ -1,45 +1,69 @@
 """Submissions: which there are, and the answers in a notebook that nobody checked."""
 
 import json
-import os
 import re
 import stat
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import datetime
+from pathlib import Path, PurePosixPath
 from typing import Any
+from zipfile import ZipFile
 
-from vgglab.grading.assignment import Assignment, Cell, role_of
+from vgglab.grading.assignment import Assignment, Cell, Question, role_of
+from vgglab.grading.bundles import (
+    UnreadableError,
+    files_in,
+    folders_of,
+    is_hidden,
+    is_zip,
+    names_in,
+    opened,
+    pick_notebook,
+    read_file,
+    read_member,
+    read_notebook_in_zip,
+    shown,
+)
 
-MAX_BYTES = 20_000_000  # of a notebook
 MAX_CELLS = 5_000
 MAX_PARTS = 300_000  # brackets and commas: JSON takes up to 400 bytes of memory for each
 MAX_ANSWER = 200_000  # characters of an answer cell
 _STUB = "# YOUR CODE HERE"  # nbgrader's
-MAX_FILES = 1_000  # looked at in one student's folder
+_DEFINED = re.compile(r"^(?:async +)?(?:def|class) +(\w+)", re.MULTILINE)
 
-
-class UnreadableError(Exception):
-    """A submission that cannot be graded; the message says why in one sentence."""
+# How learning platforms name what they export: Moodle's folders and files, Canvas's files.
+_MOODLE = re.compile(r"^(?P<student>.+?)_(?P<id>\d+)_assignsubmission_[a-z]+(_.*)?$")
+_CANVAS = re.compile(r"^(?P<student>[^_]+)(_LATE)?_(?P<id>\d{3,})_\d{3,}_.+$")
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One entry of the folder of submissions.
+    """One entry of the folder, or of the zip, of submissions.
 
     Attributes
     ----------
     name
-        Of the file or folder.
+        Of the file or folder, as `vgglab.grading.bundles.shown` writes it.
     student
-        The name without a notebook's ending.
+        The name without what a learning platform puts to it, and without a notebook's ending.
     path
-        The file or folder.
+        The file or folder, or the zip of the class.
+    members
+        Its files in the zip of the class.
     """
 
     name: str
     student: str
     path: Path
+    members: tuple[str, ...] = ()
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether it is left out: its name says that it is no submission."""
+        return is_hidden(self.name)
 
 
 @dataclass(frozen=True)
@@ -61,22 +85,80 @@ class Answers:
     stamp: str | None = None
 
 
-def find_submissions(folder: Path) -> list[Submission]:
-    """Return the submissions in a folder: one for each file or subfolder, hidden ones left out.
+def find_submissions(place: Path) -> list[Submission]:
+    """Return what lies in a folder or a zip: a submission for each file or folder at its top.
 
     Raises
     ------
     ValueError
-        If `folder` is no folder.
+        If `place` is no folder and no zip.
     """
-    if not folder.is_dir():
-        raise ValueError(f"submissions must be a folder; got {str(folder)!r}")
-    found = []
-    for path in sorted(folder.iterdir()):
-        if not path.name.startswith("."):
-            student = path.name.removesuffix(".ipynb") or path.name
-            found.append(Submission(path.name, student, path))
+    if place.is_dir():
+        found = [_submission(path.name, path) for path in place.iterdir()]
+    else:
+        with _zip_of_class(place) as archive:
+            bundles = folders_of(names_in(archive))
+        found = [_submission(name, place, members) for name, members in bundles.items()]
+    return sorted(found, key=lambda submission: submission.name)
+
+
+def _submission(name: str, path: Path, members: Iterable[str] = ()) -> Submission:
+    return Submission(shown(name), student_of(name), path, tuple(members))
+
+
+@contextmanager
+def _zip_of_class(path: Path) -> Iterator[ZipFile]:
+    try:
+        with path.open("rb") as file, opened(file) as archive:
+            yield archive
+    except (OSError, UnreadableError) as error:
+        raise ValueError(
+            f"submissions must be a folder or a zip; got {shown(str(path))!r}: {error}"
+        ) from None
+
+
+def times_in_zip(place: Path) -> dict[str, datetime]:
+    """Return when each submission in the zip of a class was last changed, as the zip says.
+
+    Raises
+    ------
+    ValueError
+        If `place` is no zip.
+    """
+    with _zip_of_class(place) as archive:
+        bundles = folders_of(names_in(archive))
+        dates = {info.filename: info.date_time for info in archive.infolist()}
+    found = {}
+    for name, members in bundles.items():
+        if is_hidden(name):
+            continue
+        try:
+            found[shown(name)] = max(datetime(*dates[member]) for member in members)
+        except ValueError:  # a zip may say 0 for the month
+            continue
     return found
+
+
+def student_of(name: str) -> str:
+    """Return whose submission a file or folder is, by its name."""
+    match = _platform(name)
+    student = match["student"] if match else re.sub(r"\.(ipynb|zip)$", "", name) or name
+    return shown(unicodedata.normalize("NFC", student))
+
+
+def platform_id(name: str) -> str | None:
+    """Return the number in the name of what Canvas or Moodle exported: of the student there."""
+    match = _platform(name)
+    return match["id"] if match else None
+
+
+def _platform(name: str) -> re.Match[str] | None:
+    return _MOODLE.match(name) or _CANVAS.match(name)
+
+
+def same_name(name: str) -> str:
+    """Return a name as names are compared: without capitals and ways to compose letters."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
 def read_notebook(submission: Submission, assignment: Assignment) -> bytes:
@@ -88,54 +170,48 @@ def read_notebook(submission: Submission, assignment: Assignment) -> bytes:
         If there is none, several, or it is too large.
     """
     try:
-        mode = submission.path.lstat().st_mode
-        if stat.S_ISDIR(mode):
-            return _read_file(_notebook_in(submission.path, assignment.name))
-        return _read_file(submission.path)
+        if submission.members:
+            data = _from_class(submission, assignment.name)
+        elif stat.S_ISDIR(submission.path.lstat().st_mode):
+            name = pick_notebook(files_in(submission.path), assignment.name, "folder")
+            data = read_file(submission.path / name)
+        else:
+            data = read_file(submission.path)
     except OSError as error:
         raise UnreadableError(f"The file cannot be read: {error.strerror}.") from None
+    return read_notebook_in_zip(data, assignment.name) if is_zip(data) else data
 
 
-def _notebook_in(folder: Path, name: str) -> Path:
-    found = list(_notebooks(folder))
-    wanted = [path for path in found if path.name == f"{name}.ipynb"]
-    # nbgrader's layout: STUDENT/ASSIGNMENT/NOTEBOOK.ipynb, beside the student's other assignments
-    chosen = [path for path in wanted if path.parent.name == name] or wanted or found
-    if not chosen:
-        raise UnreadableError("The folder holds no notebook.")
-    if len(chosen) > 1:
-        names = ", ".join(str(path.relative_to(folder)) for path in chosen[:4])
-        raise UnreadableError(f"The folder holds {len(chosen)} notebooks ({names}), not one.")
-    return chosen[0]
+def _from_class(submission: Submission, assignment: str) -> bytes:
+    with submission.path.open("rb") as file, opened(file) as archive:
+        first = submission.members[0]
+        if shown(PurePosixPath(first).name) == submission.name:  # a file, not a folder
+            return read_member(archive, first)
+        return read_member(archive, pick_notebook(submission.members, assignment, "folder"))
 
 
-def _notebooks(folder: Path) -> Iterator[Path]:
-    seen = 0
-    for place, folders, files in os.walk(folder, followlinks=False):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            seen += 1
-            if seen > MAX_FILES:
-                raise UnreadableError(f"The folder holds more than {MAX_FILES} files.")
-            if name.endswith(".ipynb") and not name.startswith("."):
-                yield Path(place) / name
+def check_seed(submissions: Iterable[Submission], assignment: Assignment) -> None:
+    """Refuse to grade a class with another course seed than that of its notebooks.
 
-
-def _read_file(path: Path) -> bytes:
-    if stat.S_ISLNK(path.lstat().st_mode):
-        raise UnreadableError("The file is a symbolic link; send the notebook itself.")
-    # NOFOLLOW: it may become a link now. NONBLOCK: opening a pipe would wait for ever.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with open(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise UnreadableError("This is not a file.")
-        if found.st_size > MAX_BYTES:
-            raise UnreadableError(
-                f"The file has {found.st_size / 1e6:.0f} MB; at most {MAX_BYTES / 1e6:.0f} MB are "
-                "read. Clear its outputs."
-            )
-        return file.read(MAX_BYTES)
+    Raises
+    ------
+    ValueError
+        If more than half of the notebooks were released with another; of fewer, their marks have
+        a note.
+    """
+    stamps = []
+    for submission in submissions:
+        try:
+            stamps.append(_stamp(_parse(read_notebook(submission, assignment))))
+        except UnreadableError:
+            continue
+    known = [stamp for stamp in stamps if stamp is not None]
+    others = sum(stamp != assignment.stamp for stamp in known)
+    if 2 * others > len(known):
+        raise ValueError(
+            f"seed must be the one of the release; {others} of {len(known)} notebooks were "
+            "released with another"
+        )
 
 
 def read_answers(data: bytes, assignment: Assignment) -> Answers:
@@ -171,8 +247,19 @@ def read_answers(data: bytes, assignment: Assignment) -> Answers:
         if len(source) > MAX_ANSWER:
             notes.append(f"The answer has more than {MAX_ANSWER} characters; it was not run.")
             continue
+        notes += _renamed(question, source)
         answers.cells[question.id] = source
     return answers
+
+
+def _renamed(question: Question, source: str) -> list[str]:
+    """Say which functions a cell defines in place of those that it should."""
+    missing = [n for n in question.functions if not re.search(rf"\b{re.escape(n)}\b", source)]
+    other = [name[:60] for name in _DEFINED.findall(source) if name not in question.functions]
+    if not missing or not other:
+        return []
+    names = ", ".join(dict.fromkeys(other[:5]))
+    return [f"Your cell defines {names}; asked for is {', '.join(missing)}."]
 
 
 def _parse(data: bytes) -> dict[str, Any]:
