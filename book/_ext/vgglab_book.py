@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +103,35 @@ class GradingProof(SphinxDirective):
         return node.children
 
 
+class SmallClass(SphinxDirective):
+    """Shows what `vgglab grade stats` prints and draws for the recorded class."""
+
+    def run(self) -> list[nodes.Node]:
+        from vgglab.grading.statistics import ClassStatistics, plot
+
+        record = Path(self.env.srcdir, "reference", "small_class.json")
+        self.env.note_dependency(str(record))
+        found = ClassStatistics.from_dict(json.loads(record.read_text(encoding="utf-8")))
+        with tempfile.TemporaryDirectory() as place:
+            drawn = Path(place, "class.svg")
+            plot(found, drawn)
+            data = base64.b64encode(drawn.read_bytes()).decode()
+        alt = (
+            f"Points of {len(found.scores)} submissions as a histogram, and for each question how "
+            "many were right, partly right and wrong: the numbers are in the table below."
+        )
+        image = f'<img class="small-class" src="data:image/svg+xml;base64,{data}" alt="{alt}">'
+        table = nodes.literal_block(str(found), str(found), language="text")
+        return [nodes.raw("", image, format="html"), table]
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     _find_node()
     _wait_for_katex()
     app.add_directive("error-form", ErrorForm)
     app.add_directive("grading-proof", GradingProof)
+    app.add_directive("small-class", SmallClass)
     app.connect("autodoc-skip-member", _skip_bare_fields)
     app.connect("html-page-context", _mend_lists)
     app.connect("build-finished", _empty_fontawesome)
