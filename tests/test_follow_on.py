@@ -133,3 +133,18 @@ def test_the_grader_marks_so_and_students_read_it(judge, tmp_path):
     collect(results, tmp_path / "out")
     (text,) = (tmp_path / "out" / "feedback").iterdir()
     assert "Your add was replaced by ours here" in Path(text).read_text()
+
+
+def test_what_runs_again_has_the_time_of_the_submission_and_no_more(judge, monkeypatch):
+    allowances = []
+    run = judge.sandbox.run
+
+    def noted(*arguments, allowance, **options):
+        allowances.append(allowance)
+        return run(*arguments, allowance=allowance, **options)
+
+    monkeypatch.setattr(judge.sandbox, "run", noted)
+    found = marks_of(judge, **RIGHT | {"q1": "def add(a, b):\n    return a + b + 1"})
+    assert found["q2"][0] == 2  # it ran again
+    assert len(allowances) > 1
+    assert all(allowance is allowances[0] for allowance in allowances)

@@ -17,7 +17,8 @@ def fair_marks(judge: Judge, answers: Answers, observed: Observed) -> dict[str, 
 
     Where a question lost points and calls an earlier one that did, it runs again with the
     solution of the earlier one, after the student's own cell if that runs: it may define more.
-    What it earns so counts if it is more. Only verdicts are taken from such a run, no words.
+    What it earns so counts if it is more. Only verdicts are taken from such a run, no words, and
+    its time is that of the submission.
 
     Parameters
     ----------
@@ -46,7 +47,7 @@ def fair_marks(judge: Judge, answers: Answers, observed: Observed) -> dict[str, 
             for name, source in {**answers.cells, **dict.fromkeys(replaced, "")}.items()
         }
         again = replace(answers, cells=cells)
-        for question in judge.marks(again, judge.observe(again))["questions"]:
+        for question in judge.marks(again, judge.observe(again, observed.allowance))["questions"]:
             if question["id"] not in replaced:
                 _take(marked[question["id"]], question, uses[question["id"]] & replaced, judge)
     marks["score"] = round(sum(question["score"] for question in marks["questions"]), 2)

@@ -33,12 +33,15 @@ class Observed:
         Why the probes of a question were not finished, by question.
     peak_bytes
         Most memory in use in any sandbox.
+    allowance
+        What is left to it.
     """
 
     problems: dict[str, dict[str, Any]] = field(default_factory=dict)
     answers: dict[int, list[Any]] = field(default_factory=dict)
     ended: dict[str, str] = field(default_factory=dict)
     peak_bytes: int = 0
+    allowance: Allowance | None = None
 
     @property
     def was_too_slow(self) -> bool:
@@ -160,12 +163,15 @@ class Judge:
         """Run the answers of a submission and return its marks, as the result file holds them."""
         return self.marks(answers, self.observe(answers))
 
-    def observe(self, answers: Answers) -> Observed:
-        """Run a submission's answers; a question that stops a worker stops no other."""
-        observed = Observed()
+    def observe(self, answers: Answers, allowance: Allowance | None = None) -> Observed:
+        """Run a submission's answers; a question that stops a worker stops no other.
+
+        What it may use, by default the time of a step for each question and one, goes down.
+        """
         seconds = self.assignment.seconds
         left = [q.id for q in self.assignment.coded if q.id in answers.cells]
-        allowance = Allowance.of(seconds * (1 + len(left)))
+        allowance = allowance or Allowance.of(seconds * (1 + len(left)))
+        observed = Observed(allowance=allowance)
         skipped: set[str] = set()
         first = True
         while left:
