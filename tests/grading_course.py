@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from vgglab.grading.runner import result_name
 from vgglab.grading.sandbox import Sandbox, SandboxError
 
 NAME = "01_small"
@@ -136,3 +137,24 @@ def require_sandbox():
         if os.environ.get("VGGLAB_REQUIRE_SANDBOX") == "1":
             pytest.fail(str(error))
         return pytest.skip(str(error))
+
+
+def write_result(folder, submission, q1=3.0, q2=2.0, student=None, why="a wrong number"):
+    """Write a result as the grader does."""
+
+    def question(name, score, points):
+        passed = score == points
+        probe = {"says": "numbers", "weight": 1, "passed": passed}
+        probe |= {} if passed else {"why": why, "hint": "Think *big*."}
+        return {"id": name, "title": name, "points": points, "score": score, "notes": [],
+                "probes": [probe]}  # fmt: skip
+
+    made = {
+        "key": "k", "assignment": NAME, "title": "Small", "submission": submission,
+        "student": student or submission.removesuffix(".ipynb"), "status": "graded", "notes": [],
+        "by_hand": [{"id": "q3", "title": "Why", "points": 4}],
+        "questions": [question("q1", q1, 3), question("q2", q2, 2)],
+        "score": q1 + q2, "out_of": 5,
+    }  # fmt: skip
+    folder.mkdir(exist_ok=True)
+    (folder / result_name(NAME, submission)).write_text(json.dumps(made))

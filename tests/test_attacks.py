@@ -53,7 +53,7 @@ def test_no_attack_gains_anything(trial):
 
 def test_an_attack_that_works_is_seen(trial, monkeypatch):
     """Holes, opened on purpose."""
-    monkeypatch.setattr(sandbox, "_FILTER", None)
+    monkeypatch.setattr(sandbox, "FILTER", None)
     (tried,) = trial.run([attack for attack in ATTACKS if attack.name == "locks_on_a_file_of_all"])
     assert tried.gained == 3
     honest = Attack("planted", "honest", cell="answer = right")

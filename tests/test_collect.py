@@ -6,34 +6,13 @@ import json
 import zipfile
 
 import pytest
-from grading_course import NAME
-from test_files import content, full_disk
+from disks import content, full_disk
+from grading_course import NAME, write_result
 
 from vgglab.grading.collect import collect
 from vgglab.grading.exports import cell, table
 from vgglab.grading.policy import Policy, read_policy
 from vgglab.grading.runner import result_name
-
-
-def write_result(folder, submission, q1=3.0, q2=2.0, student=None, why="a wrong number"):
-    """Write a result as the grader does."""
-
-    def question(name, score, points):
-        passed = score == points
-        probe = {"says": "numbers", "weight": 1, "passed": passed}
-        probe |= {} if passed else {"why": why, "hint": "Think *big*."}
-        return {"id": name, "title": name, "points": points, "score": score, "notes": [],
-                "probes": [probe]}  # fmt: skip
-
-    made = {
-        "key": "k", "assignment": NAME, "title": "Small", "submission": submission,
-        "student": student or submission.removesuffix(".ipynb"), "status": "graded", "notes": [],
-        "by_hand": [{"id": "q3", "title": "Why", "points": 4}],
-        "questions": [question("q1", q1, 3), question("q2", q2, 2)],
-        "score": q1 + q2, "out_of": 5,
-    }  # fmt: skip
-    folder.mkdir(exist_ok=True)
-    (folder / result_name(NAME, submission)).write_text(json.dumps(made))
 
 
 def rows(path):

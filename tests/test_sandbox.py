@@ -53,7 +53,7 @@ def test_time_that_others_take_does_not_count(sandbox):
 def test_on_the_clock_waiting_counts_whole_and_being_held_up_a_tenth(monkeypatch):
     clock = [0.0, 0.0]  # passed, and used
     monkeypatch.setattr(sandbox_module.time, "monotonic", lambda: clock[0])
-    held_up = sandbox_module._Budget(sandbox_module.Allowance.of(2), lambda: clock[1])
+    held_up = sandbox_module.Budget(sandbox_module.Allowance.of(2), lambda: clock[1])
     for _ in range(40):
         clock[:] = clock[0] + 1, clock[1] + 0.04  # a twenty-fifth of a processor
         assert not held_up.is_spent()
@@ -61,7 +61,7 @@ def test_on_the_clock_waiting_counts_whole_and_being_held_up_a_tenth(monkeypatch
     clock[1] += 0.5
     assert held_up.is_spent()
     clock[:] = 0.0, 0.0
-    waiting = sandbox_module._Budget(sandbox_module.Allowance.of(2), lambda: clock[1])
+    waiting = sandbox_module.Budget(sandbox_module.Allowance.of(2), lambda: clock[1])
     clock[0] = 9
     assert not waiting.is_spent()
     clock[0] = 11
@@ -172,7 +172,7 @@ def test_the_numbers_in_the_table_are_those_of_this_machine():
 
 
 def test_a_machine_without_a_table_is_said_and_not_filtered(sandbox, monkeypatch):
-    monkeypatch.setattr("vgglab.grading.sandbox._FILTER", seccomp.seccomp_filter("riscv64"))
+    monkeypatch.setattr("vgglab.grading.sandbox.FILTER", seccomp.seccomp_filter("riscv64"))
     assert any("System calls are not filtered" in words for words in sandbox.warnings)
     assert sandbox.run(cells("pass"), [], seconds=5).ended == "done"
 
@@ -224,7 +224,7 @@ import sys
 sys.path[:0] = {sys.path!r}
 from vgglab.grading import sandbox
 from test_sandbox import answer
-sandbox._FILTER = None
+sandbox.FILTER = None
 print(answer(sandbox.Sandbox([], 150), {search!r}))
 """
     outside = f"{search}\nprint(f())"

@@ -7,8 +7,7 @@ from statistics import fmean
 
 import pytest
 from click.testing import CliRunner
-from grading_course import NAME
-from test_collect import write_result
+from grading_course import NAME, write_result
 
 from vgglab.__main__ import main
 from vgglab.grading.assignment import Assignment

@@ -28,7 +28,7 @@ PROCESSES = 64
 FILE_BYTES = 16_000_000
 SCRATCH_BYTES = 64_000_000
 NOBODY = 65534
-WALL = 5  # seconds that may pass for each second of processor time; see _Budget
+WALL = 5  # seconds that may pass for each second of processor time; see Budget
 CHARGE_SECONDS = 0.5  # of the clock are charged at a time
 LEAST_SHARE = 0.02  # of a processor, or somebody waits rather than works
 LOOK_SECONDS = 0.2  # between two looks at the time used
@@ -155,7 +155,7 @@ class Sandbox:
                 "with: "
                 "systemd-run --user --scope -p Delegate=yes vgglab grade run ..."
             )
-        if _FILTER is None:
+        if FILTER is None:
             found.append(
                 f"System calls are not filtered: that is known for "
                 f"{' and '.join(seccomp.ARCHITECTURES)}, and this is {platform.machine()}."
@@ -263,8 +263,8 @@ class Sandbox:
         with ExitStack() as open_files:
             filtered: list[str] = []
             passed = []
-            if _FILTER is not None:
-                passed.append(open_files.enter_context(_readable(_FILTER)))
+            if FILTER is not None:
+                passed.append(open_files.enter_context(_readable(FILTER)))
                 filtered = ["--seccomp", str(passed[0])]
             return subprocess.Popen(
                 [*launch, *self._command[:1], *filtered, *self._command[1:]],
@@ -291,7 +291,7 @@ def _readable(data: bytes) -> Iterator[int]:
 
 _PYTHON = [os.path.realpath(sys.executable), "-I", "-S", "-B", "-X", "utf8"]
 _LAUNCH = [*_PYTHON, str(Path(__file__).with_name("launch.py"))]
-_FILTER = seccomp.seccomp_filter()
+FILTER = seccomp.seccomp_filter()
 _KEYCTL = seccomp.number("keyctl")
 
 
@@ -311,18 +311,18 @@ def _follow(
     lines = _Lines(process.stdout.fileno(), MAX_ANSWER_BYTES * len(task["jobs"]))
     _send(process, task, time.monotonic() + START_SECONDS)
     used = partial(_processor_seconds, process.pid, group)
-    first = lines.next(_Budget(Allowance.of(START_SECONDS), used))
+    first = lines.next(Budget(Allowance.of(START_SECONDS), used))
     if first != {"ready": True}:
         raise _start_error(process, first)
-    whole = _Budget(allowance, used)
-    limits: list[_Budget | _Memory] = [whole]
+    whole = Budget(allowance, used)
+    limits: list[Budget | _Memory] = [whole]
     if group is None:
         limits.append(_Memory(process.pid, memory_bytes))
     steps = iter(due or ())
     while outcome.ended == "stopped":
         if due is not None:
             outcome.at = next(steps)
-        message = lines.next(*limits, _Budget(Allowance.of(seconds), used))
+        message = lines.next(*limits, Budget(Allowance.of(seconds), used))
         if isinstance(message, str):
             outcome.ended = message
             break
@@ -355,7 +355,7 @@ class _Memory:
         return tree_bytes(self._root) > self._most
 
 
-class _Budget:
+class Budget:
     """An allowance that is being used, from now on.
 
     On the clock, time in which there was work and the processor went to others counts a tenth:
@@ -454,7 +454,7 @@ class _Lines:
     def __init__(self, descriptor: int, most: int) -> None:
         self._descriptor, self._most, self._buffer, self._total = descriptor, most, b"", 0
 
-    def next(self, *limits: _Budget | _Memory) -> dict[str, Any] | str:
+    def next(self, *limits: Budget | _Memory) -> dict[str, Any] | str:
         """Return the next message, or why there is none, as `Outcome.ended` says it."""
         while b"\n" not in self._buffer:
             for limit in limits:
