@@ -145,6 +145,9 @@ CALLS = {
     ("grade", "release"): [ASSIGNMENT, "released"],
     ("grade", "run"): [ASSIGNMENT, ".", "graded"],
     ("grade", "collect"): [".", "collected"],
+    ("grade", "stats"): [".", "--plot", "class.png"],
+    ("grade", "similar"): [ASSIGNMENT, "."],
+    ("grade", "blind"): [ASSIGNMENT, ".", "blind", "students.csv"],
     ("grade", "selftest"): [ASSIGNMENT],
 }
 

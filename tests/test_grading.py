@@ -391,6 +391,13 @@ def test_another_judge_can_lie_elsewhere(course, tmp_path):
         assert Assignment(course, judge=tmp_path / "none.py").variant
 
 
+def test_a_judge_that_needs_what_is_not_there_is_named(course, tmp_path):
+    judge = tmp_path / "judge.py"
+    judge.write_text("import nowhere_to_be_had")
+    with pytest.raises(ValueError, match=r"judge needs nowhere_to_be_had, .*judge\.py imports it"):
+        _ = Assignment(course, judge=judge).judge
+
+
 # Release
 
 

@@ -306,7 +306,12 @@ def _load_module(path: Path, name: str) -> ModuleType:
     if spec is None or spec.loader is None or not path.exists():
         raise ValueError(f"judge must be a file judge.py or its folder; got {path}")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"judge needs {error.name}, which is not installed; {path} imports it"
+        ) from error
     return module
 
 
