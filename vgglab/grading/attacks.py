@@ -23,6 +23,7 @@ from random import Random
 from typing import Any
 
 from vgglab.grading.assignment import Assignment
+from vgglab.grading.follow_on import fair_marks
 from vgglab.grading.marking import Judge, observe_trusted
 from vgglab.grading.probes import Call
 from vgglab.grading.sandbox import Sandbox
@@ -227,7 +228,8 @@ class Trial:
         return Tried(attack, round(marks["score"] - honest, 2), harm)
 
     def _marks(self, cells: dict[str, str]) -> dict[str, Any]:
-        return self.judge.mark(Answers(cells=cells))
+        answers = Answers(cells=cells)
+        return fair_marks(self.judge, answers, self.judge.observe(answers))
 
     def _cells(self, cell: str, head: str = "") -> dict[str, str]:
         names = self.question.functions
