@@ -20,7 +20,6 @@ from vgglab.models.network import vgg
 from vgglab.tracing import random_state_kept
 
 _HIDDEN = 128  # features of a hidden dense layer
-_CHANNELS = 128  # of the last map of `trained_slim_vgg`
 _IMAGENET_SIDE = 224
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -119,7 +118,9 @@ def fine_tune(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]
         freeze_batchnorm(network.features)
     with random_state_kept():
         torch.manual_seed(seed)
-        network.classifier[-1] = nn.Linear(_CHANNELS, len(images.train.classes))
+        last = network.classifier[-1]
+        assert isinstance(last, nn.Linear)
+        network.classifier[-1] = nn.Linear(last.in_features, len(images.train.classes))
     return train(network, settings, seed, checkpoint, images)
 
 
