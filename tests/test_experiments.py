@@ -29,6 +29,7 @@ from vgglab.lab.experiments.catalogue import EXPERIMENTS
 from vgglab.lab.experiments.reading import recorded as read_recorded
 from vgglab.lab.experiments.results import FORMAT, read_results
 from vgglab.lab.experiments.tables import edge_note
+from vgglab.lab.experiments.trials import compare_heads
 from vgglab.lab.experiments.verdicts import Difference, difference, interval
 from vgglab.lab.provenance import provenance, today
 
@@ -565,3 +566,21 @@ def test_of_twenty_true_nulls_all_hold_together():
 def test_too_few_samples(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_dropout_and_augmentation_are_in_the_training_and_not_in_the_network(tmp_path):
+    held = {
+        "data": "shapes", "side": 16, "width": 1 / 8, "lr": 0.05, "epochs": 1, "warmup": 0,
+        "train_images": 64, "valid_images": 20, "test_images": 20,
+    }  # fmt: skip
+    found = [
+        compare_heads({**held, "head": head, "augment": augment}, 0, tmp_path / name)
+        for name, head, augment in (
+            ("plain", "flatten-fc", False),
+            ("dropout", "flatten-fc+dropout", False),
+            ("augmented", "flatten-fc", True),
+        )
+    ]
+    assert len({result["parameters"] for result in found}) == 1
+    plain, *others = (result["train_loss"][0] for result in found)
+    assert all(abs(other - plain) > 1e-4 for other in others)
