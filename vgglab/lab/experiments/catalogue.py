@@ -114,7 +114,7 @@ _HEADS_BY_RATE = {"head": _HEADS, "lr": (0.02, 0.1)}
 _HEADS_EQUAL = (
     "Backbone, images, epochs and rates to choose from; the heads cannot have as many weights."
 )
-_SHIFTS = tuple(range(9))
+_SHIFTS = (*range(9), 12, 16, 20, 24, 28, 32)
 _TRANSFER_HEADS = ("gap", "flatten", "both", "gap-fc", "flatten-fc")
 _TRANSFER = {"valid_images": 200, "test_images": 300, "epochs": 40, "warmup": 1}
 _TINY_HEADS = {"head": _HEADS, "lr": (0.05,)}
@@ -222,37 +222,6 @@ _ALL = (
         held_equal=(
             "Images, epochs, rates to choose from and first weights; BatchNorm, GroupNorm and "
             "LayerNorm have two weights a channel more."
-        ),
-        tolerance=0.1,
-    ),
-    Experiment(
-        name="lrn-scale",
-        chapter="03_normalization",
-        question="LRN after every convolution does not learn: is it LRN, or the scale it leaves?",
-        trial=_trial("normalizing", "compare_norms"),
-        budgets={
-            "tiny": Budget(
-                vary={"norm": ("lrn", "lrn-fitted")},
-                held={**_TINY_DIGITS, "config": "slim", "lr": 0.05},
-                seeds=2,
-            ),
-            "cpu": Budget(
-                vary={
-                    "norm": (None, "lrn", "lrn-fitted", "batch"),
-                    "lr": (0.005, 0.025, 0.125, 0.625),
-                },
-                held={**_SMALL_DIGITS, "config": "slim", "epochs": 20},
-                seeds=5,
-            ),
-        },
-        control=(
-            "LRN with first weights that are larger by what LRN divides by where nothing is "
-            "active: the signal gets through, and what is left of the difference is LRN itself."
-        ),
-        changes_mind="LRN that learns no better when the signal gets through.",
-        held_equal=(
-            "Images, epochs, rates to choose from and first weights, but for that factor; "
-            "BatchNorm has two weights a channel more."
         ),
         tolerance=0.1,
     ),
@@ -751,12 +720,12 @@ _ALL = (
         budgets={
             "tiny": Budget(
                 vary={"blur": (False, True)},
-                held={**_TINY_SHAPES, "lr": 0.1, "shifts": (0, 1, 2, 4)},
+                held={**_TINY_SHAPES, "lr": 0.1, "read_side": 64, "shifts": (0, 1, 2, 4, 32)},
                 seeds=2,
             ),
             "cpu": Budget(
                 vary={"blur": (False, True)},
-                held={**_CPU_SHAPES, "lr": 0.1, "shifts": _SHIFTS},
+                held={**_CPU_SHAPES, "lr": 0.1, "read_side": 64, "shifts": _SHIFTS},
                 seeds=5,
             ),
         },

@@ -127,20 +127,20 @@ def resize_images(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
 def shift_objects(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
     """Train with GAP, and see whether the answer stays the same while the scene moves on.
 
-    The figures to test with lie in the left half and are among the smallest of the training. A
-    scene is moved to the right, pixel by pixel, and what leaves it there comes in on the left; for
-    moves of up to a quarter of the side that is no more than the rim of a figure.
+    The scenes to test with are drawn larger, with a figure of the size that was learnt in the left
+    half. They are moved to the right, pixel by pixel, and what leaves them there comes in on the
+    left; for moves of up to half of their side that is no part of the figure.
     """
     images = draw_images(settings, seed)
     network = _slim({**settings, "head": "gap"}, seed, images.train)
     if settings["blur"]:
         blur_pools(network.features)
     result = train(network, settings, seed, checkpoint, images)
-    test = _shapes(
-        settings,
-        _TEST_SEED + seed,
+    test = shapes(
         settings["test_images"],
-        scale=_SMALLEST,
+        settings["read_side"],
+        seed=_TEST_SEED + seed,
+        scale=_SMALL,
         position="left",
     )
     answers = [_answers(network, test.images.roll(by, dims=-1)) for by in settings["shifts"]]
@@ -155,7 +155,7 @@ def _share(found: Tensor) -> float:
     return found.float().mean().item()
 
 
-_SMALL, _SMALLEST = (0.07, 0.1), (0.16, 0.2)
+_SMALL = (0.07, 0.1)  # in scenes of twice the side the size of figures that were learnt
 _TO_READ: Mapping[str, dict[str, Any]] = {
     "position": {"figures": 1},
     "count": {"figures": (1, 4)},
