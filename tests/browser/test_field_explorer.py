@@ -257,9 +257,8 @@ def test_every_layer_by_keyboard(open_figures: Open) -> None:
 
 
 @pytest.mark.wide
-@pytest.mark.parametrize("mode", MODES)
-def test_every_layer_in_the_built_book(visit: Visit, mode: str) -> None:
-    page = visit("notebooks/02_receptive_field.html", mode)
+def test_every_layer_in_the_built_book(visit: Visit) -> None:
+    page = visit("notebooks/02_receptive_field.html", "narrow")
     assert read(page) == started("D")
     page.locator("vgglab-field-explorer #depth").focus()
     walk_over_all_layers(page, "D")
