@@ -35,7 +35,7 @@ WHY = {
     "exits": ["the process ended before it answered"],
     "crash": ["the process ended before it answered"],
     "huge_answer": ["an answer of another type"],
-    "imports_torch": ["imports what is not there"],
+    "imports_numpy": ["imports what is not there"],
     "imports_the_answer": ["imports what is not there"],
     "reads_the_judge": ["raises an exception"],
     "network": ["raises an exception"],

@@ -74,6 +74,11 @@ def rival(act=nn.ReLU, pool=nn.MaxPool2d, channels=(64, 128, 256, 512, 512), **o
     return nn.Sequential(*layers)
 
 
+def pooled_first():
+    stages = zip(*[iter(rival())] * 3, strict=True)
+    return nn.Sequential(*(layer for conv, relu, pool in stages for layer in (conv, pool, relu)))
+
+
 class Rival(nn.Module):
     def __init__(self):
         super().__init__()
@@ -188,6 +193,7 @@ RIGHT = {
         lambda: rival(padding="same"),
         lambda: rival(act=lambda: nn.ReLU(inplace=True)),
         lambda: nn.Sequential(rival(), nn.Identity()),
+        pooled_first,
     ],
     "01-6": [
         lambda i, o, k: sqrt(2 / (i * k * k)),
@@ -276,6 +282,7 @@ WRONG = {
         (lambda: rival(channels=(64, 64, 128, 128, 256)), "Not right: the shapes."),
         (lambda: rival(bias=False), "Right: the shapes. Not right: the"),
         (lambda: rival()[:-1], "The last pooling is missing."),
+        (lambda: nn.Sequential(rival()[1], rival()[0], *rival()[2:]), "Right: the shapes and the"),
         (lambda: vgg("B", device="meta").features, "That is B itself. One 5×5 takes"),
         (Typo, "The forward stops before it gives"),
         (lambda: nn.Sequential(undefined), "<lambda>() raises NameError: name"),

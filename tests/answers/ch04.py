@@ -28,6 +28,13 @@ def linear(features):
     return nn.Linear(features, 4096, device="meta")
 
 
+def relu_before_fc6():
+    model = fixed()
+    _, relu, *others = model.classifier
+    model.classifier = nn.Sequential(relu, linear(73728), *others)
+    return model
+
+
 def over_the_map(kernel=12):
     model = fixed()
     conv = nn.Conv2d(512, 4096, kernel, device="meta")
@@ -253,6 +260,7 @@ WRONG = {
     ],
     "04-6": [
         (fixed, "Nothing has changed yet: fc6"),
+        (relu_before_fc6, "Right: the shapes and the parameters and the layers that run. Not"),
         (lambda: with_fc6(linear(512 * 13 * 13)), "You rounded the side up. The last"),
         (lambda: with_fc6(linear(512 * 12)), "You counted one row of the map. A"),
         (lambda: vgg("D", device="meta"), "It runs, at both sizes: you"),

@@ -279,6 +279,7 @@ WRONG = {
         (lambda: unpadded(act=nn.Identity), "Right: the shapes and the"),
         (lambda: unpadded(pool=nn.AvgPool2d), "Right: the shapes and the"),
         (lambda: unpadded(width=2), "Right: the shapes. Not right: the"),
+        (lambda: nn.Sequential(unpadded()[1], unpadded()[0], *unpadded()[2:]), "Right: the"),
         (lambda: vgg("D", head="conv", device="meta"), "Not right: the shapes."),
         (lambda: vgg("D", head="fc-fixed", device="meta"), "The forward stops before it gives"),
         (lambda: unpadded()[:-1], "Not right: the shapes."),

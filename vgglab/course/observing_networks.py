@@ -149,7 +149,24 @@ def executed(traced: Trace) -> dict[str, int]:
     A layer with weights is known by its multiplications: a linear layer and a convolution over the
     whole map are one. What moves numbers, adds biases, or pools to the size that there is, is none.
     """
-    return dict(sorted(Counter(filter(None, map(_layer, reaching_output(traced)))).items()))
+    return dict(sorted(Counter(_layers(traced)).items()))
+
+
+def _layers(traced: Trace) -> list[str]:
+    return [name for name in map(_layer, reaching_output(traced)) if name]
+
+
+def _order(traced: Trace) -> tuple[str, ...]:
+    """Return the layers in the order in which they run, a ReLU before a max pooling.
+
+    The two give the same in either order.
+    """
+    names = _layers(traced)
+    for at in range(1, len(names)):
+        while at and (names[at - 1], names[at]) == (_NAMES[Kind.MAX_POOL], "ReLU"):
+            names[at - 1 : at + 1] = names[at], names[at - 1]
+            at -= 1
+    return tuple(names)
 
 
 def _layer(op: Op) -> str:
@@ -211,12 +228,14 @@ def network(*input_sizes: Shape, values: bool = False) -> Callable[[Any], Observ
         tables = Tables(model)
         shapes: list[Any] = []
         layers: list[Any] = []
+        order: list[Any] = []
         words = []
         for size in input_sizes:
             traced = tables(size).trace
             came_out, ran = _gave(traced)
             shapes.append(came_out)
             layers.append(ran)
+            order.append(_order(traced))
             outcome = ", ".join(map(str, traced.output_shapes))
             words.append(f"{size} → {_stops(traced.failure) if traced.failure else outcome}")
         params = tables(input_sizes[0]).total_params
@@ -227,13 +246,14 @@ def network(*input_sizes: Shape, values: bool = False) -> Callable[[Any], Observ
             ("parameters", (params,)),
             (_RUN, tuple(layers)),
             ("numbers (look at the order of the layers)", tuple(numbers)),
+            ("order of the layers", () if values else tuple(order)),
         )
-        looked_at = "Compared: shapes, parameters, and the layers that run"
+        looked_at = "Compared: shapes, parameters, the layers that run and their order"
         return _Network(
             tuple(part for _, part in parts),
             "\n".join(words),
             about=(model, tables),
-            looked_at=looked_at + (", and numbers with the same weights." if values else "."),
+            looked_at=looked_at + (", numbers with the same weights." if values else "."),
             parts=parts,
         )
 
