@@ -5,10 +5,18 @@ import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-POSTED = json.loads(
-    (Path(__file__).parent / "data" / "error_messages.json").read_text(encoding="utf-8")
-)
+
+def read(name: str) -> Any:
+    return json.loads((Path(__file__).parent / "data" / name).read_text(encoding="utf-8"))
+
+
+POSTED = read("error_messages.json")
+# Posted too, with all that may be said first, and mostly with the network.
+REPORTS = [report for report in read("reports.json") if report["message"]]
+# Of other frameworks, runtimes and years, and about something else than shapes.
+BY_KIND: dict[str, list[str]] = read("messages_by_kind.json")
 
 # One for each wording and cause that nobody's message above has.
 FURTHER = [
@@ -72,7 +80,12 @@ FURTHER = [
     "index: 2 Got: 400 Expected: 224",
 ]
 
-MESSAGES = [posted["message"] for posted in POSTED] + FURTHER
+MESSAGES = [
+    *(posted["message"] for posted in POSTED),
+    *(report["message"] for report in REPORTS),
+    *FURTHER,
+    *(message for messages in BY_KIND.values() for message in messages),
+]
 
 ALPHABET = "abcdefgh ()[]{}x×,.:'\"0123456789-–\n\t\\/*+?$^|éßſıK漢字😀\u00a0\u200b"
 

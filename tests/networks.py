@@ -134,3 +134,11 @@ def small_networks(
     if flatten == "nn.Flatten":
         return nn.Sequential(features, nn.Flatten(), *classifier), in_channels, made_for
     return SmallNetwork(features, flatten, classifier), in_channels, made_for
+
+
+class Windowed(nn.Module):
+    """Insists on its size without a word, in a file whose asserts pytest does not rewrite."""
+
+    def forward(self, x):
+        assert x.shape[-1] % 7 == 0
+        return x

@@ -12,7 +12,8 @@ import yaml
 
 import vgglab
 from vgglab.course.exercises import CHAPTERS, load_exercises, load_quizzes
-from vgglab.explain import Cause, read_rules
+from vgglab.explain import Cause
+from vgglab.explain.interpreter import read_rules
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

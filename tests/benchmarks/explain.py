@@ -13,7 +13,7 @@ import time
 
 from tabulate import tabulate
 
-from vgglab.explain import read_rules
+from vgglab.explain.interpreter import read_rules
 
 LENGTH = 20_000  # characters
 LEAST = 2e-3  # seconds; below, a ratio says nothing

@@ -1,4 +1,7 @@
-// The interpreter of rules.json, function by function as in explain/__init__.py.
+// The interpreter of rules.json, function by function as in explain/interpreter.py.
+
+const ANY = -2;
+const TAKER = { taker: "The layer", taker_low: "the layer" };
 
 const explainError = (rules, message) => {
   const best = new Map();
@@ -14,13 +17,17 @@ const explainError = (rules, message) => {
 };
 
 const fitting = (rules, message) => {
-  const [form, numbers] = read(rules, clean(rules, message));
+  const [form, read] = readMessage(rules, clean(rules, message));
   const functions = functionsOf(rules);
+  let names = read;
+  for (const [forms, definitions] of Object.entries(rules.forms)) {
+    if (forms.split(" ").includes(form)) names = derive(definitions, names, functions);
+  }
   return rules.causes
-    .filter((rule) => rule.form === form)
-    .map((rule) => [rule, derive(rule.let, numbers, functions)])
-    .filter(([rule, names]) =>
-      rule.when.every((condition) => holds(evaluate(condition, names, functions))),
+    .filter((rule) => rule.form.split(" ").includes(form))
+    .map((rule) => [rule, derive(rule.let ?? {}, names, functions)])
+    .filter(([rule, known]) =>
+      (rule.when ?? []).every((condition) => holds(evaluate(condition, known, functions))),
     )
     .sort(([a], [b]) => b.score - a.score);
 };
@@ -33,23 +40,42 @@ const clean = (rules, message) => {
   return text;
 };
 
-const read = (rules, text) => {
+const readMessage = (rules, text) => {
   const tooLong = new RegExp(`[0-9]{${rules.longest_number + 1}}`);
-  for (const { form, captures, pattern } of rules.wordings) {
-    const match = [...text.matchAll(new RegExp(pattern, "gi"))].at(-1);
-    if (match && !match.slice(1).some((group) => tooLong.test(group ?? ""))) {
-      const named = captures.map((name, index) => capture(name, match[index + 1] ?? null));
-      return [form, Object.fromEntries(named)];
-    }
+  let found = null;
+  for (const wording of rules.wordings) {
+    if (found && (wording.tier ?? 0) > (found.wording.tier ?? 0)) break;
+    const matches = [...text.matchAll(new RegExp(wording.pattern, "gi"))];
+    const last = matches.at(-1);
+    if (!last || (found && last.index < found.stop)) continue;
+    const match = wording.first ? matches[0] : last;
+    if (match.slice(1).some((group) => tooLong.test(group ?? ""))) continue;
+    found = { wording, match, start: last.index, stop: last.index + last[0].length };
   }
-  return [null, {}];
+  if (!found) return [null, {}];
+  const { wording, match, start } = found;
+  const captured = wording.captures.map((name, index) => capture(name, match[index + 1] ?? null));
+  const names = { ...TAKER, ...facts(rules, text, start), ...wording.with };
+  return [wording.form, { ...names, ...Object.fromEntries(captured) }];
+};
+
+const facts = (rules, text, start) => {
+  const found = {};
+  for (const [name, pattern] of Object.entries(rules.facts)) {
+    const within = pattern.endsWith("$") ? text.slice(0, start) : text;
+    const match = within.match(new RegExp(pattern, "i"));
+    if (match) found[name] = match[1] ?? match[0];
+  }
+  return found;
 };
 
 const capture = (name, text) => {
   if (name.endsWith("[]")) {
-    return [name.slice(0, -2), ((text ?? "").match(/-?[0-9]+/g) ?? []).map(Number)];
+    const numbers = text?.match(/-?[0-9]+|none|null|\?/gi) ?? [];
+    const sizes = numbers.map((number) => (/[0-9]$/.test(number) ? Number(number) : ANY));
+    return [name.slice(0, -2), text === null ? null : sizes];
   }
-  return [name, text && /^[0-9]+$/.test(text) ? Number(text) : text];
+  return [name, text && /^-?[0-9]+ ?$/.test(text) ? Number(text) : text];
 };
 
 const derive = (definitions, numbers, functions) => {
@@ -64,9 +90,14 @@ const evaluate = (expression, names, functions) => {
   if (typeof expression === "string") return names[expression] ?? null;
   if (!Array.isArray(expression) || typeof expression[0] !== "string") return expression;
   const [name, ...parts] = expression;
+  if (name === "like") {
+    const text = names[parts[0]] ?? null;
+    return text === null ? null : new RegExp(parts[1], "i").test(String(text));
+  }
   const values = parts.map((part) => evaluate(part, names, functions));
   if (name === "not") return !holds(values[0]);
   if (name === "or") return values.some(holds);
+  if (name === "else") return values[0] ?? values[1];
   return values.includes(null) ? null : functions[name](...values);
 };
 
@@ -74,14 +105,32 @@ const holds = (value) => value !== null && value !== false;
 
 const fill = (sentences, names) => {
   const known = (name) => (names[name] ?? null) !== null;
-  const needed = (sentence) => [...sentence.matchAll(/{(\w+)}/g)].map(([, name]) => name);
+  const needed = (sentence) => [...sentence.matchAll(/{(\w+)/g)].map(([, name]) => name);
   return sentences
     .filter((sentence) => needed(sentence).every(known))
-    .map((sentence) => sentence.replace(/{(\w+)}/g, (_, name) => show(names[name])))
-    .join(" ");
+    .map((sentence) =>
+      sentence.replace(/{(\w+)(?:\|([\w ]+))?}/g, (_, name, noun) => written(names[name], noun)),
+    )
+    .join(" ")
+    .replace(/\ba (?=(?:8[0-9]*|11|18)×)/g, "an ");
 };
 
-const show = (value) => (Array.isArray(value) ? `[${value.join(", ")}]` : String(value));
+const written = (value, noun) => {
+  if (Array.isArray(value)) return `[${value.map((n) => (n === ANY ? "None" : n)).join(", ")}]`;
+  if (noun === undefined) return String(value);
+  const plural = noun.endsWith("is") ? `${noun.slice(0, -2)}es` : noun + (/s$/.test(noun) ? "es" : "s");
+  return `${value} ${value === 1 ? noun : plural}`;
+};
+
+const volume = (values) => {
+  const product = values.filter((n) => n >= 0).reduce((a, b) => a * b, 1);
+  return Number.isSafeInteger(product) ? product : null;
+};
+
+const differ = (a, b) => {
+  if (a.length !== b.length) return null;
+  return [...a.keys()].filter((axis) => a[axis] !== b[axis] && Math.min(a[axis], b[axis]) >= 0);
+};
 
 const root = (number) => {
   const side = Math.floor(Math.sqrt(number));
@@ -96,6 +145,7 @@ const height = (cells) => {
 };
 
 const functionsOf = ({ channels, networks }) => {
+  const usual = (number) => channels.includes(number);
   const ofNetwork = (name) => networks.find((network) => network.name === name);
   // As vgglab.shapes.input_sizes, for windows that round down.
   const first = (name, side) =>
@@ -110,6 +160,8 @@ const functionsOf = ({ channels, networks }) => {
     "<": (a, b) => a < b,
     "<=": (a, b) => a <= b,
     in: (a, values) => values.includes(a),
+    if: (condition, value) => (condition !== false ? value : null),
+    "+": (a, b) => a + b,
     "-": (a, b) => a - b,
     "*": (a, b) => (Number.isSafeInteger(a * b) ? a * b : null),
     "/": (a, b) => (b > 0 && a % b === 0 ? a / b : null),
@@ -117,13 +169,30 @@ const functionsOf = ({ channels, networks }) => {
     abs: Math.abs,
     len: (values) => values.length,
     at: (values, index) => values.at(index) ?? null,
+    volume,
+    differ,
     root,
     height,
-    usual: (number) => channels.includes(number),
+    usual,
     channels: (a, b) =>
       channels.find((c) => [a, b].every((n) => n % c === 0 && root(n / c))) ?? null,
-    network: (features) =>
-      networks.find((network) => network.channels * network.side ** 2 === features)?.name ?? null,
+    shared: (a, b) =>
+      [512, 256, 128, 64, 32, 16, 8].find(
+        (p) => a % p === 0 && b % p === 0 && p !== a && p !== b,
+      ) ?? null,
+    cells: (a, b) => {
+      for (let side = 14; side > 1; side -= 1) {
+        const fits = (n) => n % side ** 2 === 0 && n >= 8 * side ** 2 && usual(n / side ** 2);
+        if (fits(a) && fits(b)) return side ** 2;
+      }
+      return null;
+    },
+    network: (features, out) =>
+      networks.find(
+        (network) =>
+          network.channels * network.side ** 2 === features &&
+          [0, network.out ?? out].includes(out),
+      )?.name ?? null,
     depth: (name) => ofNetwork(name).channels,
     side: (name) => ofNetwork(name).side,
     first,

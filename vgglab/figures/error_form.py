@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from html import escape
 
-from vgglab.explain import read_rules
+from vgglab.explain.interpreter import read_rules
 from vgglab.figures.element import figure_html
 
 
