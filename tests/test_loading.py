@@ -61,10 +61,31 @@ def test_your_own_models(own_module):
     assert load_model("own_nets:Nets.tiny").weight.device == torch.device("cpu")
 
 
+def test_your_own_models_by_their_file(own_module, tmp_path):
+    for file in ("own_nets.py", "./own_nets.py", str(tmp_path / "own_nets.py")):
+        assert isinstance(load_model(f"{file}:build"), nn.Conv2d)
+        assert isinstance(load_model(f"{file}:Nets.tiny"), nn.Linear)
+    (tmp_path / "my-models").mkdir()
+    (tmp_path / "my-models" / "net.v2.py").write_text(
+        "import widths\nfrom torch import nn\nclass Net(nn.Linear):\n"
+        "    def __init__(self): super().__init__(widths.WIDTH, 1)\n"
+    )
+    (tmp_path / "my-models" / "widths.py").write_text("WIDTH = 7\n")
+    assert load_model("my-models/net.v2.py:Net").in_features == 7
+
+
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("vgg16", "model must be torchvision:NAME, .* got 'vgg16'"),
+        ("vgg16", "model must be torchvision:NAME, .* got 'vgg16'; .* mean torchvision:vgg16, "),
+        ("VGG16", "did you mean torchvision:vgg16, "),
+        ("torchvision:VGG16", "'VGG16' is not in torchvision; did you mean vgg16, "),
+        ("Torchvision:vgg16", "no module 'Torchvision'; did you mean torchvision?"),
+        ("own_nets.py", "got 'own_nets.py'; name what is in it, own_nets.py:Net"),
+        ("no_nets.py:build", "there is no file 'no_nets.py'"),
+        ("./own_nets.py:Build", "'Build' is not in ./own_nets.py; did you mean build"),
+        ("own_broken.py:net", "cannot be imported: No module named 'no_such_dependency'"),
+        ("own_crash.py:net", "cannot be imported: ZeroDivisionError"),
         (":vgg16", "model must be torchvision:NAME"),
         ("torchvision:", "model must be torchvision:NAME"),
         ("torchvision:vgg17", "'vgg17' is not in torchvision; did you mean vgg"),

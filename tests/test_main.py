@@ -1,10 +1,13 @@
+import dataclasses
 import json
 import os
 import re
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
+import jsonschema
 import pytest
 import torch
 from click.testing import CliRunner
@@ -16,6 +19,7 @@ from vgglab import diagnose, explain_error
 from vgglab.__main__ import main
 from vgglab.course.notebooks import RESULTS
 from vgglab.explain import format_causes
+from vgglab.explain.interpreter import read_rules
 from vgglab.lab import experiments
 from vgglab.models.network import vgg
 from vgglab.receptive_field import fields_table, receptive_fields
@@ -204,6 +208,33 @@ def test_explain_from_argument_and_standard_input(arguments, input):
     assert result.exit_code == 0
     assert result.output == format_causes(explain_error(MESSAGE)) + "\n"
     assert "512·12·12" in result.output
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xfa broken \xe9 " + MESSAGE.encode(),
+        "﻿Größenfehler: ".encode() + MESSAGE.encode(),
+        f"尺寸错误 {MESSAGE}".encode("gbk"),
+        MESSAGE.encode("utf-16"),
+    ],
+)
+def test_explain_reads_bytes_of_any_encoding(data):
+    result = CliRunner().invoke(main, ["explain", "-"], input=data)
+    assert result.exit_code == 0
+    assert result.output == format_causes(explain_error(MESSAGE)) + "\n"
+
+
+def test_explain_as_json():
+    schema = json.loads((files("vgglab.explain") / "explain.schema.json").read_text("utf-8"))
+    for message in (MESSAGE, "nothing known"):
+        result = run("explain", "--json", message)
+        printed = json.loads(result.output)
+        jsonschema.validate(printed, schema)
+        assert printed["causes"] == [dataclasses.asdict(c) for c in explain_error(message)]
+    assert result.exit_code == 1
+    kinds = schema["properties"]["causes"]["items"]["properties"]["kind"]["enum"]
+    assert kinds == list(read_rules()["kinds"])
 
 
 def test_explain_exits_with_1_if_it_does_not_know():

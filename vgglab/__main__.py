@@ -1,5 +1,6 @@
 """The command ``vgglab``."""
 
+import codecs
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -73,8 +74,8 @@ def model_and_input(command: Callable[..., None]) -> Callable[..., None]:
 def main() -> None:
     """Explain, measure and repair convolutional networks.
 
-    A MODEL is torchvision:NAME, timm:NAME, vgglab:CONFIG (such as vgglab:D,norm=batch,head=gap)
-    or package.module:callable.
+    A MODEL is torchvision:NAME, timm:NAME, vgglab:CONFIG (such as vgglab:D,norm=batch,head=gap),
+    package.module:callable or file.py:callable.
     """
 
 
@@ -182,19 +183,20 @@ def diagnose(model: str, size: tuple[int, int], batch: int, channels: int, as_js
 
 @main.command()
 @click.argument("message", required=False)
-def explain(message: str | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def explain(message: str | None, as_json: bool) -> None:
     """Say what an error message about shapes means; without MESSAGE read standard input.
 
     A whole traceback will do. If the message is not understood, the command exits with 1.
     """
-    from vgglab.explain import explain_error, format_causes
+    from vgglab.explain import explain_error, format_causes, report
 
     if message is None or message == "-":
         if sys.stdin.isatty():
             raise BadInput("message must be an argument, or come from standard input")
-        message = sys.stdin.read()
+        message = _decoded(sys.stdin.buffer.read())
     causes = explain_error(message)
-    click.echo(format_causes(causes))
+    click.echo(json.dumps(report(causes), indent=2) if as_json else format_causes(causes))
     if causes[0].kind == "unknown":
         raise SystemExit(1)
 
@@ -620,6 +622,12 @@ def _graders_errors() -> Iterator[None]:
         raise SystemExit(130) from None
     except (ImportError, OSError, SandboxError, ValueError) as error:
         raise BadInput(str(error)) from None
+
+
+def _decoded(data: bytes) -> str:
+    """Return text of unknown encoding; what cannot be read is not part of a message."""
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))  # of PowerShell's files
+    return data.decode("utf-16" if utf16 else "utf-8-sig", errors="replace")
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -8,12 +8,20 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import nn
 
-ACCEPTED = "torchvision:NAME, timm:NAME, vgglab:CONFIG[,head=...] or package.module:callable"
+ACCEPTED = (
+    "torchvision:NAME, timm:NAME, vgglab:CONFIG[,head=...], package.module:callable "
+    "or file.py:callable"
+)
+
+LIBRARIES = ("torchvision", "timm", "vgglab")
 
 
 def load_model(source: str, *, data: bool = False, weights: str | None = None) -> nn.Module:
@@ -23,9 +31,9 @@ def load_model(source: str, *, data: bool = False, weights: str | None = None) -
     ----------
     source
         ``"torchvision:vgg16"``, ``"timm:vgg16"``, ``"vgglab:D"`` (options of `vgglab.vgg` after
-        commas: ``"vgglab:D,norm=batch,head=gap"``), or ``"package.module:callable"``: a module, or
-        something that returns one when called without arguments; the current folder is searched
-        first.
+        commas: ``"vgglab:D,norm=batch,head=gap"``), ``"package.module:callable"`` or
+        ``"folder/file.py:callable"``: a module, or something that returns one when called without
+        arguments; the current folder is searched first.
     data
         Whether a library's model is to have data. If not, it is on the meta device: enough for
         everything that looks at shapes, and nothing has to be computed.
@@ -45,10 +53,8 @@ def load_model(source: str, *, data: bool = False, weights: str | None = None) -
     ConnectionError
         If named weights are not there and cannot be downloaded.
     """
-    library, colon, name = source.partition(":")
-    if not (library and colon and name):
-        raise ValueError(f"model must be {ACCEPTED}; got {source!r}")
-    build = {"torchvision": _from_torchvision, "timm": _from_timm, "vgglab": _from_vgglab}
+    library, name = _split(source)
+    build = dict(zip(LIBRARIES, (_from_torchvision, _from_timm, _from_vgglab), strict=True))
     file = weights if weights is not None and os.path.isfile(weights) else None
     named = None if file else weights
     if named is not None and named.endswith((".pt", ".pth")):
@@ -65,6 +71,22 @@ def load_model(source: str, *, data: bool = False, weights: str | None = None) -
             warnings.simplefilter("ignore", FutureWarning)  # of builders, about initialisation
             model = _built(build[library], name, named, data or named is not None).eval()
     return model if file is None else _with_weights(model, file)
+
+
+def _split(source: str) -> tuple[str, str]:
+    """Return what stands before the colon, a library, a module or a file, and what after it."""
+    head, colon, name = source.rpartition(".py:")
+    library, colon, name = (head + ".py", colon, name) if colon else source.partition(":")
+    if library and colon and name:
+        return library, name
+    advice = ""
+    if source.endswith(".py"):
+        advice = f"; name what is in it, {source}:Net"
+    elif not colon:
+        from torchvision import models
+
+        advice = _did_you_mean("torchvision:", source, models.list_models())
+    raise ValueError(f"model must be {ACCEPTED}; got {source!r}{advice}")
 
 
 def _built(
@@ -154,12 +176,13 @@ def _from_module(module_name: str, attribute: str) -> nn.Module:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:
-        found = import_module(module_name)
+        found: Any = _imported(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise ValueError(f"model {source!r} cannot be imported: {error}") from error
         raise ValueError(
             f"model must be {ACCEPTED}; got {source!r}, and there is no module {module_name!r}"
+            + _did_you_mean("", module_name, LIBRARIES)
         ) from None
     except Exception as error:
         raise ValueError(
@@ -176,6 +199,26 @@ def _from_module(module_name: str, attribute: str) -> nn.Module:
     return model
 
 
+def _imported(module: str) -> ModuleType:
+    """Import a module by its name, or from its file."""
+    path = Path(module)
+    if path.suffix != ".py":
+        return import_module(module)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {module!r}")
+    known = sys.modules.get(path.stem)
+    if known is not None and getattr(known, "__file__", None) == str(path.resolve()):
+        return known
+    if str(path.resolve().parent) not in sys.path:
+        sys.path.insert(0, str(path.resolve().parent))  # for what it imports itself
+    spec = spec_from_file_location(path.stem, path.resolve())
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
 def _call(source: str, build: Callable[[], object]) -> object:
     try:
         return build()
@@ -189,9 +232,14 @@ def _call(source: str, build: Callable[[], object]) -> object:
 def _check_name(library: str, name: str, names: Iterable[str]) -> None:
     known = list(names)
     if name not in known:
-        near = get_close_matches(name, known, n=3)
-        advice = f"; did you mean {', '.join(near)}?" if near else ""
+        advice = _did_you_mean("", name, known)
         raise ValueError(f"model {name!r} is not in {library}{advice}")
+
+
+def _did_you_mean(prefix: str, name: str, names: Iterable[str]) -> str:
+    lowered = {known.lower(): known for known in names}
+    near = [lowered[match] for match in get_close_matches(name.lower(), lowered, n=3)]
+    return f"; did you mean {', '.join(prefix + found for found in near)}?" if near else ""
 
 
 def _literal(text: str) -> object:
