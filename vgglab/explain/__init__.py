@@ -77,8 +77,9 @@ map is what images of 384 to 415 pixels give; 7×7 needs 224 to 255.
         raise TypeError(f"message must be a string or an exception; got {type(message).__name__}")
     best: dict[str, Cause] = {}
     for rule, names in fitting_causes(message):
-        texts = (fill(rule[part], names) for part in ("explanation", "suggestion"))
-        best.setdefault(rule["kind"], Cause(rule["kind"], *texts))
+        texts = [fill(rule[part], names) for part in ("explanation", "suggestion")]
+        if all(texts):  # otherwise too little is known to speak of this cause
+            best.setdefault(rule["kind"], Cause(rule["kind"], *texts))
     return list(best.values()) or [Cause("unknown", **compiled_rules()["unknown"])]
 
 

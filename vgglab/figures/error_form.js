@@ -6,12 +6,12 @@ const TAKER = { taker: "The layer", taker_low: "the layer" };
 const explainError = (rules, message) => {
   const best = new Map();
   for (const [{ kind, explanation, suggestion }, names] of fitting(rules, message)) {
-    if (best.has(kind)) continue;
-    best.set(kind, {
+    const cause = {
       kind,
       explanation: fill(explanation, names),
       suggestion: fill(suggestion, names),
-    });
+    };
+    if (cause.explanation && cause.suggestion && !best.has(kind)) best.set(kind, cause);
   }
   return best.size ? [...best.values()] : [{ kind: "unknown", ...rules.unknown }];
 };
