@@ -2,8 +2,10 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+import textwrap
 from importlib.resources import files
 from pathlib import Path
 
@@ -235,6 +237,24 @@ def test_explain_as_json():
     assert result.exit_code == 1
     kinds = schema["properties"]["causes"]["items"]["properties"]["kind"]["enum"]
     assert kinds == list(read_rules()["kinds"])
+
+
+def test_what_the_skill_for_agents_says_runs(tmp_path, monkeypatch, capsys):
+    text = (Path(__file__).parents[1] / "SKILL.md").read_text(encoding="utf-8")
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\nclass Net(nn.Sequential):\n    def __init__(self):\n"
+        "        layers = nn.Conv2d(3, 8, 3, 2, 1), nn.Flatten(), nn.Linear(2048, 10)\n"
+        "        super().__init__(*layers)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    commands = re.findall(r"^ +vgglab (.*)$", text, re.MULTILINE)
+    explained, diagnosed = [json.loads(run(*shlex.split(line)).output) for line in commands]
+    assert explained["causes"][0]["kind"] == diagnosed["kind"] == "input-size"
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(textwrap.dedent(code), {})
+    assert "identical" in capsys.readouterr().out
+    sys.modules.pop("net", None)
 
 
 def test_explain_exits_with_1_if_it_does_not_know():
