@@ -495,7 +495,7 @@ def test_sentences_are_whole():
             for text in (cause.explanation, cause.suggestion):
                 assert text.endswith((".", ".\n")), message
                 assert not re.search(
-                    r"(?<!\.)\.\.(?!\.)|\. \.|  |(?<!and )\b1 (?:channels|axes)\b", text
+                    r"(?<!\.)\.\.(?!\.)|\. \.|  |(?<!and )\b1 (?:channels|axes|classes)\b", text
                 ), text
 
 

@@ -115,8 +115,8 @@ def _read(text: str) -> tuple[str | None, Names]:
     wording = found.wording
     names: dict[str, Value] = {**TAKER, **_facts(text, found.last.start())}
     names |= wording.get("with", {})
-    names |= map(_capture, wording["captures"], found.match.groups())
-    return wording["form"], names
+    captured = map(_capture, wording["captures"], found.match.groups())
+    return wording["form"], names | {name: n for name, n in captured if n is not None}
 
 
 def _facts(text: str, start: int) -> dict[str, Value]:

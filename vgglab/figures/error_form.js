@@ -54,7 +54,9 @@ const readMessage = (rules, text) => {
   }
   if (!found) return [null, {}];
   const { wording, match, start } = found;
-  const captured = wording.captures.map((name, index) => capture(name, match[index + 1] ?? null));
+  const captured = wording.captures
+    .map((name, index) => capture(name, match[index + 1] ?? null))
+    .filter(([, value]) => value !== null);
   const names = { ...TAKER, ...facts(rules, text, start), ...wording.with };
   return [wording.form, { ...names, ...Object.fromEntries(captured) }];
 };
