@@ -204,7 +204,7 @@ FUNCTIONAL = {
     ),
     "mean of rows and columns": (
         lambda: Net(lambda x, fc: fc(x.mean(-1).mean(-1)), nn.Linear(4, 2)),
-        None,
+        list(SIZES),
     ),
 }
 
@@ -218,7 +218,7 @@ def test_functional_code(case: str) -> None:
     for traced in (40, 8):
         sizes = valid_sizes(model, trace(model, (2, 4, traced, traced)))
         assert sizes.exact == (expected is not None)
-        for n in SIZES if sizes.exact else (224, 32, 28):
+        for n in SIZES if sizes.exact else [n for n in (224, *SIZES) if (n, n) in sizes]:
             assert ((n, n) in sizes) == really(model, n), n
 
 
@@ -235,7 +235,7 @@ def test_what_cannot_be_followed_is_named() -> None:
     model = torchvision_network("vit_b_32", "meta").eval()
     propagation = propagate(trace(model, (1, 3, 224, 224)))
     assert propagation.unsupported is not None
-    assert "view" in propagation.unsupported
+    assert "cat in the model" in propagation.unsupported
     sizes = valid_sizes(model, trace(model, (1, 3, 400, 400)))
     assert not sizes.exact
     assert sizes.height == (Interval(224, 224),)
@@ -255,7 +255,7 @@ def test_a_view_that_is_as_long_as_the_map_is_wide_is_a_flatten() -> None:
     model = Net(lambda x, fc: fc(x.view(-1, 40)), nn.Linear(40, 2))
     for traced in (40, 20):
         sizes = valid_sizes(model, trace(model, (2, 4, traced, traced)))
-        assert sizes == ValidSizes((Interval(2, 2),), (Interval(5, 5),))
+        assert sizes == ValidSizes(((Interval(2, 2),), (Interval(5, 5),)))
 
 
 def test_where_no_square_image_fits_the_map_nearest_to_a_square_is_found() -> None:
@@ -264,30 +264,32 @@ def test_where_no_square_image_fits_the_map_nearest_to_a_square_is_found() -> No
     assert not any((n // 2) * (n // 4) == 8 * 8 for n in SIZES)
     assert not sizes.square
     # 8 windows of 2 pixels and 8 windows of 4 pixels.
-    assert sizes == ValidSizes((Interval(16, 17),), (Interval(32, 35),))
+    assert sizes == ValidSizes(((Interval(16, 17),), (Interval(32, 35),)))
 
 
 def test_vgg_fits_224_to_255() -> None:
     model = vgg("D", head="fc-fixed", device="meta").eval()
     for traced in (20, 32, 224, 400, 2000):
         sizes = valid_sizes(model, trace(model, (1, 3, traced, traced)))
-        assert sizes == ValidSizes((Interval(224, 255),), (Interval(224, 255),))
+        assert sizes == ValidSizes(((Interval(224, 255),), (Interval(224, 255),)))
 
 
 def test_intervals_in_words() -> None:
-    every_four = ValidSizes(tuple(Interval(n, n) for n in range(4, 21, 4)), (Interval(3, None),))
+    every_four = ValidSizes(
+        (tuple(Interval(n, n) for n in range(4, 21, 4)), (Interval(3, None),))
+    )
     assert str(every_four) == "height 4, 8, 12, …, 20 (every 4 px) px, width 3 and more px"
-    assert str(ValidSizes((Interval(7, 9),), (Interval(7, 9),))) == "7 to 9 px along each axis"
+    assert str(ValidSizes(((Interval(7, 9),), (Interval(7, 9),)))) == "7 to 9 px along each axis"
 
 
 def test_nearest_size() -> None:
-    sizes = ValidSizes((Interval(224, 255),), (Interval(32, 63), Interval(96, None)))
+    sizes = ValidSizes(((Interval(224, 255),), (Interval(32, 63), Interval(96, None))))
     assert sizes.nearest((400, 400)) == (224, 400)
     assert sizes.nearest((230, 70)) == (230, 32)
     assert sizes.nearest((10, 90)) == (224, 224)
-    assert ValidSizes((Interval(193, 416),), (Interval(40, 41),)).nearest((512, 1)) == (224, 40)
+    assert ValidSizes(((Interval(193, 416),), (Interval(40, 41),))).nearest((512, 1)) == (224, 40)
     assert (230, 40) in sizes
     assert (230, 70) not in sizes
     assert "somewhere" not in sizes
     with pytest.raises(ValueError, match="no valid size"):
-        ValidSizes((), ()).nearest((5, 5))
+        ValidSizes(((), ())).nearest((5, 5))

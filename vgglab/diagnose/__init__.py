@@ -5,7 +5,6 @@ why, from the shapes. If it ends, `warnings` says what should not be trusted all
 offers repairs, each tried without data before it is offered.
 """
 
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -131,7 +130,7 @@ class Diagnosis(Report):
             "expected": self.expected,
             "got": self.got,
             "explanation": self.explanation,
-            "valid_sizes": asdict(self.valid_sizes),
+            "valid_sizes": self.valid_sizes.to_dict(),
             "warnings": self.warnings,
             "fixes": [
                 {

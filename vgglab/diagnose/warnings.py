@@ -10,7 +10,7 @@ from vgglab.shapes import Window
 from vgglab.tracing import Op, Trace
 from vgglab.tracing.operations import ADAPTIVE_POOLS, Kind, rows_of
 from vgglab.valid_sizes import Propagation
-from vgglab.valid_sizes.size_rules import Map
+from vgglab.valid_sizes.size_rules import Dim, Map
 
 
 def find_warnings(trace: Trace, propagation: Propagation) -> list[str]:
@@ -126,7 +126,7 @@ def _columns_as_features(trace: Trace, propagation: Propagation) -> Iterator[str
             continue
         layout, shape = propagation.layouts.get(view.sources[0]), view.input_shapes[0]
         is_rows = view.output_shapes[0] == rows_of(shape)
-        if isinstance(layout, Map) and layout.dims[1] == -1 and is_rows:
+        if isinstance(layout, Map) and layout.dims[-1] == Dim(1, (1,)) and is_rows:
             yield (
                 f"{_name(op)} got the map {shape} itself and reads each row of {shape[-1]} pixels "
                 "as features: a flatten is missing, and the width happens to fit."

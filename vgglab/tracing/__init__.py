@@ -10,9 +10,11 @@ this. A copy of it is then run for real, in eval mode and without autograd, and 
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from inspect import Parameter as Argument
+from inspect import signature
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,12 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from vgglab.arguments import check_model, check_sizes, number_type
-from vgglab.tracing.copies import callers_hooks, meta_copy, real_copy
+from vgglab.tracing.copies import callers_hooks, meta_copy, real_copy, with_data
 from vgglab.tracing.operations import Op, Shape
 from vgglab.tracing.recorder import Recorder
-from vgglab.tracing.records import Failure, ModuleCall, Parameter, Trace
+from vgglab.tracing.records import CodeLine, Failure, ModuleCall, Parameter, Trace
 
 __all__ = [
+    "CodeLine",
     "Failure",
     "InputSize",
     "ModuleCall",
@@ -47,6 +50,7 @@ def trace(
     *,
     dtypes: Sequence[torch.dtype] | None = None,
     training: bool | None = None,
+    kwargs: Mapping[str, Any] | None = None,
 ) -> Trace:
     """Run `model` once without computing anything and return what happened.
 
@@ -64,10 +68,14 @@ def trace(
         Any module, on any device.
     input_size
         Shape of the input, such as ``(1, 3, 224, 224)``, or a list of shapes for several inputs.
+        Inputs that the forward takes by name alone are given by name.
     dtypes
-        Types of the inputs; by default that of the model's first floating-point parameter.
+        Types of the inputs; by default that of the model's first floating-point parameter, or whole
+        numbers where an embedding asks for them.
     training
         Whether to run all of it in train or in eval mode; by default each module in its own.
+    kwargs
+        What else the forward is given by name. Tensors are copied.
 
     Returns
     -------
@@ -85,10 +93,14 @@ def trace(
     model = check_model("model", model)
     sizes = check_sizes("input_size", input_size)
     input_dtypes = _check_dtypes(dtypes, len(sizes), model)
+    further = _check_kwargs(kwargs)
+    names = _names_of_inputs(model, len(sizes), further)
 
-    def inputs(device: torch.device | str) -> list[Tensor]:
+    def recorded(copied: nn.Module, device: torch.device | str) -> Recorder:
         pairs = zip(sizes, input_dtypes, strict=True)
-        return [torch.zeros(size, dtype=dtype, device=device) for size, dtype in pairs]
+        inputs = [torch.zeros(size, dtype=dtype, device=device) for size, dtype in pairs]
+        others = {key: _copied_to(value, device) for key, value in further.items()}
+        return Recorder(copied, inputs, names, others)
 
     fallback = None
     with caller_undisturbed(), torch.inference_mode(False):
@@ -98,17 +110,21 @@ def trace(
             copied = meta_copy(model)
             if training is not None:
                 copied.train(training)
-            recorder = Recorder(copied, inputs("meta"))
+            recorder = recorded(copied, "meta")
             with torch.enable_grad(), default_device:
                 error = recorder.run()
             if error is None or not _needs_values(error):
                 break
         else:
             fallback = str(error).partition("\n")[0]
-            device = next((p.device for p in model.parameters()), "cpu")
-            recorder = Recorder(real_copy(model).eval(), inputs(device))
-            with torch.no_grad():
-                error = recorder.run()
+            device = next((p.device for p in model.parameters() if not p.is_meta), "cpu")
+            with torch.device(device):
+                recorder = recorded(with_data(real_copy(model), device).eval(), device)
+                with torch.no_grad():
+                    error = recorder.run()
+    if error is not None and dtypes is None and _WANTS_INDICES in str(error):
+        whole = [torch.long if len(size) <= 2 else d for size, d in zip(sizes, input_dtypes, strict=True)]
+        return trace(model, sizes, dtypes=whole, training=training, kwargs=kwargs)
 
     ops, saved_input_bytes = recorder.ops, None
     if fallback is None:
@@ -118,7 +134,7 @@ def trace(
     return Trace(
         model_type=type(model).__name__,
         input_sizes=sizes,
-        input_bytes=sum(x.nbytes for x in inputs("meta")),
+        input_bytes=sum(x.nbytes for x in recorder.inputs),
         saved_input_bytes=saved_input_bytes,
         parameters={
             name: Parameter(name, tuple(p.shape), p.numel(), p.nbytes, p.requires_grad)
@@ -130,10 +146,16 @@ def trace(
         calls=tuple(recorder.calls),
         output_shapes=recorder.output_shapes,
         output_sources=recorder.output_sources,
-        failure=next((f for seen, f in recorder.failures if seen is error), None),
+        failure=next(
+            (replace(f, line=recorder.line) for seen, f in recorder.failures if seen is error), None
+        ),
         fallback=fallback,
         hooks_left_out=tuple(dict.fromkeys(path for path, _ in callers_hooks(model))),
+        call_options={"dtypes": input_dtypes, "training": training, "kwargs": kwargs},
     )
+
+
+_WANTS_INDICES = "scalar types: Long, Int"
 
 
 def _needs_values(error: Exception) -> bool:
@@ -181,8 +203,49 @@ def caller_undisturbed() -> Iterator[None]:
 def _check_dtypes(dtypes: Any, number: int, model: nn.Module) -> Sequence[torch.dtype]:
     if dtypes is None:
         return [number_type(model)] * number
+    if isinstance(dtypes, Sequence):
+        dtypes = [getattr(d, "dtype", d) for d in dtypes]  # torch.LongTensor is a type of tensors
     if not isinstance(dtypes, Sequence) or not all(isinstance(d, torch.dtype) for d in dtypes):
         raise TypeError(f"dtypes must be a list of torch types, one an input; got {dtypes!r}")
     if len(dtypes) != number:
         raise ValueError(f"dtypes must have one type for each of {number} inputs; got {dtypes!r}")
     return dtypes
+
+
+def _check_kwargs(kwargs: Any) -> Mapping[str, Any]:
+    if kwargs is None:
+        return {}
+    if not isinstance(kwargs, Mapping) or not all(isinstance(key, str) for key in kwargs):
+        raise TypeError(f"kwargs must be a dict of what the forward takes by name; got {kwargs!r}")
+    return kwargs
+
+
+def _names_of_inputs(
+    model: nn.Module, number: int, further: Mapping[str, Any]
+) -> tuple[str | None, ...]:
+    """Return a name for each input that the forward takes by name alone, else ``None``."""
+    try:
+        arguments = signature(model.forward).parameters.values()
+    except (TypeError, ValueError):  # TorchScript
+        return (None,) * number
+    if any(a.kind is Argument.VAR_POSITIONAL for a in arguments):
+        return (None,) * number
+    free = [a for a in arguments if a.name not in further]
+    in_order = [a for a in free if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
+    by_name = [a.name for a in free if a.kind is a.KEYWORD_ONLY]
+    by_name.sort(key=lambda name: signature(model.forward).parameters[name].default is not Argument.empty)
+    left = max(number - len(in_order), 0)
+    if left > len(by_name):
+        return (None,) * number
+    return (*(None,) * (number - left), *by_name[:left])
+
+
+def _copied_to(value: Any, device: torch.device | str) -> Any:
+    if isinstance(value, Tensor):
+        copied = value.detach()
+        return copied.to(device) if not copied.is_meta else torch.zeros_like(copied, device=device)
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)(_copied_to(item, device) for item in value)
+    if type(value) is dict:
+        return {key: _copied_to(item, device) for key, item in value.items()}
+    return value

@@ -31,6 +31,20 @@ def real_copy(model: nn.Module, *, hooks: bool = False) -> nn.Module:
     return copied
 
 
+def with_data(model: nn.Module, device: torch.device | str) -> nn.Module:
+    """Give zeros to the tensors of a copy that have no data, so that it can be run."""
+    for module in model.modules():
+        for table in (module._parameters, module._buffers):
+            for name, tensor in table.items():
+                if tensor is None or not tensor.is_meta or is_lazy(tensor):
+                    continue
+                zeros = torch.zeros_like(tensor, device=device)
+                if isinstance(tensor, nn.Parameter):
+                    zeros = nn.Parameter(zeros, requires_grad=tensor.requires_grad)
+                table[name] = zeros  # type: ignore[assignment]
+    return model
+
+
 def callers_hooks(model: nn.Module) -> list[tuple[str, Any]]:
     """Return the hooks that are no part of the model, each with the path of its module."""
     found = [(path, hook) for path, hook in _hooks(model) if not _is_of_torch(_plain(hook))]

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple, TypeAlias
 from vgglab.shapes import Window
 
 Shape: TypeAlias = tuple[int, ...]
-Dims: TypeAlias = tuple[int, int]
-"""The dimensions that hold height and width, from the end: (-2, -1) in N, C, H, W."""
+Dims: TypeAlias = tuple[int, ...]
+"""The dimensions that hold the axes of the input, from the end: (-2, -1) in N, C, H, W."""
 
 
 class Kind(Enum):
@@ -29,10 +29,11 @@ class Kind(Enum):
     """
 
     CONVOLUTION = "convolution"
-    MAX_POOL = "max_pool2d.*"
-    AVERAGE_POOL = "avg_pool2d.*|avg_pool3d"  # the latter in local response normalisation
-    ADAPTIVE_AVERAGE_POOL = "_adaptive_avg_pool2d"
-    ADAPTIVE_MAX_POOL = "adaptive_max_pool2d"
+    MAX_POOL = "max_pool[123]d.*"
+    AVERAGE_POOL = "avg_pool[123]d.*"  # that of 3 in local response normalisation too
+    ADAPTIVE_AVERAGE_POOL = "_adaptive_avg_pool[23]d"
+    ADAPTIVE_MAX_POOL = "adaptive_max_pool[23]d"
+    UNPOOL = "max_unpool[23]d"
     MEAN = "mean"
     REDUCTION = "amax|amin|max|sum|var|std"
     ELEMENTWISE = (  # each element for itself
@@ -63,7 +64,8 @@ class Kind(Enum):
     REPLICATION_PAD = "replication_pad.*"
     NEAREST_UPSAMPLE = "upsample_nearest2d"
     BILINEAR_UPSAMPLE = "upsample_bilinear2d"
-    OTHER_UPSAMPLE = "upsample_.*2d.*"
+    OTHER_UPSAMPLE = "upsample_.*[123]d.*"
+    RECURRENT = "lstm|gru|rnn_tanh|rnn_relu"  # a whole layer, all its steps
     SAME_DATA = "detach|alias|lift_fresh"  # another name for its input; no trace holds it
     NO_DATA = (  # looks only at the shape of its input; no trace holds it
         "(empty|zeros|ones|full|rand|randn)_like|new_(empty|zeros|ones|full|empty_strided)"
@@ -77,7 +79,7 @@ ADAPTIVE_POOLS = {Kind.ADAPTIVE_AVERAGE_POOL, Kind.ADAPTIVE_MAX_POOL}
 REDUCTIONS = {Kind.MEAN, Kind.REDUCTION}
 PADS = {Kind.CONSTANT_PAD, Kind.REFLECTION_PAD, Kind.REPLICATION_PAD}
 AVERAGES = {Kind.MEAN, Kind.AVERAGE_POOL, Kind.ADAPTIVE_AVERAGE_POOL}
-PRODUCTS = {Kind.CONVOLUTION, Kind.LINEAR, Kind.PRODUCT}
+PRODUCTS = {Kind.CONVOLUTION, Kind.LINEAR, Kind.RECURRENT, Kind.PRODUCT}
 RESHAPES = {Kind.VIEW, Kind.CLONE, Kind.SQUEEZE, Kind.UNSQUEEZE}
 """Kinds that hand on all numbers of their input in the same order."""
 
@@ -150,29 +152,40 @@ class Op:
     @property
     def windows(self) -> tuple[Window, Window] | None:
         """The windows along height and width of a convolution or pooling; else ``None``."""
-        return None if self.options.get("transposed") else self._windows()
+        if self.options.get("transposed") or len(self.all_windows) < 2:
+            return None
+        height, width = self.all_windows[-2:]
+        return height, width
 
     @property
     def transposed_windows(self) -> tuple[Window, Window] | None:
         """Those of a transposed convolution, which slide over its output; else ``None``."""
-        return self._windows() if self.options.get("transposed") else None
-
-    def _windows(self) -> tuple[Window, Window] | None:
-        options = self.options
-        if self.kind not in WINDOWS:
+        if not self.options.get("transposed") or len(self.all_windows) < 2:
             return None
-        if len(self.input_shapes[0]) < 3 or len(options["kernel_size"]) < 2:
-            return None
-        kernel_size = _last_two(options["kernel_size"])
-        stride = _last_two(options["stride"]) if options["stride"] else kernel_size
-        padding = _last_two(options["padding"])
-        dilation = _last_two(options.get("dilation", 1))
-        ceil_mode = options.get("ceil_mode", False)
-        height, width = (
-            Window(*axis, ceil_mode)
-            for axis in zip(kernel_size, stride, padding, dilation, strict=True)
-        )
+        height, width = self.all_windows[-2:]
         return height, width
+
+    @property
+    def all_windows(self) -> tuple[Window, ...]:
+        """A window for each of the last dimensions, transposed or not; empty if there are none."""
+        options = self.options
+        if self.kind not in WINDOWS or not self.input_shapes:
+            return ()
+        kernel_size = options["kernel_size"]
+        rank = len(kernel_size) if isinstance(kernel_size, Sequence) else 1
+        if len(self.input_shapes[0]) <= rank:
+            return ()
+        ceil_mode = options.get("ceil_mode", False)
+        axes = (
+            _of_rank(rank, value)
+            for value in (
+                kernel_size,
+                options["stride"] or kernel_size,
+                options["padding"],
+                options.get("dilation", 1),
+            )
+        )
+        return tuple(Window(*axis, ceil_mode) for axis in zip(*axes, strict=True))
 
     @property
     def acted_on(self) -> frozenset[int]:
@@ -192,14 +205,13 @@ class Op:
         return frozenset(dim if dim < 0 else dim - rank for dim in dims or range(rank))
 
     def after(self, dims: Dims) -> Dims | None:
-        """Return where height and width are afterwards; ``None`` if one of them has gone.
+        """Return where some dimensions are afterwards; ``None`` if one of them has gone.
 
         Parameters
         ----------
         dims
-            Where they are before.
+            Where they are before, from the end.
         """
-        height, width = dims
         rank = len(self.input_shapes[0])
         if self.kind is Kind.PERMUTE:
             order = list(range(rank))
@@ -208,18 +220,19 @@ class Op:
             else:
                 a, b = self.options["dim0"], self.options["dim1"]
                 order[a], order[b] = order[b], order[a]
-            return order.index(height + rank) - rank, order.index(width + rank) - rank
+            return tuple(order.index(dim + rank) - rank for dim in dims)
         if self.kind in _PUT_IN:
             (new,) = self.acted_on
-            return height - (new >= height), width - (new >= width)
+            # It is counted with the new one, so what lay at or before it moves by one.
+            return tuple(dim - (new >= dim) for dim in dims)
         if self.kind not in _DROP or self.options.get("keepdim"):
             return dims
         gone = self.acted_on
         if self.kind is Kind.SQUEEZE:
             gone = frozenset(dim for dim in gone if self.input_shapes[0][dim] == 1)
-        if height in gone or width in gone:
+        if gone & {*dims}:
             return None
-        return height + sum(dim > height for dim in gone), width + sum(dim > width for dim in gone)
+        return tuple(dim + sum(other > dim for other in gone) for dim in dims)
 
     def padding(self, dim: int) -> tuple[int, int]:
         """Return how much it pads at the beginning and at the end of a dimension."""
@@ -231,6 +244,14 @@ class Op:
     def scales(self) -> tuple[float | None, float | None]:
         """By how much it was asked to enlarge height and width; ``None``: to a size."""
         return self.options.get("scales_h") or None, self.options.get("scales_w") or None
+
+    @property
+    def all_scales(self) -> tuple[float | None, ...]:
+        """The same of each of the last dimensions that it enlarges."""
+        if "scales" in self.options:
+            return (self.options["scales"],)
+        depth = (self.options["scales_d"],) if "scales_d" in self.options else ()
+        return (*depth, *self.scales)
 
 
 _PUT_IN = {Kind.UNSQUEEZE, Kind.STACK}
@@ -252,7 +273,7 @@ def keeps_maps(shape: Shape, out: Shape, dims: Dims) -> bool:
     return dims == (-2, -1) and len(out) > 2 and out[-2:] == shape[-2:]
 
 
-def _last_two(value: int | Sequence[int]) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    return value[-2 % len(value)], value[-1]
+def _of_rank(rank: int, value: int | Sequence[int]) -> Sequence[int]:
+    """Return a number for each dimension; one alone is that of all."""
+    values = [value] if isinstance(value, int) else value
+    return values if len(values) == rank else [values[0]] * rank

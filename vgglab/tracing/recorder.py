@@ -1,7 +1,9 @@
 """Watches a forward: every operation that torch executes, and every call of a module."""
 
+import linecache
 import sys
-from collections.abc import Callable, Mapping
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import cache, wraps
@@ -14,17 +16,28 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from vgglab.tracing.operations import PRODUCTS, Constant, Kind, Op, Shape, kind_of
-from vgglab.tracing.records import Failure, ModuleCall
+from vgglab.tracing.records import CodeLine, Failure, ModuleCall
 from vgglab.tracing.shortcuts import shortcut
 
 
 class Recorder(TorchDispatchMode):
     """Runs a model that nobody else uses and writes down operations and module calls."""
 
-    def __init__(self, model: nn.Module, inputs: list[Tensor]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        inputs: list[Tensor],
+        names: Sequence[str | None],
+        further: Mapping[str, Any],
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
         self.inputs = inputs
+        self.line: CodeLine | None = None  # where the forward stopped
+        pairs = list(zip(names, inputs, strict=True))
+        self._args = [x for name, x in pairs if name is None]
+        self._kwargs = {**further, **{name: x for name, x in pairs if name is not None}}
+        self._steps_of: list[int] = []  # mult-adds of the steps of the layer that counts as one
         self.ops: list[Op] = []
         self.calls: list[ModuleCall] = []
         self.output_shapes: tuple[Shape, ...] = ()
@@ -64,15 +77,20 @@ class Recorder(TorchDispatchMode):
     def run(self) -> Exception | None:
         """Run the forward; return the exception that ended it, if one did."""
         for path, module in self.model.named_modules():
-            if path and not isinstance(module, torch.jit.ScriptModule):
+            if isinstance(module, torch.jit.ScriptModule):
+                continue
+            if isinstance(module, nn.RNNBase):
+                module.forward = self._as_one(module)  # type: ignore[method-assign]
+            if path:
                 module.forward = self._watched(path, module)
         try:
             with _nothing_compiled(), self, saved_tensors_hooks(self._save, lambda tensor: tensor):
                 run = self._watched("", self.model, self.model.__call__)
-                outputs = _tensors(run(*self.inputs))
+                outputs = _tensors(run(*self._args, **self._kwargs))
             self.output_shapes = _shapes(outputs)
             self.output_sources = tuple(sorted(set(self._sources(outputs).values())))
         except Exception as error:
+            self.line = _line_of(error)
             return error
         return None
 
@@ -116,6 +134,32 @@ class Recorder(TorchDispatchMode):
 
         return run
 
+    def _as_one(self, layer: nn.RNNBase) -> Callable[..., Any]:
+        """Return the forward of a recurrent layer, written down as one operation."""
+        forward, name = layer.forward, layer.mode.lower()
+
+        def run(*args: Any, **kwargs: Any) -> Any:
+            given = _tensors(args) + _tensors(kwargs)
+            op = self._op(name, None, (), {}, [*given, *layer.parameters()])
+            options = ("input_size", "hidden_size", "num_layers", "batch_first", "bidirectional")
+            op = replace(op, options={option: getattr(layer, option) for option in options})
+            self._steps_of = [0]
+            try:
+                result = forward(*args, **kwargs)
+            except Exception as error:
+                self._note(error, op, _shapes(given))
+                raise
+            finally:
+                steps, self._steps_of = sum(self._steps_of), []
+            outputs = _tensors(result)
+            self._keep_alive += outputs
+            if op.sources:
+                self._made_by.update({id(output): op.index for output in outputs})
+                self.ops.append(replace(op, output_shapes=_shapes(outputs), mult_adds=steps))
+            return result
+
+        return run
+
     def _begin(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> ModuleCall:
         own_parameters = []
         for name, parameter in module._parameters.items():
@@ -146,7 +190,16 @@ class Recorder(TorchDispatchMode):
         if any(seen is error for seen, _ in self.failures):
             return
         call = self._stack[-1]
-        failure = Failure(call.path, call.type, op, shapes, type(error).__name__, str(error))
+        inner = self.failures[-1][1] if self.failures else None
+        scripted = "TorchScript interpreter" in str(error)
+        if op is None and inner and inner.op and (scripted or inner.message in str(error)):
+            failure = inner  # the error of an operation was put into another
+            path = next(iter(inner.op.parameters), "").rpartition(".")[0]
+            if scripted and path:
+                layer = getattr(self.model.get_submodule(path), "original_name", inner.type)
+                failure = replace(inner, path=path, type=str(layer))
+        else:
+            failure = Failure(call.path, call.type, op, shapes, type(error).__name__, str(error))
         self.failures.append((error, failure))
 
     def _save(self, tensor: Tensor) -> Tensor:
@@ -168,7 +221,15 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         tensors = _tensors(args) + _tensors(kwargs)
         name = func.overloadpacket.__name__
+        if self._steps_of:
+            result = func(*args, **kwargs)
+            for output in _tensors(result):
+                self._book(output, len(self.ops))
+            self._steps_of.append(_mult_adds(func, name, args, kwargs, result) or 0)
+            return result
         try:
+            if kind_of(name) is Kind.CONVOLUTION and len(args) == 9:
+                _require_channels(args[0], args[1], args[6], args[8])
             result = shortcut(name, args, kwargs)
             if result is None:
                 result = func(*args, **kwargs)
@@ -235,7 +296,7 @@ class Recorder(TorchDispatchMode):
                 if id(x) not in sources
                 and (_storage(x) in self._state or id(x) in self._derived_from)
             ),
-            options=_options(name, _schema(func), args, kwargs),
+            options=_options(name, _schema(func), args, kwargs) if func else {},
             mult_adds=None,
             saved_bytes=None,  # known when the forward has ended
         )
@@ -255,6 +316,37 @@ class Recorder(TorchDispatchMode):
     def _parameters_in(self, tensor: Tensor) -> tuple[str, ...]:
         """Return the parameters that a tensor is, shows a part of, or was computed from alone."""
         return self._state.get(_storage(tensor)) or self._derived_from.get(id(tensor), ())
+
+
+def _line_of(error: BaseException) -> CodeLine | None:
+    """Return the innermost line in the traceback of an error that is neither torch's nor ours."""
+    found = None
+    for frame, number in traceback.walk_tb(error.__traceback__):
+        if frame.f_globals.get("__name__", "").partition(".")[0] not in ("torch", "vgglab"):
+            file = frame.f_code.co_filename
+            found = CodeLine(file, number, linecache.getline(file, number).strip())
+    return found
+
+
+def _require_channels(x: Tensor, weight: Tensor, transposed: bool, groups: int) -> None:
+    """Refuse what torch refuses of a convolution: on the meta device it lets groups pass."""
+    rank = weight.dim() - 2
+    if x.dim() not in (rank + 1, rank + 2):
+        return
+    channels = x.shape[-rank - 1]
+    wanted = weight.shape[0] if transposed else weight.shape[1] * groups
+    size = list(weight.shape)
+    if not transposed and weight.shape[0] % groups:
+        raise RuntimeError(
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, "
+            f"but got weight of size {size} instead"
+        )
+    if channels != wanted:
+        kind = f"transposed={int(transposed)}, " if transposed else ""
+        raise RuntimeError(
+            f"Given {kind}groups={groups}, weight of size {size}, expected input{list(x.shape)} to "
+            f"have {wanted} channels, but got {channels} channels instead"
+        )
 
 
 class _Schema(NamedTuple):

@@ -1,7 +1,8 @@
 """What a trace consists of."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from vgglab.shapes import Window
 from vgglab.tracing.operations import Op, Shape
@@ -67,6 +68,24 @@ class ModuleCall:
     finished: int | None = None
 
 
+class CodeLine(NamedTuple):
+    """A line of somebody's source.
+
+    Attributes
+    ----------
+    file
+        Name of the file, as Python has it.
+    number
+        Of the line, from 1.
+    code
+        Its text; empty if the source is not at hand.
+    """
+
+    file: str
+    number: int
+    code: str
+
+
 @dataclass(frozen=True)
 class Failure:
     """Where and why the forward stopped.
@@ -85,6 +104,8 @@ class Failure:
         Class of the exception.
     message
         Its text.
+    line
+        The innermost line of code that is neither torch's nor ours; ``None`` if there is none.
     """
 
     path: str
@@ -93,6 +114,7 @@ class Failure:
     input_shapes: tuple[Shape, ...]
     error: str
     message: str
+    line: CodeLine | None = None
 
     @property
     def operation(self) -> str | None:
@@ -132,6 +154,8 @@ class Trace:
         ``None`` if the model ran on the meta device, else why it had to run for real.
     hooks_left_out
         Paths of the modules whose hooks did not run, because they are the caller's: see `trace`.
+    call_options
+        The other arguments of `trace`, with which it can be made again.
     """
 
     model_type: str
@@ -147,6 +171,7 @@ class Trace:
     failure: Failure | None = None
     fallback: str | None = None
     hooks_left_out: tuple[str, ...] = ()
+    call_options: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def windows(self, axis: int) -> list[Window]:
         """Return the windows between the first input and the last feature map, along one axis.

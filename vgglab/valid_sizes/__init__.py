@@ -6,23 +6,29 @@ the trace is read once with all candidate sizes at the same time, each axis for 
 every feature map becomes an array, one number for each candidate (`size_rules`). The field calls
 this abstract interpretation.
 
+The axes are those over which the network's windows slide: height and width of an image, the length
+of a signal, depth (or frames), height and width of a volume or a clip.
+
 Operations of which this is not known (the windows of a Swin transformer, the position embedding of
-a ViT) end the propagation. Then usual sizes are tried one by one.
+a ViT) end the propagation. Then a few sizes are tried, if the traced one does not run.
 """
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import NamedTuple
+from math import log
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import nn
 
 from vgglab import tracing
-from vgglab.tracing import Trace
+from vgglab.tracing import Op, Shape, Trace
+from vgglab.tracing.operations import ADAPTIVE_POOLS, Kind
 from vgglab.valid_sizes.size_rules import (
+    Dim,
     Fits,
-    Flat,
     Input,
     Layout,
     Map,
@@ -30,14 +36,21 @@ from vgglab.valid_sizes.size_rules import (
     Step,
     Term,
     Unsupported,
+    Wanted,
     pass_through,
 )
 
 LIMIT = 1024
-"""Sizes are looked at from 1 to here, or to twice the image if that is more."""
+"""Sizes are looked at from 1 to here, or to twice the input if that is more."""
 
 USUAL_SIZES = (224, 32, 64, 28, 96, 128, 256, 299, 320, 384, 448, 512)
-"""Sizes that are tried where no size can be worked out."""
+"""Sides of images that are usual; the first ones are preferred."""
+
+TRIES = 3
+"""How many sizes are tried where they cannot be worked out."""
+
+NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+"""What the axes are called, by their number."""
 
 
 class Interval(NamedTuple):
@@ -54,32 +67,43 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class ValidSizes:
-    """The input sizes that a network takes: any of `height` together with any of `width`.
+    """The input sizes that a network takes: any of one axis together with any of the others.
 
     Attributes
     ----------
-    height
-        Intervals of heights in pixels, in order; empty if there is none.
-    width
-        Intervals of widths.
+    axes
+        For each axis intervals of sizes, in order; empty if there is none. An image has height and
+        width, a signal its length, a volume or a clip depth (or frames), height and width.
     exact
-        Whether all sizes were worked out. If not, the intervals hold those of the usual sizes that
-        were tried, as squares, and ended; others may do as well.
+        Whether all sizes were worked out. If not, the intervals hold those that were tried and
+        ended; others may do as well.
+    names
+        What the axes are called.
     """
 
-    height: tuple[Interval, ...]
-    width: tuple[Interval, ...]
+    axes: tuple[tuple[Interval, ...], ...]
     exact: bool = True
+    names: tuple[str, ...] = ("height", "width")
+
+    @property
+    def height(self) -> tuple[Interval, ...]:
+        """Intervals of heights in pixels."""
+        return self.axes[-2] if len(self.axes) > 1 else ()
+
+    @property
+    def width(self) -> tuple[Interval, ...]:
+        """Intervals of widths in pixels, or of lengths."""
+        return self.axes[-1]
 
     def __bool__(self) -> bool:
-        return bool(self.height and self.width)
+        return all(self.axes)
 
     def __contains__(self, size: object) -> bool:
-        if not isinstance(size, Sequence) or len(size) != 2:
+        if not isinstance(size, Sequence) or len(size) != len(self.axes):
             return False
         return all(
             any(i.first <= side and (i.last is None or side <= i.last) for i in intervals)
-            for side, intervals in zip(size, (self.height, self.width), strict=True)
+            for side, intervals in zip(size, self.axes, strict=True)
         )
 
     @property
@@ -91,10 +115,11 @@ class ValidSizes:
             for b in self.width
         )
 
-    def nearest(self, size: tuple[int, int]) -> tuple[int, int]:
+    def nearest(self, size: Sequence[int]) -> tuple[int, ...]:
         """Return `size` itself if it is valid, else a size from the intervals nearest to it.
 
-        Of an interval a usual size is taken, 224 px before others, or else its first.
+        Of an interval of heights or widths a usual size is taken, 224 px before others, else the
+        one that is nearest.
 
         Raises
         ------
@@ -103,20 +128,29 @@ class ValidSizes:
         """
         if not self:
             raise ValueError("there is no valid size")
-        height, width = (
-            _nearest(side, intervals)
-            for side, intervals in zip(size, (self.height, self.width), strict=True)
+        return tuple(
+            _nearest(side, intervals, usual=name in NAMES[2])
+            for side, intervals, name in zip(size, self.axes, self.names, strict=True)
         )
-        return height, width
 
     def __str__(self) -> str:
         if not self:
-            return "none" if self.exact else "none of the usual sizes"
-        if self.height == self.width:
+            return "none" if self.exact else "cannot be told; none of those tried"
+        units = [" px" if name in NAMES[2] else "" for name in self.names]
+        if len(self.axes) == 2 and self.height == self.width:
             text = f"{_words(self.height)} px along each axis"
+        elif self.names == NAMES[3] and self.height == self.width:
+            text = f"{_words(self.axes[0])} frames or slices, {_words(self.height)} px a side"
         else:
-            text = f"height {_words(self.height)} px, width {_words(self.width)} px"
-        return text if self.exact else f"{text} (of the usual sizes, tried as squares)"
+            text = ", ".join(
+                f"{name} {_words(intervals)}{unit}"
+                for name, intervals, unit in zip(self.names, self.axes, units, strict=True)
+            )
+        return text if self.exact else f"{text} (tried; which others cannot be told)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the intervals by the names of the axes, and whether they are exact."""
+        return {**dict(zip(self.names, self.axes, strict=True)), "exact": self.exact}
 
 
 @dataclass
@@ -127,142 +161,284 @@ class Propagation:
     ----------
     sizes
         The candidate sizes.
+    given
+        The size of each axis at which the trace was made.
+    names
+        What the axes are called.
     layouts
-        How height and width are held in the output of each operation (the input is -1); operations
-        whose output no longer depends on them have no entry.
+        How the axes are held in the output of each operation (the k-th input is -1 - k);
+        operations whose output no longer depends on them have no entry.
     fits
         For each axis whether each candidate gets through.
     wanted
-        Rows of features with the number that a layer insists on.
+        Features with the number that a layer insists on.
     unsupported
         Why the propagation ended early; ``None`` if it did not.
     """
 
     sizes: Sides
+    given: tuple[int, ...]
+    names: tuple[str, ...]
     layouts: dict[int, Layout]
-    fits: tuple[Fits, Fits]
-    wanted: list[tuple[Flat, int]] = field(default_factory=list)
+    fits: tuple[Fits, ...]
+    wanted: list[Wanted] = field(default_factory=list)
     unsupported: str | None = None
 
     def valid_sizes(self) -> ValidSizes:
         """Return the sizes that fit, each axis for itself.
 
-        Where features are counted, height and width depend on each other. Then the sizes are those
-        that give the same feature map as a square image does or, if no square image fits, the
-        feature map that is nearest to a square.
+        Where features are counted, the axes depend on each other. Then the sizes are those that
+        give the same feature map as a square image does or, if no square image fits, the feature
+        map that is nearest to a square; of a clip or a long image, that is nearest to the input.
         """
-        fits = self.fits
+        fits = list(self.fits)
         if self.wanted:
-            pair = self._pair()
-            if pair is None:
-                return ValidSizes((), ())
-            terms = self._terms()
-            fits = (
-                fits[0] & np.all([t.height == t.height[pair[0]] for t in terms], axis=0),
-                fits[1] & np.all([t.width == t.width[pair[1]] for t in terms], axis=0),
-            )
-        height, width = (_intervals(self.sizes, fit) for fit in fits)
-        return ValidSizes(height, width)
+            picked = self._picked
+            if picked is None:
+                return ValidSizes(((),) * len(fits), names=self.names)
+            for term in self._terms():
+                for axis, sides in term.sides.items():
+                    fits[axis] = fits[axis] & (sides == sides[picked[axis]])
+        return ValidSizes(tuple(_intervals(self.sizes, fit) for fit in fits), names=self.names)
 
-    def map_that_fits(self) -> tuple[int, int] | None:
-        """Return height and width of the map that gives the features that are wanted.
+    def map_that_fits(self) -> tuple[int, ...] | None:
+        """Return the sides of the map that gives the features that are wanted.
 
         ``None`` if no map does, or if they come from several maps.
         """
-        terms = self._terms()
-        pair = self._pair() if len(terms) == 1 else None
-        if pair is None:
+        terms = [term for term in self._terms() if term.sides]
+        picked = self._picked if len(terms) == 1 else None
+        if picked is None:
             return None
-        return int(terms[0].height[pair[0]]), int(terms[0].width[pair[1]])
+        return tuple(int(sides[picked[axis]]) for axis, sides in sorted(terms[0].sides.items()))
 
     def _terms(self) -> list[Term]:
-        return [term for flat, _ in self.wanted for term in flat.terms]
+        return [term for wanted in self.wanted for term in wanted.terms]
 
-    def sizes_with(self, source: int, sides: tuple[int, int]) -> ValidSizes:
+    def sizes_with(self, source: int, sides: tuple[int, ...]) -> ValidSizes:
         """Return the sizes for which the map that operation `source` returns has these sides."""
         layout = self.layouts.get(source)
-        if not isinstance(layout, Map):
-            return ValidSizes((), ())
-        height, width = (
-            _intervals(self.sizes, fit & (here == side))
-            for fit, here, side in zip(self.fits, layout.sides, sides, strict=True)
+        if not isinstance(layout, Map) or not layout.is_plain:
+            return ValidSizes(((),) * len(self.fits), names=self.names)
+        fits = list(self.fits)
+        for axis, place in layout.places.items():
+            if -place <= len(sides):
+                fits[axis] = fits[axis] & (layout.sides[axis] == sides[place])
+        return ValidSizes(tuple(_intervals(self.sizes, fit) for fit in fits), names=self.names)
+
+    @property
+    def _picked(self) -> dict[int, int] | None:
+        """The index of a size for each axis on which features depend, such that all are right."""
+        axes = sorted({axis for term in self._terms() for axis in term.sides})
+        if not axes:
+            return {} if all(_is_right(wanted, {}) for wanted in self.wanted) else None
+        tied = [axis for axis in axes if self.names[axis] in NAMES[2]]
+        ways: list[list[list[int]]] = [[[axis] for axis in axes]]
+        if len(tied) == 2:
+            loose = [[axis] for axis in axes if axis not in tied]
+            height, width = (self.given[axis] for axis in tied)
+            # A long image (a spectrogram, say) rather keeps one of its sides than becomes square.
+            is_long = max(height, width) > 2 * min(height, width)
+            ways.insert(len(ways) if is_long else 0, [*loose, tied])
+        return next(filter(None, (self._among(groups) for groups in ways)), None)
+
+    def _among(self, groups: list[list[int]]) -> dict[int, int] | None:
+        """Return the best choice where the axes of each group have the same size."""
+        choices = [self._choices(group) for group in groups]
+        *outer, inner = choices
+        best: tuple[float, dict[int, int]] | None = None
+        for start in _product([c[:MOST] for c in outer]):
+            picked = {a: i for g, i in zip(groups, start, strict=False) for a in g}
+            good = np.ones(len(inner), dtype=bool)
+            for wanted in self.wanted:
+                total = np.zeros(len(inner), dtype=np.int64)
+                for term in wanted.terms:
+                    count = np.full(len(inner), term.channels, dtype=np.int64)
+                    for axis, sides in term.sides.items():
+                        count *= sides[picked[axis]] if axis in picked else sides[inner]
+                    total += count
+                good &= total == wanted.features
+            for index in inner[good]:
+                found = picked | {axis: int(index) for axis in groups[-1]}
+                distance = self._distance(found)
+                if best is None or distance < best[0]:
+                    best = distance, found
+        return best and best[1]
+
+    def _choices(self, group: list[int]) -> Sides:
+        """Return the first index for each different way in which the sizes of a group count."""
+        fit = np.all([self.fits[axis] for axis in group], axis=0)
+        columns = np.stack(
+            [t.sides[axis] for t in self._terms() for axis in group if axis in t.sides]
         )
-        return ValidSizes(height, width)
+        indices: Sides = np.flatnonzero(fit)
+        if not len(indices):
+            return indices
+        return indices[np.sort(np.unique(columns[:, fit], axis=1, return_index=True)[1])]
 
-    def _pair(self) -> tuple[int, int] | None:
-        """Return the indices of a height and a width that give all features that are wanted."""
-        heights = np.stack([term.height for term in self._terms()])
-        widths = np.stack([term.width for term in self._terms()])
-
-        def suits(h: Sides, w: Sides) -> Fits:
-            suits = np.ones(np.broadcast_shapes(h.shape[1:], w.shape[1:]), dtype=bool)
-            start = 0
-            for flat, features in self.wanted:
-                terms = range(start, start + len(flat.terms))
-                pieces = zip(flat.terms, terms, strict=True)
-                total = sum(term.channels * h[k] * w[k] for term, k in pieces)
-                suits &= total == features
-                start += len(flat.terms)
-            return suits
-
-        square = np.flatnonzero(suits(heights, widths) & self.fits[0] & self.fits[1])
-        if len(square):
-            return int(square[0]), int(square[0])
-        # The first index of each different column of sides that fits.
-        rows, columns = (
-            np.flatnonzero(fit)[np.unique(sides[:, fit], axis=1, return_index=True)[1]]
-            for sides, fit in zip((heights, widths), self.fits, strict=True)
+    def _distance(self, picked: dict[int, int]) -> float:
+        """Return how far a map is from what is most likely: a square, or the map that came."""
+        first = next(term for term in self._terms() if term.sides)
+        sides = {axis: sides[picked[axis]] for axis, sides in first.sides.items()}
+        flat = [axis for axis in sides if self.names[axis] in NAMES[2]]
+        given = [self.given[axis] for axis in flat]
+        if len(sides) == len(flat) == 2 and max(given) <= 2 * min(given):
+            return abs(int(sides[flat[0]]) - int(sides[flat[1]]))
+        return sum(
+            abs(log(side / max(int(first.sides[axis][self.given[axis] - 1]), 1)))
+            for axis, side in sides.items()
         )
-        found = np.argwhere(suits(heights[:, rows, None], widths[:, None, columns]))
-        if not len(found):
-            return None
-        h, w = rows[found[:, 0]], columns[found[:, 1]]
-        best = np.argmin(np.abs(heights[0, h] - widths[0, w]))
-        return int(h[best]), int(w[best])
 
 
-def valid_sizes(model: nn.Module, trace: Trace) -> ValidSizes:
+MOST = 4096
+"""How many sides of one axis are combined with those of another."""
+
+
+def _product(choices: list[Sides]) -> Iterator[tuple[int, ...]]:
+    if not choices:
+        yield ()
+        return
+    for first in choices[0]:
+        for rest in _product(choices[1:]):
+            yield (int(first), *rest)
+
+
+def _is_right(wanted: Wanted, picked: dict[int, int]) -> bool:
+    return sum(term.count(picked) for term in wanted.terms) == wanted.features
+
+
+def valid_sizes(model: nn.Module, trace: Trace, propagation: Propagation | None = None) -> ValidSizes:
     """Return the input sizes that a network takes, given what one forward showed.
 
     If the forward stopped, the network is traced again at a size that suits all operations up to
-    there, until it runs to its end. Operations that cannot be followed leave the usual sizes, which
-    are tried one by one.
+    there, until it runs to its end. Operations that cannot be followed leave a few sizes to try,
+    or the traced one alone if that ran.
 
     Parameters
     ----------
     model
         The network.
     trace
-        Its trace, with an image or a batch of images as the first input.
+        Its trace.
+    propagation
+        What `propagate` makes of the trace, if that is known.
     """
-    while True:
-        propagation = propagate(trace)
+    propagation = propagation or propagate(trace)
+    for _ in range(TRIES):
         if propagation.unsupported is not None:
-            return _tried(model, trace)
+            return _tried(model, trace, propagation)
         sizes = propagation.valid_sizes()
         if trace.failure is None or not sizes:
             return sizes
-        height, width = trace.input_sizes[0][-2:]
-        further = retrace(model, trace, sizes.nearest((height, width)))
+        further = retrace(model, trace, sizes.nearest(propagation.given))
         if further.failure is not None and len(further.ops) <= len(trace.ops):
-            return _tried(model, trace)
-        trace = further
+            break
+        trace, propagation = further, propagate(further)
+    ran = trace.failure is None
+    if ran and propagation.unsupported is None:
+        return propagation.valid_sizes()
+    good = tuple((Interval(side, side),) if ran else () for side in propagation.given)
+    return ValidSizes(good, exact=False, names=propagation.names)
 
 
-def retrace(model: nn.Module, trace: Trace, size: tuple[int, int]) -> Trace:
-    """Trace a network again with images of another size."""
-    first, *others = trace.input_sizes
-    return tracing.trace(model, [(*first[:-2], *size), *others])
+def retrace(model: nn.Module, trace: Trace, size: Sequence[int]) -> Trace:
+    """Trace a network again with other sizes of the axes; inputs of one size stay so."""
+    axes = axes_of(trace)
+    sizes = [
+        tuple(
+            size[axes.places.index(k - len(shape))] if k - len(shape) in axes.places else side
+            for k, side in enumerate(shape)
+        )
+        if index in axes.inputs
+        else shape
+        for index, shape in enumerate(trace.input_sizes)
+    ]
+    return tracing.trace(model, sizes, **trace.call_options)
 
 
-def _tried(model: nn.Module, trace: Trace) -> ValidSizes:
-    sides = sorted({*USUAL_SIZES, *trace.input_sizes[0][-2:]})
-    good = tuple(
-        Interval(side, side)
-        for side in sides
-        if retrace(model, trace, (side, side)).failure is None
-    )
-    return ValidSizes(good, good, exact=False)
+def _tried(model: nn.Module, trace: Trace, propagation: Propagation) -> ValidSizes:
+    """Return the traced size if it runs, else the first of a few others that does."""
+    given, names = propagation.given, propagation.names
+    tries = [given] if trace.failure is None else []
+    if trace.failure is not None and len(given) == 2:
+        tries = [size for size in _guesses(trace, given) if size != given][:TRIES]
+    for size in tries:
+        if size == given or retrace(model, trace, size).failure is None:
+            return ValidSizes(tuple((Interval(n, n),) for n in size), exact=False, names=names)
+    return ValidSizes(((),) * len(given), exact=False, names=names)
+
+
+def _guesses(trace: Trace, given: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return sizes that may run: what the features, the message and the code hint at, and usual."""
+    failure = trace.failure
+    assert failure is not None
+    guesses: list[tuple[int, ...]] = []
+    if failure.op is not None and failure.op.kind is Kind.LINEAR:
+        (*_, got), (wanted, *_) = failure.input_shapes[-2:]
+        guesses.append(tuple(round(side * (wanted / got) ** 0.5) for side in given))
+    words = failure.message + (failure.line.code if failure.line else "")
+    named = map(int, re.findall(r"(?<![\w.])\d{2,4}(?![\w.])", words))
+    sides = [*named, 224, round(given[0] / 32) * 32, 256]
+    guesses += [(side, side) for side in sides if side >= 8]
+    return list(dict.fromkeys(guesses))
+
+
+class Axes(NamedTuple):
+    """The axes of the input over which a network works.
+
+    Attributes
+    ----------
+    inputs
+        The inputs that have them, by index: the main one first.
+    places
+        The dimension of each axis, from the end.
+    names
+        What they are called.
+    """
+
+    inputs: tuple[int, ...]
+    places: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+def axes_of(trace: Trace) -> Axes:
+    """Return which dimensions of the input vary: those over which the network's windows slide.
+
+    The main input is the first with the most dimensions; others with the same ones, such as the
+    second image of a pair, vary with it.
+    """
+    sizes = trace.input_sizes
+    main = max(range(len(sizes)), key=lambda k: (len(sizes[k]), -k))
+    shape = sizes[main]
+    failed = [trace.failure.op] if trace.failure and trace.failure.op else []
+    places = _places(shape, [*trace.ops, *failed])
+    same = [
+        k
+        for k, other in enumerate(sizes)
+        if len(other) == len(shape) and all(other[p] == shape[p] for p in places)
+    ]
+    inputs = (main, *(k for k in same if k != main))
+    return Axes(inputs, places, NAMES.get(len(places), ()))
+
+
+def _places(shape: Shape, ops: Sequence[Op]) -> tuple[int, ...]:
+    rank = len(shape)
+    for op in ops:
+        if op.kind is Kind.RECURRENT and rank == 3:
+            return (-2,) if op.options["batch_first"] else (-3,)
+        slides = len(op.all_windows)
+        if op.kind in ADAPTIVE_POOLS:
+            slides = len(op.options["output_size"])
+        if op.kind is Kind.CONVOLUTION and not slides:
+            slides = len(op.options["kernel_size"])  # its input has too few dimensions
+        if slides == 3 and rank < 5 and op.kind is not Kind.CONVOLUTION:
+            continue  # over the channels: local response normalisation
+        if slides == 2 and rank == 5:  # frames, each of which is treated as an image
+            channels = op.input_shapes[0][-3]
+            return (-3 if shape[1] == channels != shape[2] else -4, -2, -1)
+        if slides:
+            return tuple(range(-min(slides, rank - 1, 3), 0))
+    return tuple(range(-min(max(rank - 2, 1 if rank < 3 else 2), 3), 0))
 
 
 def propagate(trace: Trace) -> Propagation:
@@ -271,43 +447,58 @@ def propagate(trace: Trace) -> Propagation:
     Parameters
     ----------
     trace
-        Of a network with an image, or a batch of images, as its first input. If the forward
-        stopped, the operation that refused counts: it says what it wants.
+        Of any network. If the forward stopped, the operation that refused counts: it says what it
+        wants.
     """
-    size = trace.input_sizes[0]
-    count = max(LIMIT, 2 * max(size))
+    axes = axes_of(trace)
+    shape = trace.input_sizes[axes.inputs[0]]
+    given = tuple(shape[place] for place in axes.places if -place <= len(shape))
+    count = max(LIMIT, 2 * max(given, default=1))
     sizes = np.arange(1, count + 1)
-    propagation = Propagation(
-        sizes,
-        layouts={-1: Map((-2, -1), (sizes, sizes))},
-        fits=(np.ones(count, dtype=bool), np.ones(count, dtype=bool)),
-    )
-    if len(size) not in (3, 4):
-        propagation.unsupported = (
-            f"an input with {len(size)} dimensions is neither an image nor a batch of them"
-        )
-        return propagation
-    shapes = {-1 - k: shape for k, shape in enumerate(trace.input_sizes)}
+    layouts: dict[int, Layout] = {}
+    for k in axes.inputs:
+        dims = [Dim(side) for side in trace.input_sizes[k]]
+        for axis, place in enumerate(axes.places):
+            dims[place] = Dim(1, (axis,))
+        layouts[-1 - k] = Map(tuple(dims), {axis: sizes for axis in range(len(axes.places))})
+    fits = tuple(np.ones(count, dtype=bool) for _ in axes.places)
+    propagation = Propagation(sizes, given, axes.names, layouts, fits)
+    shapes = {-1 - k: size for k, size in enumerate(trace.input_sizes)}
     failure = trace.failure
     if failure is not None and failure.op is None:
         propagation.unsupported = "the error came from Python code"
-        return propagation
     for op in (*trace.ops, failure.op) if failure and failure.op else trace.ops:
-        inputs = [Input(propagation.layouts.get(s), shapes[s]) for s in op.sources]
-        step = Step(op, inputs, trace, propagation.fits, propagation.wanted)
+        inputs = [_input(propagation, trace, op, source, shapes[source]) for source in op.sources]
+        traced = tuple(side - 1 for side in given)
+        step = Step(op, inputs, trace, fits, propagation.wanted, traced)
         if any(layout is not None for layout, _ in inputs):
             try:
                 layout = pass_through(step)
             except Unsupported as reason:
-                propagation.unsupported = f"{op.name} in {op.path or 'the model'}: {reason}"
+                found = f"{op.name} in {op.path or 'the model'}: {reason}"
+                propagation.unsupported = propagation.unsupported or found
                 break
             if layout is not None:
                 propagation.layouts[op.index] = layout
         elif step.refused:  # what does not depend on the image
-            propagation.fits[0][...] = False
+            step.nothing_fits()
         if op.output_shapes:
             shapes[op.index] = op.output_shapes[0]
     return propagation
+
+
+def _input(propagation: Propagation, trace: Trace, op: Op, source: int, shape: Shape) -> Input:
+    """Return what an operation reads of a source; of a recurrent layer it may be the last state."""
+    layout = propagation.layouts.get(source)
+    is_recurrent = source >= 0 and trace.ops[source].kind is Kind.RECURRENT
+    if is_recurrent and shape not in op.input_shapes and isinstance(layout, Map):
+        states = trace.ops[source].output_shapes[1:]
+        state = next((s for s in states if s in op.input_shapes), shape)
+        batch_first = trace.ops[source].options["batch_first"]
+        batch = layout.dims[0 if batch_first else 1]
+        dims = (Dim(state[0]), batch, Dim(state[-1]))
+        return Input(layout.with_dims(dims) if len(state) == 3 else None, state)
+    return Input(layout, shape)
 
 
 def _intervals(sizes: Sides, fits: Fits) -> tuple[Interval, ...]:
@@ -319,7 +510,7 @@ def _intervals(sizes: Sides, fits: Fits) -> tuple[Interval, ...]:
     )
 
 
-def _nearest(side: int, intervals: Sequence[Interval]) -> int:
+def _nearest(side: int, intervals: Sequence[Interval], usual: bool) -> int:
     def distance(interval: Interval) -> int:
         first, last = interval
         return max(first - side, 0 if last is None else side - last, 0)
@@ -327,8 +518,9 @@ def _nearest(side: int, intervals: Sequence[Interval]) -> int:
     interval = min(intervals, key=distance)
     if distance(interval) == 0:
         return side
-    inside = (n for n in USUAL_SIZES if interval.first <= n <= (interval.last or n))
-    return next(inside, interval.first)
+    last = interval.last or max(USUAL_SIZES)
+    inside = (n for n in USUAL_SIZES if usual and interval.first <= n <= last)
+    return next(inside, interval.first if side < interval.first or usual else last)
 
 
 def _words(intervals: Sequence[Interval]) -> str:

@@ -1,9 +1,8 @@
-"""How operations treat height and width: one small rule for each kind of operation."""
+"""How operations treat the axes of the input: one small rule for each kind of operation."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -17,57 +16,92 @@ from vgglab.tracing.operations import (
     PADS,
     REDUCTIONS,
     WINDOWS,
-    Dims,
     Kind,
-    flattened,
-    keeps_maps,
-    rows_of,
 )
 
 Sides: TypeAlias = NDArray[np.int64]
 Fits: TypeAlias = NDArray[np.bool_]
 
 
+class Dim(NamedTuple):
+    """What one dimension of a tensor holds: a number times the sides of some axes.
+
+    The channels of a map are ``Dim(64)``, its height is ``Dim(1, (0,))``, and a map that was
+    flattened is ``Dim(64, (0, 1))``.
+    """
+
+    number: int
+    axes: tuple[int, ...] = ()
+
+    @property
+    def is_axis(self) -> bool:
+        """Whether it is one axis and nothing else."""
+        return self.number == 1 and len(self.axes) == 1
+
+
+class Term(NamedTuple):
+    """Features of a map: `channels` times its sides, one array for each axis that counts."""
+
+    channels: int
+    sides: Mapping[int, Sides]
+
+    def count(self, picked: Mapping[int, int]) -> int:
+        """Return the number of features for one candidate size of each axis."""
+        return self.channels * prod(int(sides[picked[k]]) for k, sides in self.sides.items())
+
+
 @dataclass(frozen=True)
 class Map:
-    """Where height and width of the image are in a tensor.
+    """Where the axes of the input (height and width, say) are in a tensor.
 
     Attributes
     ----------
     dims
-        The dimensions that hold height and width.
+        What each dimension holds.
     sides
-        For each axis the side of the map, for each candidate size; 0 where there is none.
+        The side of each axis, for each candidate size; 0 where there is none.
     """
 
-    dims: Dims
-    sides: tuple[Sides, Sides]
+    dims: tuple[Dim, ...]
+    sides: Mapping[int, Sides]
 
+    @property
+    def places(self) -> dict[int, int]:
+        """The dimension of each axis that has one for itself, from the end."""
+        rank = len(self.dims)
+        return {dim.axes[0]: k - rank for k, dim in enumerate(self.dims) if dim.is_axis}
 
-class Term(NamedTuple):
-    """Features of a map: `channels` times its height times its width, for each candidate size."""
+    @property
+    def is_plain(self) -> bool:
+        """Whether each of its axes has a dimension for itself."""
+        return len(self.places) == len({axis for dim in self.dims for axis in dim.axes})
 
-    channels: int
-    height: Sides
-    width: Sides
+    def term(self, dim: int) -> Term:
+        """Return what a dimension holds as a number of features."""
+        number, axes = self.dims[dim]
+        return Term(number, {axis: self.sides[axis] for axis in axes})
+
+    def with_dims(self, dims: tuple[Dim, ...]) -> "Map | None":
+        """Return the same map with other dimensions; ``None`` if no axis is left."""
+        kept = {axis for dim in dims for axis in dim.axes}
+        return Map(dims, {axis: self.sides[axis] for axis in kept}) if kept else None
 
 
 @dataclass(frozen=True)
 class Flat:
-    """Feature maps laid out in a row, one after the other."""
+    """Features of several maps, or of a map and something else, laid out one after the other."""
 
     terms: tuple[Term, ...]
 
 
-@dataclass(frozen=True)
-class Rows:
-    """A tensor whose last dimension alone is kept; `shape` and `whole` are as it was before."""
-
-    shape: Shape
-    whole: Map
+Layout: TypeAlias = Map | Flat
 
 
-Layout: TypeAlias = Map | Flat | Rows
+class Wanted(NamedTuple):
+    """A number of features that a layer insists on, and what it gets."""
+
+    terms: tuple[Term, ...]
+    features: int
 
 
 class Unsupported(Exception):  # noqa: N818 - not an error: it ends the propagation
@@ -75,7 +109,7 @@ class Unsupported(Exception):  # noqa: N818 - not an error: it ends the propagat
 
 
 class Input(NamedTuple):
-    """What an operation reads: how it holds height and width, if it does, and its shape."""
+    """What an operation reads: how it holds the axes, if it does, and its shape."""
 
     layout: Layout | None
     shape: Shape
@@ -96,27 +130,30 @@ class Step:
     fits
         For each axis whether each candidate size gets through; rules narrow it.
     wanted
-        Rows of features with the number that a layer insists on; rules append to it.
+        Features with the number that a layer insists on; rules append to it.
+    traced
+        For each axis the index of the candidate size that was traced.
     """
 
     op: Op
     inputs: list[Input]
     trace: Trace
-    fits: tuple[Fits, Fits]
-    wanted: list[tuple[Flat, int]]
+    fits: tuple[Fits, ...]
+    wanted: list[Wanted]
+    traced: tuple[int, ...]
 
     @property
     def refused(self) -> bool:
         return self.trace.failure is not None and self.op is self.trace.failure.op
 
     @property
-    def first(self) -> tuple[Layout, Shape]:
+    def first(self) -> Input:
         """The first input that depends on the size of the image."""
-        return next((layout, shape) for layout, shape in self.inputs if layout is not None)
+        return next(given for given in self.inputs if given.layout is not None)
 
     def map(self) -> Map:
         """Return the one map that the operation reads."""
-        layout, _ = self.first
+        layout = self.first.layout
         if not isinstance(layout, Map):
             raise Unsupported("it reads no feature map")
         return layout
@@ -124,84 +161,115 @@ class Step:
     def require(self, axis: int, fit: Fits) -> None:
         self.fits[axis][...] &= fit
 
+    def require_features(self, term: Term, features: int) -> None:
+        """Let only sizes through that give so many features."""
+        if len(term.sides) == 1:
+            ((axis, sides),) = term.sides.items()
+            self.require(axis, term.channels * sides == features)
+        elif term.sides:
+            self.wanted.append(Wanted((term,), features))
+        elif term.channels != features:
+            self.nothing_fits()
+
+    def nothing_fits(self) -> None:
+        for fit in self.fits:
+            fit[...] = False
+
     def on_sides(self, layout: Map, change: Callable[[int, Sides], Sides]) -> Map:
-        """Return a map with other sides; sides below 1 do not get through."""
-        sides = []
-        for axis, before in enumerate(layout.sides):
-            after = np.where(before > 0, np.maximum(change(axis, before), 0), 0)
+        """Return a map whose axes have other sides; sides below 1 do not get through.
+
+        `change` gets the dimension that holds an axis, from the end, and the sides of the axis.
+        """
+        sides = dict(layout.sides)
+        for axis, place in layout.places.items():
+            before = sides[axis]
+            after = np.where(before > 0, np.maximum(change(place, before), 0), 0)
             self.require(axis, after > 0)
-            sides.append(after)
-        return Map(layout.dims, (sides[0], sides[1]))
+            sides[axis] = after
+        return Map(layout.dims, sides)
 
-    def sides_that_meet(self, dims: Dims, axis: int) -> Iterator[Sides | int]:
-        """Yield the sides along one axis of all that the operation reads."""
-        dim = dims[axis]
-        fixed = [(shape, not derived) for shape, derived in self.op.constants]
-        for source, (layout, shape) in zip(self.op.sources, self.inputs, strict=True):
-            if layout is None:
-                fixed.append((shape, self._has_fixed_size(source)))
-            elif isinstance(layout, Map) and layout.dims == dims:
-                yield layout.sides[axis]
-            else:
-                raise Unsupported("tensors of different layout meet")
-        for shape, is_fixed in fixed:
-            side = shape[dim] if len(shape) >= -dim else 1
-            if side > 1 and not is_fixed:
-                raise Unsupported("it reads a tensor whose size may come from that of the image")
-            yield side
-
-    def _has_fixed_size(self, source: int) -> bool:
-        """Tell whether height and width are those of an adaptive pooling or of another input."""
-        while source >= 0:
-            op = self.trace.ops[source]
-            if op.kind in ADAPTIVE_POOLS:
-                return True
-            if len(op.sources) != 1 or op.input_shapes[0][-2:] != op.output_shapes[0][-2:]:
-                return False
-            source = op.sources[0]
-        return True
+    def require_axes(self, layout: Map, rank: int, reason: str) -> None:
+        """Make sure that no axis is merged with something in the last `rank` dimensions."""
+        if any(dim.axes and not dim.is_axis for dim in layout.dims[-rank:]):
+            raise Unsupported(reason)
 
 
 def _window(step: Step) -> Layout | None:
     layout, op = step.map(), step.op
-    windows, transposed = op.windows, op.transposed_windows
-    if layout.dims != (-2, -1):
-        raise Unsupported("its windows do not slide over height and width")
-    if windows is not None:
-        return step.on_sides(layout, lambda axis, sides: _places(windows[axis], sides))
-    if transposed is None:
-        raise Unsupported("its windows are not two-dimensional")
+    windows = op.all_windows
+    if not windows:
+        raise Unsupported("its windows are unknown")
+    rank = len(windows)
+    step.require_axes(layout, rank, "its windows slide over a dimension that holds several")
+    if len(layout.dims) <= rank:
+        raise Unsupported("its windows slide over the channels")
+    if op.kind is Kind.CONVOLUTION:
+        channels = step.first.shape[-rank - 1]
+        if step.refused and step.trace.failure:
+            _, weight, *_ = step.trace.failure.input_shapes
+            channels = weight[0] if op.options.get("transposed") else weight[1] * op.options["groups"]
+        step.require_features(layout.term(-rank - 1), channels)
+        dims = list(layout.dims)
+        dims[-rank - 1] = Dim(step.op.output_shapes[0][-rank - 1] if not step.refused else 1)
+        moved = layout.with_dims(tuple(dims))
+        if moved is None:
+            return None
+        layout = moved
+    transposed = op.options.get("transposed")
 
-    def grown(axis: int, sides: Sides) -> Sides:
-        window, extra = transposed[axis], op.options["output_padding"][axis]
+    def slid(place: int, sides: Sides) -> Sides:
+        if place < -rank:
+            return sides
+        window = windows[place]
+        if not transposed:
+            return places_of(window, sides)
+        extra = op.options["output_padding"][place]
         places: Sides = (sides - 1) * window.stride + window.extent - 2 * window.padding + extra
         return places
 
-    return step.on_sides(layout, grown)
+    return _with_numbers(step, step.on_sides(layout, slid))
 
 
-def _places(window: Window, sides: Sides) -> Sides:
-    largest = int(sides.max(initial=1))
-    places: Sides = _table(window, 1 << largest.bit_length())[sides]
-    return places
-
-
-@lru_cache(maxsize=1024)
-def _table(window: Window, count: int) -> Sides:
-    places: Sides = np.array([0, *map(window.output_size, range(1, count))], dtype=np.int64)
-    return places
+def places_of(window: Window, sides: Sides) -> Sides:
+    """Return `Window.output_size` of each of many sides."""
+    room = sides + 2 * window.padding - window.extent
+    if window.ceil_mode:
+        places = -(-room // window.stride) + 1
+        outside = (places - 1) * window.stride >= sides + window.padding
+        places = places - outside
+    else:
+        places = room // window.stride + 1
+    return np.where(sides > 0, np.maximum(places, 0), 0)
 
 
 def _adaptive_pool(step: Step) -> Layout | None:
-    """Whatever comes, the output has one size: nothing after it depends on the image."""
-    step.on_sides(step.map(), lambda axis, sides: sides)
-    return None
+    """Whatever comes, the output has one size: nothing after it depends on what it pooled."""
+    layout = step.map()
+    rank = len(step.op.options["output_size"])
+    step.require_axes(layout, rank, "it pools a dimension that holds several")
+    return _replaced(step, layout, range(-rank, 0))
+
+
+def _replaced(step: Step, layout: Map, gone: range | frozenset[int]) -> Map | None:
+    """Let some dimensions have a fixed size, or drop them; what they held must not be empty."""
+    for dim in gone:
+        for axis in layout.dims[dim].axes:
+            step.require(axis, layout.sides[axis] > 0)
+    if step.refused:
+        return None
+    out = step.op.output_shapes[0]
+    rank = len(layout.dims)
+    if len(out) == rank:
+        fixed = {dim % rank for dim in gone}
+        return layout.with_dims(
+            tuple(Dim(out[k]) if k in fixed else dim for k, dim in enumerate(layout.dims))
+        )
+    kept = [dim for k, dim in enumerate(layout.dims) if k - rank not in gone]
+    return layout.with_dims(tuple(kept))
 
 
 def _reduction(step: Step) -> Layout | None:
-    if step.op.acted_on.issuperset(step.map().dims):
-        return _adaptive_pool(step)
-    return _part(step)
+    return _replaced(step, step.map(), step.op.acted_on)
 
 
 def _same(step: Step) -> Layout | None:
@@ -214,55 +282,146 @@ def _same(step: Step) -> Layout | None:
     return layout
 
 
+def _batch_norm(step: Step) -> Layout | None:
+    layout, shape = step.first
+    if isinstance(layout, Map) and len(shape) > 1 and layout.dims[1].axes and step.op.constants:
+        step.require_features(layout.term(1), step.op.constants[0].shape[0])
+    return _same(step)
+
+
+def _group_norm(step: Step) -> Layout | None:
+    layout = step.map()
+    if layout.dims[1].axes:
+        raise Unsupported("its groups are of a dimension that holds several")
+    return _same(step)
+
+
 def _layer_norm(step: Step) -> Layout | None:
-    layout = _same(step)
+    layout = step.first.layout
+    wanted = step.op.options["normalized_shape"]
     if isinstance(layout, Map):
-        for axis, dim in enumerate(layout.dims):
-            if dim in step.op.acted_on:
-                wanted = step.op.options["normalized_shape"][dim]
-                step.require(axis, layout.sides[axis] == wanted)
-    return layout
+        for dim in range(-len(wanted), 0):
+            if layout.dims[dim].axes:
+                step.require_features(layout.term(dim), wanted[dim])
+    return _same(step)
 
 
 def _broadcast(step: Step) -> Layout | None:
     """Along each axis sides are equal, or one of them is 1."""
     layouts = [layout for layout, _ in step.inputs if layout is not None]
-    if all(isinstance(layout, Flat) for layout in layouts):
+    if any(isinstance(layout, Flat) for layout in layouts):
         if len({id(layout) for layout in layouts}) > 1:
             raise Unsupported("two rows of features meet")
         return layouts[0]
     return _together(step, stretched=True)
 
 
-def _together(step: Step, *, stretched: bool = False) -> Map:
-    """Let maps of equal sides meet; with `stretched` a side of 1 is repeated."""
-    dims, joint = step.map().dims, list(step.map().sides)
-    for axis in (0, 1):
-        for side in step.sides_that_meet(dims, axis):
-            equal = joint[axis] == side
-            one = (joint[axis] == 1) | np.equal(side, 1)
+def _together(step: Step, *, stretched: bool = False, beside: int | None = None) -> Map:
+    """Let maps of equal sides meet; with `stretched` a side of 1 is repeated.
+
+    Along the dimension `beside`, from the end, they are put side by side.
+    """
+    maps = [given for given in step.inputs if isinstance(given.layout, Map)]
+    if any(isinstance(layout, Flat) for layout, _ in step.inputs):
+        raise Unsupported("tensors of different layout meet")
+    rank = max(len(shape) for _, shape in maps)
+    dims: list[Dim] = []
+    sides: dict[int, Sides] = {}
+    for layout, _ in maps:
+        assert isinstance(layout, Map)
+        for axis, here in layout.sides.items():
+            sides.setdefault(axis, here)
+    for place in range(-rank, 0):
+        holds = [layout.dims[place] for layout, _ in maps if isinstance(layout, Map) and len(layout.dims) >= -place]
+        joint = next((dim for dim in holds if dim.axes), None)
+        if joint is None:
+            dims.append(Dim(max(dim.number for dim in holds)))
+            continue
+        dims.append(joint)
+        if place == beside:
+            raise Unsupported("it joins maps along an axis of the image")
+        if any(dim.axes and dim != joint for dim in holds):
+            raise Unsupported("tensors of different layout meet")
+        for side in _sides_that_meet(step, place, joint):
+            if not joint.is_axis:
+                if not isinstance(side, int):
+                    same = all(np.array_equal(side_, sides[a]) for a, side_ in side.items())
+                    if same:
+                        continue
+                elif side == 1 and stretched:
+                    continue
+                raise Unsupported("tensors of different layout meet")
+            (axis,) = joint.axes
+            there = side if isinstance(side, int) else side[axis]
+            equal = sides[axis] == there
+            one = (sides[axis] == 1) | np.equal(there, 1)
             step.require(axis, equal | one if stretched else equal)
-            joint[axis] = np.maximum(joint[axis], side)
-    return Map(dims, (joint[0], joint[1]))
+            sides[axis] = np.maximum(sides[axis], there)
+    return Map(tuple(dims), sides)
+
+
+def _sides_that_meet(step: Step, place: int, joint: Dim) -> Iterator[int | dict[int, Sides]]:
+    """Yield what all that an operation reads has in one dimension: sides of axes, or a number."""
+    fixed = [(shape, not derived) for shape, derived in step.op.constants]
+    for source, (layout, shape) in zip(step.op.sources, step.inputs, strict=True):
+        if isinstance(layout, Map) and len(shape) >= -place and layout.dims[place].axes:
+            yield {axis: layout.sides[axis] for axis in joint.axes}
+        elif isinstance(layout, Map):
+            yield shape[place] if len(shape) >= -place else 1
+        else:
+            fixed.append((shape, _has_fixed_size(step.trace, source)))
+    for shape, is_fixed in fixed:
+        side = shape[place] if len(shape) >= -place else 1
+        if side > 1 and not is_fixed:
+            raise Unsupported("it reads a tensor whose size may come from that of the image")
+        yield side
+
+
+def _has_fixed_size(trace: Trace, source: int) -> bool:
+    """Tell whether height and width are those of an adaptive pooling or of another input."""
+    while source >= 0:
+        op = trace.ops[source]
+        if op.kind in ADAPTIVE_POOLS:
+            return True
+        if len(op.sources) != 1 or op.input_shapes[0][-2:] != op.output_shapes[0][-2:]:
+            return False
+        source = op.sources[0]
+    return True
 
 
 def _cat(step: Step) -> Layout | None:
-    if any(isinstance(layout, Flat) for layout, _ in step.inputs):
-        one = np.ones(len(step.fits[0]), dtype=np.int64)
-        terms = [
-            term
-            for layout, shape in step.inputs
-            for term in (layout.terms if isinstance(layout, Flat) else [Term(shape[-1], one, one)])
-        ]
-        if (
-            step.refused
-            or sum(shape[-1] for _, shape in step.inputs) != (step.op.output_shapes[0][-1])
-        ):
+    (place,) = step.op.acted_on if len(step.op.acted_on) == 1 else (None,)
+    if place is None:
+        raise Unsupported("along which dimension it joins is not known")
+    parts = []
+    for layout, shape in step.inputs:
+        if isinstance(layout, Map) and len(layout.dims) >= -place:
+            parts.append(layout.dims[place])
+        elif layout is None and len(shape) >= -place:
+            parts.append(Dim(shape[place]))
+    flat = any(isinstance(layout, Flat) for layout, _ in step.inputs)
+    if place == -1 and (flat or any(dim.axes and not dim.is_axis for dim in parts)):
+        return _cat_features(step)
+    joined = _together(step, beside=place)
+    dims = list(joined.dims)
+    dims[place] = Dim(1 if step.refused else step.op.output_shapes[0][place])
+    return joined.with_dims(tuple(dims))
+
+
+def _cat_features(step: Step) -> Layout | None:
+    terms: list[Term] = []
+    for layout, shape in step.inputs:
+        if isinstance(layout, Flat):
+            terms += layout.terms
+        elif layout is None:
+            terms.append(Term(shape[-1], {}))
+        elif any(dim.axes for dim in layout.dims[:-1]):
             raise Unsupported("not every part of the row is known")
-        return Flat(tuple(terms))
-    if step.op.acted_on & {*step.map().dims}:
-        raise Unsupported("it joins maps along height or width")
-    return _together(step)
+        else:
+            terms.append(layout.term(-1))
+    if step.refused or sum(shape[-1] for _, shape in step.inputs) != step.op.output_shapes[0][-1]:
+        raise Unsupported("not every part of the row is known")
+    return Flat(tuple(terms))
 
 
 def _stack(step: Step) -> Layout | None:
@@ -275,17 +434,27 @@ def _linear(step: Step) -> Layout | None:
     failure = step.trace.failure
     features = failure.input_shapes[-1][0] if step.refused and failure else shape[-1]
     if isinstance(layout, Flat):
-        step.wanted.append((layout, features))
+        step.wanted.append(Wanted(layout.terms, features))
         return None
-    if isinstance(layout, Rows) and -1 not in layout.whole.dims:
-        return layout
-    whole = layout.whole if isinstance(layout, Rows) else layout
-    if not isinstance(whole, Map) or whole.dims[1] != -1:
-        raise Unsupported("it reads neither a row of features nor channels")
-    step.require(1, whole.sides[1] == features)  # it reads the columns of the map, see diagnose
-    if not step.refused:
-        raise Unsupported("it reads the columns of a map as features")
-    return None
+    assert layout is not None
+    if len(shape) == 1:
+        raise Unsupported("it reads a vector")
+    step.require_features(layout.term(-1), features)
+    width = 1 if step.refused else step.op.output_shapes[0][-1]
+    return layout.with_dims((*layout.dims[:-1], Dim(width)))
+
+
+def _recurrent(step: Step) -> Layout | None:
+    """Let a recurrent layer read sequences: it insists on the features, not on their number."""
+    layout, shape = step.first
+    if not isinstance(layout, Map):
+        raise Unsupported("it reads no sequence")
+    features = step.op.options["input_size"] if step.refused else shape[-1]
+    step.require_features(layout.term(-1), features)
+    for axis, sides in layout.sides.items():
+        step.require(axis, sides > 0)
+    width = 1 if step.refused else step.op.output_shapes[0][-1]
+    return layout.with_dims((*layout.dims[:-1], Dim(width)))
 
 
 def _view(step: Step) -> Layout | None:
@@ -293,87 +462,200 @@ def _view(step: Step) -> Layout | None:
     options = step.op.options
     size = list(options.get("size") or options.get("shape") or ())
     out = None if step.refused else step.op.output_shapes[0]
-    if isinstance(layout, Rows) and out is not None and out[:-1] == layout.shape[:-1]:
-        return layout.whole
     if not isinstance(layout, Map):
-        raise Unsupported("it lays out features anew")
-    if out is not None:
-        if keeps_maps(shape, out, layout.dims):
+        if out is not None and out == shape:
             return layout
-        # A linear layer that gets a map lays it out itself, and knows how many rows there are.
-        by_linear = step.trace.modules.get(step.op.path) == "Linear"
-        if out == rows_of(shape) and (by_linear or not (out == flattened(shape) or -1 in size)):
-            return Rows(shape, layout)
-    if len(shape) != 4 or len(out or size) != 2:
+        raise Unsupported("it lays out features anew")
+    images = layout.dims[0]
+    by_linear = step.trace.modules.get(step.op.path) == "Linear"
+    if not images.axes and len(shape) > 2 and layout.is_plain:
+        # The code says how many features an image must have, by a number or by rows of a length.
+        rows = out if out is not None else tuple(size)
+        wanted = prod(rows[1:])
+        is_rows = len(rows) == 2 and not by_linear and rows[0] != shape[0]
+        if (out is None and wanted > 0) or (is_rows and _mixes(layout, shape, rows, size)):
+            term = Term(
+                prod(dim.number for dim in layout.dims[1:]),
+                {axis: layout.sides[axis] for dim in layout.dims[1:] for axis in dim.axes},
+            )
+            if out is None and rows[0] > 0 and rows[0] != shape[0] and len(rows) == 1:
+                raise Unsupported("it lays out features anew")
+            step.wanted.append(Wanted((term,), wanted))
+            return None
+    if out is None:
         raise Unsupported("it merges height and width with something else")
-    sides = [shape[dim] for dim in layout.dims]
-    channels = prod(shape[1:]) // prod(sides)
-    flat = Flat((Term(channels, *layout.sides),))
-    if out is None or out[0] != shape[0]:  # the code says how many features there must be
-        step.wanted.append((flat, size[1]))
-        return None
-    return flat
+    return layout.with_dims(_regrouped(step, layout, shape, out))
+
+
+def _mixes(layout: Map, shape: Shape, rows: Shape, size: list[int]) -> bool:
+    """Tell rows that hold parts of images from those that hold each cell, or a row of cells."""
+    if layout.dims[-1].axes and rows[1] != shape[-1]:
+        return True
+    return bool(layout.dims[-1].axes) and -1 in size
+
+
+def _regrouped(step: Step, layout: Map, shape: Shape, out: Shape) -> tuple[Dim, ...]:
+    """Return what the dimensions hold after a view, which keeps the order of all numbers."""
+    kept = 0  # dimensions at the end that stay as they are
+    while (
+        len(out) > 2
+        and kept < min(len(out), len(shape)) - 1
+        and out[-kept - 1] == shape[-kept - 1]
+        and prod(out[: -kept - 1]) == prod(shape[: -kept - 1])
+    ):
+        kept += 1
+    end = layout.dims[len(shape) - kept :]
+    atoms: list[tuple[int, tuple[int, ...]]] = []  # how many, and the axis of which
+    for dim in layout.dims[: len(shape) - kept]:
+        atoms += [(dim.number, ())] if dim.number > 1 else []
+        atoms += [(int(layout.sides[axis][step.traced[axis]]), (axis,)) for axis in dim.axes]
+    dims: list[Dim] = []
+    front = out[: len(out) - kept]
+    for k, length in enumerate(front):
+        number, have = 1, 1
+        axes: tuple[int, ...] = ()
+        last = k == len(front) - 1
+        while atoms and (have < length or last or (k and atoms[0][0] == 1 and front[k + 1] != 1)):
+            count, of_axis = atoms.pop(0)
+            if have * count > length:
+                part = length // have
+                if of_axis or length % have or count % part:
+                    raise Unsupported("it cuts an axis of the image into pieces")
+                atoms.insert(0, (count // part, ()))
+                count = part
+            have *= count
+            axes += of_axis
+            number *= 1 if of_axis else count
+        if have != length:
+            raise Unsupported("it merges height and width with something else")
+        dims.append(Dim(number, axes))
+    return (*dims, *end)
 
 
 def _part(step: Step) -> Layout | None:
-    """Take a part along dimensions other than height and width, or drop them."""
-    if step.op.acted_on & {*step.map().dims}:
-        raise Unsupported("it takes a part of height or width, or drops them")
-    return _moved(step)
+    """Take a part along dimensions other than those of an axis, or drop them."""
+    layout = step.map()
+    touched = [dim for dim in step.op.acted_on if layout.dims[dim].axes]
+    if not touched:
+        return _moved(step)
+    first_or_last = step.op.kind is Kind.SELECT and step.op.options["index"] in (0, -1)
+    if first_or_last and all(layout.dims[dim].is_axis for dim in touched):
+        return _replaced(step, layout, step.op.acted_on)
+    raise Unsupported("it takes a part of height or width, or drops them")
 
 
-def _moved(step: Step, layout: Map | None = None) -> Map:
+_FIXED_RANK = {Kind.PERMUTE, Kind.RECURRENT, *WINDOWS}
+
+
+def _squeeze(step: Step) -> Layout | None:
+    """Drop dimensions of size 1; an axis only if what follows cannot do with another number."""
+    layout = step.map()
+    rank = len(layout.dims)
+    gone = [dim for dim in step.op.acted_on if step.first.shape[dim] == 1]
+    for dim in gone:
+        for axis in layout.dims[dim].axes:
+            readers = [op for op in step.trace.ops if step.op.index in op.sources]
+            if not readers or readers[0].kind not in _FIXED_RANK:
+                raise Unsupported("it drops an axis of the image if it is 1")
+            step.require(axis, layout.sides[axis] == 1)
+    if any(layout.dims[dim].axes for dim in set(step.op.acted_on) - {*gone}) and not gone:
+        return layout
+    return layout.with_dims(tuple(d for k, d in enumerate(layout.dims) if k - rank not in gone))
+
+
+def _moved(step: Step, layout: Map | None = None) -> Map | None:
     layout = layout or step.map()
-    dims = step.op.after(layout.dims)
-    if dims is None:
-        raise Unsupported("it drops height or width")
-    return Map(dims, layout.sides)
+    if step.refused:
+        raise Unsupported("it moves dimensions that are not there")
+    shape = step.op.output_shapes[0]
+    dims = [Dim(length) for length in shape]
+    rank = len(layout.dims)
+    for k, dim in enumerate(layout.dims):
+        after = step.op.after((k - rank,))
+        if after is not None:
+            dims[after[0]] = dim if dim.axes else Dim(shape[after[0]])
+        elif dim.axes:
+            raise Unsupported("it drops height or width")
+    return layout.with_dims(tuple(dims))
 
 
 def _pad(step: Step) -> Layout | None:
     layout, op = step.map(), step.op
-    pads = [op.padding(dim) for dim in layout.dims]
-    by_module = re.search(r"Pad2d$|^Conv", step.trace.modules.get(op.path, ""))
-    if any(map(sum, pads)) and not by_module:
+    pads = {place: op.padding(place) for place in range(-len(layout.dims), 0)}
+    held = [pads[place] for place in range(-len(layout.dims), 0) if layout.dims[place].axes]
+    by_module = re.search(r"Pad[123]d$|^Conv", step.trace.modules.get(op.path, ""))
+    if any(map(sum, held)) and not by_module:
         raise Unsupported("how much it pads may depend on the size")
+    if any(sum(pads[p]) for p in pads if layout.dims[p].axes and not layout.dims[p].is_axis):
+        raise Unsupported("it pads a dimension that holds several")
     if op.kind is Kind.REFLECTION_PAD:
-        for axis, pad in enumerate(pads):
-            step.require(axis, layout.sides[axis] > max(pad))
-    return step.on_sides(layout, lambda axis, sides: sides + sum(pads[axis]))
+        for axis, place in layout.places.items():
+            step.require(axis, layout.sides[axis] > max(pads[place]))
+    padded = step.on_sides(layout, lambda place, sides: sides + sum(pads[place]))
+    return _with_numbers(step, padded)
+
+
+def _with_numbers(step: Step, layout: Map) -> Map:
+    """Return the map with the fixed dimensions of the operation's output."""
+    if step.refused:
+        return layout
+    pairs = zip(layout.dims, step.op.output_shapes[0], strict=True)
+    return Map(tuple(dim if dim.axes else Dim(n) for dim, n in pairs), layout.sides)
 
 
 def _upsample(step: Step) -> Layout | None:
-    height, width = step.op.scales
-    if height is None or width is None:
-        raise Unsupported("the size that it resizes to may depend on the image")
-    scales = height, width
-    return step.on_sides(
-        step.map(), lambda axis, sides: np.floor(sides * scales[axis]).astype(np.int64)
-    )
+    scales = step.op.all_scales
+    layout = step.map()
+    step.require_axes(layout, len(scales), "it resizes a dimension that holds several")
+
+    def resized(place: int, sides: Sides) -> Sides:
+        if place < -len(scales):
+            return sides
+        scale = scales[place]
+        if scale is None:
+            raise Unsupported("the size that it resizes to may depend on the image")
+        return np.floor(sides * scale).astype(np.int64)
+
+    return _with_numbers(step, step.on_sides(layout, resized))
+
+
+def _unpool(step: Step) -> Layout | None:
+    """Let an unpooling by whole numbers pass; the map of its indices has the same sides."""
+    layout = _together(step)
+    if step.refused:
+        return None
+    shape, out = step.first.shape, step.op.output_shapes[0]
+    if any(b % a for a, b in zip(shape, out, strict=True)):
+        raise Unsupported("the size that it enlarges to may depend on the image")
+    return step.on_sides(layout, lambda place, sides: sides * (out[place] // shape[place]))
 
 
 RULES: Mapping[Kind, Callable[[Step], Layout | None]] = {
     **dict.fromkeys(WINDOWS, _window),
     **dict.fromkeys(ADAPTIVE_POOLS, _adaptive_pool),
     **dict.fromkeys(REDUCTIONS, _reduction),
-    **dict.fromkeys((Kind.ELEMENTWISE, Kind.CLONE, Kind.EXPAND), _same),
-    **dict.fromkeys((Kind.BATCH_NORM, Kind.GROUP_NORM, Kind.SOFTMAX), _same),
+    **dict.fromkeys((Kind.ELEMENTWISE, Kind.CLONE, Kind.EXPAND, Kind.SOFTMAX), _same),
+    Kind.BATCH_NORM: _batch_norm,
+    Kind.GROUP_NORM: _group_norm,
     Kind.LAYER_NORM: _layer_norm,
     Kind.BROADCAST: _broadcast,
     Kind.CAT: _cat,
     Kind.STACK: _stack,
     Kind.LINEAR: _linear,
+    Kind.RECURRENT: _recurrent,
     Kind.VIEW: _view,
     **dict.fromkeys((Kind.PERMUTE, Kind.UNSQUEEZE), _moved),
-    **dict.fromkeys((Kind.SLICE, Kind.SPLIT, Kind.SELECT, Kind.UNBIND, Kind.SQUEEZE), _part),
+    Kind.SQUEEZE: _squeeze,
+    **dict.fromkeys((Kind.SLICE, Kind.SPLIT, Kind.SELECT, Kind.UNBIND), _part),
     **dict.fromkeys(PADS, _pad),
     **dict.fromkeys((Kind.NEAREST_UPSAMPLE, Kind.BILINEAR_UPSAMPLE), _upsample),
     Kind.OTHER_UPSAMPLE: _upsample,
+    Kind.UNPOOL: _unpool,
 }
 
 
 def pass_through(step: Step) -> Layout | None:
-    """Return how the output of an operation holds height and width; ``None`` if it does not."""
+    """Return how the output of an operation holds the axes; ``None`` if it does not."""
     rule = RULES.get(step.op.kind)
     if rule is None:
         raise Unsupported("how it treats sizes is not known here")
