@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from vgglab.convert import with_adaptive_pool as with_adaptive_pool
     from vgglab.convert import with_flatten as with_flatten
     from vgglab.convert import with_gap_head as with_gap_head
+    from vgglab.convert import with_in_channels as with_in_channels
     from vgglab.convert import with_new_fc as with_new_fc
+    from vgglab.convert import with_new_linear as with_new_linear
+    from vgglab.convert import with_num_classes as with_num_classes
+    from vgglab.convert import with_pooled_features as with_pooled_features
     from vgglab.convert import with_spp_head as with_spp_head
     from vgglab.course.exercises import check as check
     from vgglab.course.exercises import hint as hint
@@ -87,7 +91,11 @@ _HOME = {
     "with_adaptive_pool": "convert",
     "with_flatten": "convert",
     "with_gap_head": "convert",
+    "with_in_channels": "convert",
     "with_new_fc": "convert",
+    "with_new_linear": "convert",
+    "with_num_classes": "convert",
+    "with_pooled_features": "convert",
     "with_spp_head": "convert",
 }
 

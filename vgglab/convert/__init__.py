@@ -9,7 +9,8 @@ It works for every network that is a chain of modules and common functions, one 
 whatever the modules are inside: VGG, AlexNet, ResNet, LeNet; with the flatten written as ``view``,
 ``reshape``, ``flatten`` or ``nn.Flatten``. Hooks of modules that are kept are kept, and none
 fires on the way; a network with hooks of its own, or on containers that are taken apart, is
-refused. `fold_batchnorm` takes nothing apart and works for every network that can be traced.
+refused. `fold_batchnorm` and the repairs of single layers, such as `with_pooled_features`, take
+nothing apart and work for every network that can be traced.
 """
 
 from vgglab.convert.batchnorm import fold_batchnorm
@@ -21,6 +22,12 @@ from vgglab.convert.new_heads import (
     with_new_fc,
     with_spp_head,
 )
+from vgglab.convert.seam import (
+    with_in_channels,
+    with_new_linear,
+    with_num_classes,
+    with_pooled_features,
+)
 
 __all__ = [
     "fc_to_conv",
@@ -29,6 +36,10 @@ __all__ = [
     "with_adaptive_pool",
     "with_flatten",
     "with_gap_head",
+    "with_in_channels",
     "with_new_fc",
+    "with_new_linear",
+    "with_num_classes",
+    "with_pooled_features",
     "with_spp_head",
 ]

@@ -6,10 +6,11 @@ from math import prod
 import torch
 from torch import nn
 
-from vgglab.arguments import as_pair, check_integer, check_model
+from vgglab.arguments import as_pair, check_integer, check_model, check_sizes
 from vgglab.convert.chain import Part, free_name
 from vgglab.convert.dry_run import dry_run, image_batch, linear_that_stopped
 from vgglab.convert.folding import pool_matrices
+from vgglab.convert.seam import FlattenFirst, fresh_linear
 from vgglab.convert.split import POOLS, Split, find_split, require_flatten, sides
 from vgglab.pooling import SpatialPyramidPool
 from vgglab.shapes import IntOrPair
@@ -119,7 +120,7 @@ def with_gap_head(model: nn.Module, num_classes: int) -> nn.Sequential:
     parts: list[Part] = [
         *_pooled(split, nn.AdaptiveAvgPool2d(1)),
         (None, nn.Flatten()),
-        (split.last.path, _fresh(split.last.linear, _channels(split), num_classes)),
+        (split.last.path, fresh_linear(split.last.linear, _channels(split), num_classes)),
         *split.after,
     ]
     return split.build(parts)
@@ -171,9 +172,9 @@ def with_spp_head(model: nn.Module, levels: Sequence[int], num_classes: int) -> 
     split = find_split(model)
     first, last, hidden = split.first, split.last, split.hidden
     outputs = first.linear.out_features if hidden else num_classes
-    new_first = _fresh(first.linear, _channels(split) * pyramid.bins, outputs)
+    new_first = fresh_linear(first.linear, _channels(split) * pyramid.bins, outputs)
     if hidden and last.linear.out_features != num_classes:
-        new_last = _fresh(last.linear, last.linear.in_features, num_classes)
+        new_last = fresh_linear(last.linear, last.linear.in_features, num_classes)
         hidden = [*hidden[:-1], (last.path, new_last)]
     parts: list[Part] = [
         *_pooled(split, pyramid),
@@ -228,7 +229,7 @@ def with_new_fc(model: nn.Module, input_size: Sequence[int]) -> nn.Sequential:
         *split.maps,
         split.flatten,
         *split.before,
-        (path, _fresh(linear, features, linear.out_features)),
+        (path, fresh_linear(linear, features, linear.out_features)),
         *split.hidden,
         *split.after,
     ]
@@ -236,20 +237,21 @@ def with_new_fc(model: nn.Module, input_size: Sequence[int]) -> nn.Sequential:
 
 
 def with_flatten(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
-    """Put the flatten back that was lost when a network was rebuilt from its ``children()``.
+    """Put the flatten in that is missing before a linear layer, or that took the batch as well.
 
     Parameters
     ----------
     model
-        A network whose forward stops in a linear layer that gets a feature map, within an
-        ``nn.Sequential``.
+        A network whose forward stops in a linear layer that gets a feature map, or that comes
+        after an ``nn.Flatten`` from dimension 0 on.
     input_size
         Shape of the input, such as ``(1, 3, 224, 224)``.
 
     Returns
     -------
     torch.nn.Module
-        Of the same class, with an ``nn.Flatten`` before that layer. The state_dict is as it was.
+        Of the same class, with an ``nn.Flatten`` before that layer or, where the layer is not in an
+        ``nn.Sequential``, a hook that flattens what it gets. The state_dict is as it was.
 
     Raises
     ------
@@ -268,29 +270,22 @@ def with_flatten(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     Flatten(start_dim=1, end_dim=-1)
     """
     model = check_model("model", model)
-    size = image_batch(input_size)
+    (size,) = check_sizes("input_size", input_size)
+    size = (max(size[0], 2), *size[1:])
     before = dry_run(model, size)
     stopped = linear_that_stopped(model, before)
-    if stopped is None or len(stopped[1]) == 2:
+    network = real_copy(model, hooks=True)
+    whole = [m for m in network.modules() if isinstance(m, nn.Flatten) and m.start_dim == 0]
+    if stopped is None or (len(stopped[1]) == 2 and not whole):
         found = "runs" if before.failure is None else f"stops otherwise: {before.failure.message}"
         raise ValueError(
             "model must stop in a linear layer that gets maps and no rows of features; "
             f"{type(model).__name__} {found} at {sides(size[2:])}"
         )
-    path, _ = stopped
-    where, _, name = path.rpartition(".")
-    network = real_copy(model, hooks=True)
-    container = network.get_submodule(where)
-    if not isinstance(container, nn.Sequential):
-        raise ValueError(
-            f"model must have {path} in an nn.Sequential, to put a flatten before it; it is in "
-            f"{type(container).__name__}, whose forward has to flatten: x = x.flatten(1)"
-        )
-    children = list(container._modules.items())
-    place = [child for child, _ in children].index(name)
-    free = free_name("flatten", [child for child, _ in children])
-    flatten = nn.Flatten().train(container.training)
-    container._modules = dict([*children[:place], (free, flatten), *children[place:]])
+    for flatten in whole:
+        flatten.start_dim = 1
+    if not whole:
+        _put_flatten(network, stopped[0])
     after = dry_run(network, size).failure
     if after is not None:
         raise ValueError(
@@ -299,6 +294,19 @@ def with_flatten(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
             f"{after.message}"
         )
     return network
+
+
+def _put_flatten(network: nn.Module, path: str) -> None:
+    where, _, name = path.rpartition(".")
+    container = network.get_submodule(where)
+    if not isinstance(container, nn.Sequential):
+        network.get_submodule(path).register_forward_pre_hook(FlattenFirst())
+        return
+    children = list(container._modules.items())
+    place = [child for child, _ in children].index(name)
+    free = free_name("flatten", [child for child, _ in children])
+    flatten = nn.Flatten().train(container.training)
+    container._modules = dict([*children[:place], (free, flatten), *children[place:]])
 
 
 def _pooled(split: Split, pool: nn.Module) -> list[Part]:
@@ -321,24 +329,13 @@ def _same_average(split: Split, pools: list[Part]) -> bool:
     if any(isinstance(module, nn.AdaptiveMaxPool2d) for _, module in split.pooling):
         return False
     _, height, width = split.map_shape(split.backbone, split.chain.size)
-    old, new = (
-        pool_matrices((pool for _, pool in parts), height, width)
-        for parts in (split.pooling, pools)
-    )
-    return all(map(torch.equal, old, new))
+    with torch.device("cpu"):  # whatever the caller's default is
+        old, new = (
+            pool_matrices((pool for _, pool in parts), height, width)
+            for parts in (split.pooling, pools)
+        )
+        return all(map(torch.equal, old, new))
 
 
 def _channels(split: Split) -> int:
     return split.map_shape(split.maps, split.chain.size)[0]
-
-
-def _fresh(like: nn.Linear, in_features: int, out_features: int) -> nn.Linear:
-    """Return a linear layer of the same kind, with random weights."""
-    linear = nn.Linear(
-        in_features,
-        out_features,
-        bias=like.bias is not None,
-        device=like.weight.device,
-        dtype=like.weight.dtype,
-    )
-    return linear.train(like.training)

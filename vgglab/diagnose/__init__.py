@@ -5,18 +5,26 @@ why, from the shapes. If it ends, `warnings` says what should not be trusted all
 offers repairs, each tried without data before it is offered.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import combinations, pairwise
+from math import prod
 from typing import Any
 
+import torch
 from tabulate import tabulate
 from torch import nn
 
-from vgglab.diagnose.fixes import Candidate, Case, Fix, fixes_for, other_layout, tried
+from vgglab.arguments import check_sizes
+from vgglab.compare.reference import Failed, random_input, relative_l2, run_copies
+from vgglab.diagnose.fixes import Candidate, Case, Fix, fixes_for, in_channels, other_layout, tried
 from vgglab.diagnose.problems import find_problem
-from vgglab.diagnose.warnings import find_warnings
+from vgglab.diagnose.source import advice
+from vgglab.diagnose.warnings import find_warnings, mixed_rows, sizes_in_doubt
 from vgglab.report import Remark, Report
 from vgglab.tracing import InputSize, Shape, Trace, trace
-from vgglab.valid_sizes import Interval, ValidSizes, propagate, valid_sizes
+from vgglab.valid_sizes import Interval, Propagation, Search, ValidSizes, propagate, search
+from vgglab.valid_sizes.size_rules import Map
 
 __all__ = ["Diagnosis", "Fix", "Interval", "ValidSizes", "diagnose"]
 
@@ -30,9 +38,10 @@ class Diagnosis(Report):
         The trace that it reads.
     """
 
-    def __init__(self, model: nn.Module, trace: Trace) -> None:
+    def __init__(self, model: nn.Module, trace: Trace, target: Shape | None = None) -> None:
         self.trace = trace
         self._model = model
+        self._target = target
         self._propagation = propagate(trace)
         self._problem = (
             find_problem(trace, self._propagation) if trace.failure is not None else None
@@ -45,9 +54,12 @@ class Diagnosis(Report):
 
     @property
     def kind(self) -> str | None:
-        """Kind of the problem, as in `vgglab.explain_error`; ``None`` if the forward ends."""
+        """Kind of the problem, as in `vgglab.explain_error`; ``None`` if there is none.
+
+        A forward that ends and mixes the images of a batch is ``"batch-mixed"``.
+        """
         if self._problem is None:
-            return None
+            return "batch-mixed" if any(mixed_rows(self.trace, self._propagation)) else None
         if self._problem.kind == "unknown" and self.valid_sizes:
             return "input-size"  # whatever the message means, other sizes do not raise it
         return self._problem.kind
@@ -76,34 +88,70 @@ class Diagnosis(Report):
     def explanation(self) -> str:
         """Why the forward stops, with the numbers as products, in a few sentences."""
         if self._problem is not None:
-            return self._problem.explanation
+            return " ".join([self._problem.explanation, *self._further])
         shapes = ", ".join(map(str, self.trace.output_shapes))
-        return f"The forward ends and returns {shapes or 'no tensor'}."
+        told = _of_output(self.trace, self._propagation)
+        return f"The forward ends and returns {shapes or 'no tensor'}.{told}"
+
+    @property
+    def _further(self) -> list[str]:
+        """What comes after the problem, once it is mended."""
+        problem = self._problem
+        assert problem is not None
+        if self._rearranged is not None:
+            then = self._rearranged[1]
+            if then.ok and then.kind is None:
+                return []
+            return [f"And then: {then.warnings[0] if then.ok else then.explanation}"]
+        stops = self._search.stops
+        if problem.kind == "input-too-small":
+            found = [_said(stop) for stop in stops]
+            return [text for text in found if text]
+        if problem.kind == "input-size" and not self.valid_sizes and stops:
+            size = _spatial(stops[-1])
+            return [f"Another size alone does not help: at {size}, {_said(stops[-1])}"]
+        if problem.kind == "padding-mismatch" and self.valid_sizes:
+            return [_multiples(self.valid_sizes, self._propagation.given)]
+        return []
+
+    @property
+    def advice(self) -> str:
+        """What to change in the source, with file and line where they are known; may be empty."""
+        if self._problem is None or self.trace.failure is None:
+            return ""
+        return advice(self._model, self.trace, self._problem)
+
+    @cached_property
+    def _search(self) -> Search:
+        return search(self._model, self.trace, self._propagation)
 
     @cached_property
     def valid_sizes(self) -> ValidSizes:
         """Input sizes that the network takes, for each axis as intervals."""
         if self._rearranged is not None:
             return self._rearranged[1].valid_sizes
-        return valid_sizes(self._model, self.trace)
+        return self._search.sizes
 
     @cached_property
     def warnings(self) -> list[str]:
         """Things that run and should not be trusted, a sentence each."""
-        return find_warnings(self.trace, self._propagation)
+        return find_warnings(self._model, self.trace, self._propagation, self._target)
 
     @cached_property
     def fixes(self) -> list[Fix]:
         """Repairs that make the network take this input, best first; empty if nothing is wrong."""
-        if self.ok and not self.warnings:
+        if self.ok and not sizes_in_doubt(self.trace, self._propagation):
             return []
         if self._rearranged is not None:
             first, then = self._rearranged
             both = [
-                Candidate(fix.name, f"{fix.line}; {first.line}", fix.same_function, fix.note)
+                Candidate(fix.name, f"{fix.line}; {first.line}", fix.same, fix.note)
                 for fix in then.fixes
             ]
-            return tried(self._model, self.trace, [first, *both])
+            others = []
+            if self._problem is not None and self._problem.kind == "channel-mismatch":
+                others = [in_channels(self._problem)]
+            return tried(self._model, self.trace, [first, *both, *others])
         return fixes_for(
             Case(self._model, self.trace, self._propagation, self._problem, self.valid_sizes)
         )
@@ -115,8 +163,33 @@ class Diagnosis(Report):
         if found is None:
             return None
         candidate, size = found
-        others = self.trace.input_sizes[1:]
-        return candidate, Diagnosis(self._model, trace(self._model, [size, *others]))
+        sizes = [size, *self.trace.input_sizes[1:]]
+        options = self.trace.call_options
+        return candidate, Diagnosis(self._model, trace(self._model, sizes, **options))
+
+    def distances(self, seed: int = 0) -> dict[tuple[str, str], float]:
+        """Return how far apart the answers of the repairs are, two by two.
+
+        The repaired networks run for real, in eval mode, on the same random input of the size that
+        was diagnosed. The distance is the L2 norm of the difference over that of the first one's
+        answer; pairs whose answers have different shapes are left out.
+
+        Parameters
+        ----------
+        seed
+            Of the input, standard normal numbers.
+        """
+        x = random_input(self.trace.input_sizes[0], seed)
+        answers = {}
+        for fix in self.fixes:
+            (answer,) = run_copies(fix.apply(), [x])
+            if not isinstance(answer, Failed):
+                answers[fix.name] = answer
+        return {
+            (a, b): relative_l2(answers[b], answers[a])
+            for a, b in combinations(answers, 2)
+            if answers[a].shape == answers[b].shape
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain numbers, strings, lists and dicts."""
@@ -131,12 +204,15 @@ class Diagnosis(Report):
             "got": self.got,
             "explanation": self.explanation,
             "valid_sizes": self.valid_sizes.to_dict(),
+            "advice": self.advice,
             "warnings": self.warnings,
             "fixes": [
                 {
                     "name": fix.name,
                     "line": fix.line,
-                    "same_function": fix.same_function,
+                    "same": fix.same,
+                    "weights_kept": fix.weights_kept,
+                    "share_kept": fix.share_kept,
                     "note": fix.note,
                     "parameters": fix.parameters,
                     "mult_adds": fix.mult_adds,
@@ -152,7 +228,8 @@ class Diagnosis(Report):
     def _answer(self) -> list[str]:
         return [
             self.explanation,
-            f"Sizes that fit: {self.valid_sizes}.",
+            *([f"In the source: {self.advice}"] if self.advice else []),
+            f"Sizes that fit{' then' if self._rearranged else ''}: {self.valid_sizes}.",
             *(f"Warning: {warning}" for warning in self.warnings),
         ]
 
@@ -162,14 +239,15 @@ class Diagnosis(Report):
         cells = [
             [
                 fix.name,
-                "same" if fix.same_function else "to be trained",
+                _SAME[fix.same],
+                f"{fix.share_kept:.0%}",
                 f"{fix.parameters:,}",
                 f"{fix.mult_adds:,}",
             ]
             for fix in self.fixes
         ]
-        headers = ("Repair", "Function", "Parameters", "Mult-adds")
-        align = ("left", "left", "right", "right")
+        headers = ("Repair", "Function", "Weights kept", "Parameters", "Mult-adds")
+        align = ("left", "left", "right", "right", "right")
         return [tabulate(cells, headers, tablefmt=tablefmt, colalign=align, disable_numparse=True)]
 
     def _remarks(self) -> list[Remark]:
@@ -179,7 +257,83 @@ class Diagnosis(Report):
         return []
 
 
-def diagnose(model: nn.Module, input_size: InputSize) -> Diagnosis:
+_SAME = {
+    "all old sizes": "same",
+    "one old size": "same at one size",
+    "this size": "as pooled, here alone",
+    "no": "to be trained",
+}
+
+
+def _spatial(trace: Trace) -> str:
+    given = propagate(trace).given
+    return "×".join(map(str, given)) + (" px" if len(given) == 2 else "")
+
+
+def _said(trace: Trace) -> str:
+    """Say what is wrong with a forward at another size, if something is."""
+    propagation = propagate(trace)
+    if trace.failure is not None:
+        return find_problem(trace, propagation).explanation
+    mixed = list(mixed_rows(trace, propagation))
+    return f"And then, at {_spatial(trace)}: {mixed[0]}" if mixed else ""
+
+
+def _multiples(sizes: ValidSizes, given: tuple[int, ...]) -> str:
+    """Say of what the sizes that fit are multiples, and which are next to the given ones."""
+    texts: dict[str, list[str]] = {}
+    for name, intervals, side in zip(sizes.names, sizes.axes, given, strict=True):
+        firsts = [interval.first for interval in intervals]
+        steps = {b - a for a, b in pairwise(firsts)}
+        below = max((i.last for i in intervals if i.last and i.last < side), default=None)
+        above = min((first for first in firsts if first > side), default=None)
+        fits = any(i.first <= side and (i.last is None or side <= i.last) for i in intervals)
+        near = "" if fits else " or ".join(str(n) for n in (below, above) if n is not None)
+        if len(steps) == 1 and firsts[0] % min(steps) == 0:
+            last = intervals[0].last
+            more = f" (or up to {last - firsts[0]} more)" if last and last > firsts[0] else ""
+            text = f"must be a multiple of {min(steps)}{more}" + (f", such as {near}" * bool(near))
+        elif near:
+            text = f"may be {near}"
+        else:
+            continue
+        texts.setdefault(text, []).append(name)
+    said = (f"{' and '.join(names)} {text}" for text, names in texts.items())
+    return "".join(f" {text[0].upper()}{text[1:]}." for text in said).strip()
+
+
+def _of_output(trace: Trace, propagation: Propagation) -> str:
+    """Say how the size of a map that is returned depends on that of the input."""
+    layout = (
+        propagation.layouts.get(trace.output_sources[0]) if len(trace.output_sources) == 1 else None
+    )
+    number = len(propagation.given)
+    if propagation.unsupported or not isinstance(layout, Map) or len(layout.places) != number:
+        return ""
+    shape = trace.output_shapes[0]
+    out = tuple(shape[layout.places[axis]] for axis in range(number))
+    if out == propagation.given or len(shape) != number + 2:
+        return ""
+    same = all(b < 2 * a and a < 2 * b for a, b in zip(propagation.given, out, strict=True))
+    text = f" It is a map of {'×'.join(map(str, out))} cells"
+    words = f" for each input of {'×'.join(map(str, propagation.given))}" if same else " an input"
+    equal = propagation.sizes_of_output(trace.output_sources[0])
+    single = propagation.sizes_with(trace.output_sources[0], (1,) * number)
+    if same and equal:
+        return f"{text}{words}; it is as large as the input for sizes of {equal}."
+    if prod(out) > 1 and single:
+        return f"{text}{words}; it is one cell for sizes of {single}."
+    return ""
+
+
+def diagnose(
+    model: nn.Module,
+    input_size: InputSize,
+    *,
+    dtypes: Sequence[torch.dtype] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+    target: Sequence[int] | None = None,
+) -> Diagnosis:
     """Say where and why a network refuses an input, which inputs it takes, and how to repair it.
 
     Nothing is computed and the model is not changed: see `vgglab.trace`.
@@ -187,9 +341,14 @@ def diagnose(model: nn.Module, input_size: InputSize) -> Diagnosis:
     Parameters
     ----------
     model
-        Any module whose first input is an image or a batch of images.
+        Any module whose main input is an image, a signal, a clip, or a batch of them.
     input_size
         Shape of the input, such as ``(1, 3, 400, 400)``, or a list of shapes for several inputs.
+    dtypes, kwargs
+        Types of the inputs, and what the forward is given by name: as in `vgglab.trace`.
+    target
+        Shape of the target that the loss will compare the output with; if it is given and does not
+        fit, a warning says what the loss will say.
 
     Returns
     -------
@@ -203,4 +362,6 @@ def diagnose(model: nn.Module, input_size: InputSize) -> Diagnosis:
     ValueError
         If a size is below 1.
     """
-    return Diagnosis(model, trace(model, input_size))
+    found = trace(model, input_size, dtypes=dtypes, kwargs=kwargs)
+    (wanted,) = check_sizes("target", target) if target is not None else (None,)
+    return Diagnosis(model, found, wanted)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from torch import nn
 
@@ -12,9 +12,12 @@ from vgglab.diagnose.warnings import adaptive_pools, flattened
 from vgglab.summary import Summary, summary
 from vgglab.tracing import Shape, Trace
 from vgglab.tracing.copies import meta_copy
-from vgglab.valid_sizes import Propagation, ValidSizes
+from vgglab.tracing.operations import Kind
+from vgglab.valid_sizes import Propagation, ValidSizes, axes_of
 
 IMPORTS = """\
+import copy
+
 import vgglab
 from torch import nn
 from torchvision import ops
@@ -24,6 +27,8 @@ from torchvision.transforms import v2
 
 LEVELS = (1, 2, 4)
 """Levels of the spatial pyramid that is offered: those of most papers, 21 bins."""
+
+Same: TypeAlias = Literal["all old sizes", "this size", "one old size", "no"]
 
 
 @dataclass(frozen=True)
@@ -36,28 +41,36 @@ class Fix:
         A short name, such as ``"fold"``.
     line
         The line of code that does it. It reads ``model`` and needs `vgglab.diagnose.fixes.IMPORTS`.
-    same_function
-        Whether the repaired network computes what the network computed where it ran before. If
-        not, it has fresh weights and must be trained. (Where a fixed average pooling ignored a
-        border of the map, which is a warning, the repaired network reads it.)
+    same
+        Where the repaired network computes what the network computed: at ``"all old sizes"``, those
+        at which it ran; at ``"one old size"``, which the note names, and another function at all
+        others; at ``"this size"`` alone, if the network ran there, or else what the repair named in
+        the note computes there; or ``"no"``: then it has fresh weights and must be trained. (Where
+        a fixed average pooling ignored a border of the map, which is a warning, the repaired
+        network reads it.)
     note
         What it does to the network, in a sentence.
     model
         The network that was diagnosed.
-    input_sizes
-        Shapes of the inputs for which it was diagnosed.
+    trace
+        Its trace at the input for which it was diagnosed.
     """
 
     name: str
     line: str
-    same_function: bool
+    same: Same
     note: str
     model: nn.Module = field(repr=False)
-    input_sizes: tuple[Shape, ...] = field(repr=False)
+    trace: Trace = field(repr=False)
 
     def apply(self) -> nn.Module:
         """Return the repaired network; the network that was diagnosed stays as it is."""
         return _run(self.line, self.model)
+
+    @property
+    def input_sizes(self) -> tuple[Shape, ...]:
+        """Shapes of the inputs for which the network was diagnosed."""
+        return self.trace.input_sizes
 
     @property
     def parameters(self) -> int:
@@ -70,13 +83,46 @@ class Fix:
         return self._summary.mult_adds
 
     @property
+    def weights_kept(self) -> int:
+        """How many of the network's weights are in use, as they are or folded into others."""
+        old = self.trace.parameters
+        fresh = {
+            f"{path}.{name}".lstrip(".")
+            for path, module in self._repaired.named_modules()
+            if getattr(module, "is_fresh", False)
+            for name, _ in module.named_parameters(recurse=False)
+        }
+        there = [f".{name}" for name, _ in self._repaired.named_parameters() if name not in fresh]
+        return sum(
+            parameter.count
+            for name, parameter in old.items()
+            if any(other.endswith(f".{name}") for other in there)
+        )
+
+    @property
+    def share_kept(self) -> float:
+        """What part of the network's weights that is, from 0 to 1."""
+        total = sum(parameter.count for parameter in self.trace.parameters.values())
+        return self.weights_kept / total if total else 1.0
+
+    @property
     def works(self) -> bool:
         """Whether the repaired network takes the input: known from a trace without data."""
-        return self._summary.trace.failure is None
+        trace = self._summary.trace
+        return trace.failure is None and not _mixed(trace)
+
+    @cached_property
+    def _repaired(self) -> nn.Module:
+        return _run(self.line, meta_copy(self.model, hooks=True))
 
     @cached_property
     def _summary(self) -> Summary:
-        return summary(_run(self.line, meta_copy(self.model, hooks=True)), self.input_sizes)
+        return summary(self._repaired, self.input_sizes)
+
+
+def _mixed(trace: Trace) -> bool:
+    """Tell a forward that returns another number of rows than images came."""
+    return any(op.input_shapes[0][0] != op.output_shapes[0][0] for op, _ in flattened(trace))
 
 
 def _run(line: str, model: nn.Module) -> nn.Module:
@@ -113,7 +159,7 @@ class Case:
 
     @property
     def input_size(self) -> Shape:
-        return self.trace.input_sizes[0]
+        return self.trace.input_sizes[axes_of(self.trace).inputs[0]]
 
 
 class Candidate(NamedTuple):
@@ -121,7 +167,7 @@ class Candidate(NamedTuple):
 
     name: str
     line: str
-    same_function: bool
+    same: Same
     note: str
 
 
@@ -134,87 +180,158 @@ def tried(model: nn.Module, trace: Trace, candidates: Iterable[Candidate]) -> li
     """Return the repairs that work: each is tried on a copy of the network without data."""
     found: list[Fix] = []
     for candidate in candidates:
-        fix = Fix(*candidate, model, trace.input_sizes)
+        fix = Fix(*candidate, model, trace)
         try:
             works = fix.works
         except ValueError:  # the conversions say so if they do not apply
             works = False
-        if works and fix.line not in [other.line for other in found]:
+        taken = [(other.name, other.line) for other in found]
+        if works and not any(fix.name == name or fix.line == line for name, line in taken):
             found.append(fix)
-    return sorted(found, key=lambda fix: not fix.same_function)
+    return sorted(found, key=lambda fix: fix.same == "no")
 
 
 def other_layout(trace: Trace, problem: Problem) -> tuple[Candidate, Shape] | None:
     """Return what brings the input into the layout that the network wants, and its shape then."""
     size = trace.input_sizes[0]
+    note = "the network stays as it is."
     if problem.kind == "unbatched-input" and isinstance(problem.expected, tuple):
-        first = problem.expected[: 5 - len(size)]
+        wanted = problem.expected
+        if wanted[0] == size[0]:
+            line = "model = nn.Sequential(nn.Unflatten(0, (-1, 1)), model)"
+            return Candidate(
+                "channel", line, "all old sizes", f"Gives each image its one channel; {note}"
+            ), wanted
+        if wanted[-len(size) :] != size:
+            return None
+        first = wanted[: len(wanted) - len(size) + 1]
         line = f"model = nn.Sequential(nn.Unflatten(0, {first}), model)"
-        note = "Gives the image the dimensions that are missing; the network stays as it is."
-        return Candidate("batch", line, True, note), problem.expected
-    if problem.kind != "channel-mismatch" or len(size) != 4 or problem.got != size[1]:
+        note = f"Gives the image the dimensions that are missing; {note}"
+        return Candidate("batch", line, "all old sizes", note), wanted
+    is_input = problem.kind == "channel-mismatch" and len(size) > 2 and problem.got == size[1]
+    if not is_input or not isinstance(problem.expected, int):
         return None
-    if size[-1] == problem.expected:
+    channels = problem.expected
+    if len(size) == 4 and size[-1] == channels:
         line = "model = nn.Sequential(ops.Permute([0, 3, 1, 2]), model)"
-        note = "Puts the channels before height and width; the network stays as it is."
-        return Candidate("permute", line, True, note), (size[0], size[3], size[1], size[2])
-    if (problem.got, problem.expected) == (1, 3):
-        line = "model = nn.Sequential(v2.Grayscale(num_output_channels=3), model)"
-        note = "Gives the network the grey channel three times; it stays as it is."
-        return Candidate("grey", line, True, note), (size[0], 3, *size[2:])
-    return None
+        note = f"Puts the channels before height and width; {note}"
+        wanted = (size[0], size[3], size[1], size[2])
+        return Candidate("permute", line, "all old sizes", note), wanted
+    wanted = (size[0], channels, *size[2:])
+    if len(size) == 4 and (problem.got, channels) in ((1, 3), (3, 1)):
+        line = f"model = nn.Sequential(v2.Grayscale(num_output_channels={channels}), model)"
+        grey = (
+            "Gives the network the grey channel three times"
+            if channels == 3
+            else "Makes grey images of the colours"
+        )
+        return Candidate("grey", line, "all old sizes", f"{grey}; {note}"), wanted
+    return in_channels(problem), wanted
+
+
+def in_channels(problem: Problem) -> Candidate:
+    """Return the repair that gives the first convolution another number of channels."""
+    return Candidate(
+        "channels",
+        f"model = vgglab.with_in_channels(model, {problem.got})",
+        "no",
+        "Sums or repeats the weights of the first convolution for other channels; all others stay. "
+        "Train it on.",
+    )
 
 
 def _candidates(case: Case) -> Iterator[Candidate]:
     kind = case.problem.kind if case.problem else None
-    if kind == "missing-flatten":
+    if kind in ("missing-flatten", "batch-mixed"):
         yield from _flatten(case)
     if kind == "missing-pool":
-        yield _pool("model", (1, 1))
-    elif len(case.input_size) == 4:
-        yield from _other_input(case)
+        yield _pool("model", (1,) * len(case.propagation.given))
+    if kind == "batch-too-small":
+        yield Candidate(
+            "eval",
+            "model = copy.deepcopy(model).eval()",
+            "all old sizes",
+            "A copy in evaluation mode: the averages of training in place of the batch's.",
+        )
+        return
+    yield from _other_input(case)
+    if len(case.input_size) == 4 and len(case.propagation.given) == 2:
         yield from _other_head(case)
+    yield from _at_the_seam(case)
 
 
 def _flatten(case: Case) -> Iterator[Candidate]:
     line = f"vgglab.with_flatten(model, {case.input_size})"
-    note = "Adds the flatten that is missing; every weight stays where it is."
-    yield Candidate("flatten", f"model = {line}", True, note)
+    note = "Flattens what a linear layer gets, image by image; every weight stays where it is."
+    yield Candidate("flatten", f"model = {line}", "all old sizes", note)
     sides = _sides_at_head(case)
-    if sides is not None:
+    if sides is not None and len(sides) == 2:
         pool = _pool(line, sides)
         yield pool._replace(note=f"Adds the flatten that is missing. {pool.note}")
 
 
-def _pool(model: str, sides: tuple[int, int]) -> Candidate:
-    height, width = sides
+def _pool(model: str, sides: tuple[int, ...]) -> Candidate:
+    to = "×".join(map(str, sides))
     return Candidate(
         "pool",
         f"model = vgglab.with_adaptive_pool({model}, {sides})",
-        True,
-        f"Averages every map to {height}×{width} cells; a map that has {height}×{width} passes "
-        "unchanged.",
+        "all old sizes",
+        f"Averages every map to {to} cells; a map that has {to} passes unchanged.",
     )
+
+
+_RESIZE = {1: "linear", 3: "trilinear"}
 
 
 def _other_input(case: Case) -> Iterator[Candidate]:
-    """Give the network images that it was made for."""
-    size = (case.input_size[-2], case.input_size[-1])
+    """Give the network inputs that it was made for."""
+    size = case.propagation.given
     target = trained_size(case)
     if target is None or target == size:
         return
+    to = "×".join(map(str, target))
+    unit = " px" if len(size) == 2 else ""
+    others = "other sizes are answered as if they had been resized"
+    if len(size) == 2:
+        line = f"v2.Resize({target})"
+        thing = "image"
+    else:
+        line = f"nn.Upsample(size={target}, mode={_RESIZE[len(size)]!r})"
+        thing = "input"
+    dense = ""
+    if case.problem is not None and case.problem.kind == "padding-mismatch":
+        dense = " Maps that it returns have the resized size."
     yield Candidate(
         "resize",
-        f"model = nn.Sequential(v2.Resize({target}), model)",
-        True,
-        f"Resizes every image to {target[0]}×{target[1]} px; the network stays as it is.",
+        f"model = nn.Sequential({line}, model)",
+        "one old size",
+        f"Resizes every {thing} to {to}{unit}: the same function there, and {others}. The network "
+        f"stays as it is.{dense}",
     )
-    if target[0] <= size[0] and target[1] <= size[1]:
+    smaller = [b - a for a, b in zip(target, size, strict=True)]
+    if len(size) == 2 and min(smaller) >= 0:
         yield Candidate(
             "crop",
             f"model = nn.Sequential(v2.CenterCrop({target}), model)",
-            True,
-            f"Looks at the central {target[0]}×{target[1]} px alone; the network stays as it is.",
+            "one old size",
+            f"Looks at the central {to} px alone: the same function at {to} px. The network stays "
+            f"as it is.{dense}",
+        )
+    larger = [
+        min((max(i.first, side) for i in axis if i.last is None or i.last >= side), default=side)
+        for axis, side in zip(case.sizes.axes, size, strict=True)
+    ]
+    gaps = [b - a for a, b in zip(size, larger, strict=True)]
+    is_near = max(gaps) > 0 and all(4 * gap <= a for gap, a in zip(gaps, size, strict=True))
+    if is_near and tuple(larger) in case.sizes:
+        pads = [n for gap in reversed(gaps) for n in (gap // 2, gap - gap // 2)]
+        to = "×".join(map(str, larger))
+        yield Candidate(
+            "pad",
+            f"model = nn.Sequential(nn.ConstantPad{len(size)}d({tuple(pads)}, 0.0), model)",
+            "this size",
+            f"Puts zeros around inputs of this size, to {to}{unit}; the network stays as it is."
+            + dense.replace("resized", "padded"),
         )
 
 
@@ -224,22 +341,23 @@ def _other_head(case: Case) -> Iterator[Candidate]:
     trained = None if target is None else (*size[:-2], *target)
     pooled = "model"
     sides = _sides_at_head(case)
-    if sides is not None and not adaptive_pools(case.trace):
+    pools = adaptive_pools(case.trace)
+    if sides is not None and not pools:
         pooled = f"vgglab.with_adaptive_pool(model, {sides})"
         yield _pool("model", sides)
     yield Candidate(
         "fold",
         f"model = vgglab.fold_adaptive_pool({pooled}, {size})",
-        True,
+        "this size",
         "Adaptive pooling and the first FC layer as one convolution: at this size the function "
-        "of adaptive pooling, with weights computed from those that are there.",
+        "of adaptive pooling, with weights computed from those that are there. Other sizes fail.",
     )
     if trained is not None:
         yield Candidate(
             "conv",
             f"model = nn.Sequential(vgglab.fc_to_conv(model, {trained}), "
             "nn.AdaptiveAvgPool2d(1), nn.Flatten())",
-            True,
+            "one old size" if pools else "all old sizes",
             f"FC layers as convolutions, scores averaged over the image; at {trained[-2]}×"
             f"{trained[-1]} px equal to the network.",
         )
@@ -248,38 +366,66 @@ def _other_head(case: Case) -> Iterator[Candidate]:
         yield Candidate(
             "gap",
             f"model = vgglab.with_gap_head(model, {classes})",
-            False,
+            "no",
             "Averages each channel and adds one fresh linear layer, which must be trained.",
         )
         yield Candidate(
             "spp",
             f"model = vgglab.with_spp_head(model, {LEVELS}, {classes})",
-            False,
+            "no",
             "Pools into grids of several sizes; the first FC layer is fresh and must be trained.",
         )
     yield Candidate(
         "fc",
         f"model = vgglab.with_new_fc(model, {size})",
-        False,
+        "no",
         "A fresh first FC layer that reads all cells at this size; it must be trained, and other "
         "sizes fail again.",
     )
 
 
-def trained_size(case: Case) -> tuple[int, int] | None:
+def _at_the_seam(case: Case) -> Iterator[Candidate]:
+    """Change one layer alone: whatever stands before it, and whatever follows."""
+    problem, failure = case.problem, case.trace.failure
+    if problem is None or failure is None or not failure.path:
+        return
+    counted = problem.kind in ("input-size", "missing-pool", "wrong-in-features")
+    if not counted or not isinstance(problem.expected, int) or not isinstance(problem.got, int):
+        return
+    sides = _sides_at_head(case)
+    if problem.map is not None and sides is not None and len(sides) == len(problem.map) - 1:
+        to = "×".join(map(str, sides))
+        yield Candidate(
+            "pool",
+            f"model = vgglab.with_pooled_features(model, {failure.path!r}, {problem.map}, {sides})",
+            "all old sizes",
+            f"Averages the map before {failure.path} to {to} cells at this input size; features "
+            "that fit pass unchanged.",
+        )
+    if failure.op is not None and failure.op.kind is Kind.LINEAR:
+        yield Candidate(
+            "fc",
+            f"model = vgglab.with_new_linear(model, {failure.path!r}, {problem.got})",
+            "no",
+            f"A fresh {failure.path} for {problem.got:,} features; it must be trained, and inputs "
+            "that give another number fail.",
+        )
+
+
+def trained_size(case: Case) -> tuple[int, ...] | None:
     """Return the size nearest to the input at which the classifier reads its map unpooled."""
     sizes = case.sizes
     pools = adaptive_pools(case.trace)
     if pools:
         pool = pools[-1]
         sizes = case.propagation.sizes_with(pool.sources[0], tuple(pool.options["output_size"]))
-    if not sizes:
+    if not sizes or len(sizes.axes) != len(case.propagation.given):
         return None
-    return sizes.nearest((case.input_size[-2], case.input_size[-1]))
+    return sizes.nearest(case.propagation.given)
 
 
-def _sides_at_head(case: Case) -> tuple[int, int] | None:
-    """Return height and width of the map that the first FC layer wants."""
+def _sides_at_head(case: Case) -> tuple[int, ...] | None:
+    """Return the sides of the map that the first FC layer wants."""
     problem = case.problem
     if problem is not None and problem.map is not None and isinstance(problem.expected, int):
         channels, features = problem.map[0], problem.expected
@@ -289,7 +435,8 @@ def _sides_at_head(case: Case) -> tuple[int, int] | None:
             return None
         channels, features = read[-1].input_shapes[0][1], read[-1].output_shapes[0][1]
     wanted = map_for(case.propagation, features, channels)
-    return (wanted[1], wanted[2]) if wanted is not None and len(wanted) == 3 else None
+    number = len(case.propagation.given)
+    return tuple(wanted[1:]) if wanted is not None and len(wanted) == number + 1 else None
 
 
 def _classes(case: Case) -> int | None:

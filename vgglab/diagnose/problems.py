@@ -30,6 +30,10 @@ class Problem:
         A few sentences that quote the shapes.
     map
         Channels and sides of the map whose features were counted, if any were.
+    wanted
+        Those of the map that has as many features as the layer wants, if they are known.
+    instead
+        The layer that belongs there, if it is another kind of layer.
     """
 
     kind: str
@@ -37,6 +41,8 @@ class Problem:
     got: int | Shape | None
     explanation: str
     map: Shape | None = None
+    wanted: Shape | None = None
+    instead: str | None = None
 
 
 class Scene(NamedTuple):
@@ -201,8 +207,11 @@ def _unbatched(trace: Trace) -> Problem | None:
         kind = re.match(r"Conv([123])d$", trace.failure.type)
         if kind is None or any(op.kind is Kind.CONVOLUTION for op in trace.ops):
             return None
-        weights = [p.shape for name, p in trace.parameters.items()
-                   if name.startswith(trace.failure.path) and len(p.shape) == int(kind[1]) + 2]
+        weights = [
+            p.shape
+            for name, p in trace.parameters.items()
+            if name.startswith(trace.failure.path) and len(p.shape) == int(kind[1]) + 2
+        ]
         if not weights:
             return None
         first = weights[0][1], int(kind[1])
@@ -221,7 +230,7 @@ def _unbatched(trace: Trace) -> Problem | None:
             f"{batch}: x.unsqueeze(1).",
         )
     if len(size) == axes + 1 and size[-1] == channels != size[0]:
-        text = f" The channels come last, too: x.movedim(-1, 0).unsqueeze(0)."
+        text = " The channels come last, too: x.movedim(-1, 0).unsqueeze(0)."
         batch = (1, channels, *size[:-1])
     elif len(size) == axes + 1 and channels not in (size[0], 3, 1):
         return None
@@ -246,7 +255,9 @@ def _dimensions(trace: Trace) -> Problem | None:
     failure = trace.failure
     assert failure is not None
     kind = _LAYERS_OF_IMAGES.search(failure.type)
-    call = next((c for c in reversed(trace.calls) if c.path == failure.path and not c.finished), None)
+    call = next(
+        (c for c in reversed(trace.calls) if c.path == failure.path and not c.finished), None
+    )
     if kind is None or call is None or not call.input_shapes:
         return None
     shape, axes = call.input_shapes[0], int(kind[2])
@@ -258,16 +269,17 @@ def _dimensions(trace: Trace) -> Problem | None:
         f"{where(failure)} takes inputs of {wanted} dimensions and gets {shape}, which has "
         f"{len(shape)}."
     )
-    right = len(shape) - 2
+    right, instead = len(shape) - 2, None
     if 1 <= right <= 3:
         other = f"{kind[1]}{right}d"
         if kind[1] == "BatchNorm":
-            text += f" The layer for this map of {shape[1]} channels is nn.{other}({shape[1]})."
+            instead = f"nn.{other}({shape[1]})"
+            text += f" The layer for this map of {shape[1]} channels is {instead}."
         else:
             text += f" The layer for it is nn.{other}."
     elif len(shape) == 2 and kind[1] != "BatchNorm":
         text += " It comes as rows of features: something flattened the maps before."
-    return Problem("wrong-dimensions", min(takes), len(shape), text)
+    return Problem("wrong-dimensions", min(takes), len(shape), text, instead=instead)
 
 
 def _one_value(trace: Trace, propagation: Propagation) -> Problem | None:
@@ -305,9 +317,11 @@ def _recurrent(scene: Scene) -> Problem | None:
         return None
     if len(shape) == 3 and expected in shape[:-1] and not isinstance(scene.layout, Map):
         return Problem(
-            "wrong-in-features", expected, shape[-1],
-            f"{scene.where} wants vectors of {expected} features and gets {shape}; the dimension of "
-            f"{expected} stands elsewhere: transpose them, so that the features come last.",
+            "wrong-in-features",
+            expected,
+            shape[-1],
+            f"{scene.where} wants vectors of {expected} features and gets {shape}; the dimension "
+            f"of {expected} stands elsewhere: transpose them, so that the features come last.",
         )
     return _rows(scene, shape[-1], expected, shape)
 
@@ -328,7 +342,8 @@ def _rows(scene: Scene, got: int, expected: int, rows: Shape) -> Problem:
                 return _lost_flatten(scene, lost, expected)
         term = layout.term(-1)
         sides = tuple(
-            int(side[scene.propagation.given[axis] - 1]) for axis, side in sorted(term.sides.items())
+            int(side[scene.propagation.given[axis] - 1])
+            for axis, side in sorted(term.sides.items())
         )
         return _features(scene, (rows[0], term.channels, *sides), expected, rows)
     lost = _map_itself(scene, source, got) if source is not None else None
@@ -411,11 +426,11 @@ def _several(scene: Scene, layout: Flat, expected: int, got: int) -> Problem:
 
 
 def _batch_in_features(scene: Scene, got: int, expected: int) -> Problem | None:
-    """Tell a flatten that took the batch as well, or images that were joined along the batch."""
+    """Tell a flatten that took the batch as well."""
     source = scene.source
     if source is None:
         return None
-    while source >= 0 and scene.trace.ops[source].kind in (Kind.UNSQUEEZE, Kind.ELEMENTWISE):
+    while source >= 0 and _adds_nothing(scene.trace.ops[source]):
         source = scene.trace.ops[source].sources[0]
     if source < 0 or scene.trace.ops[source].kind is not Kind.VIEW:
         return None
@@ -426,14 +441,25 @@ def _batch_in_features(scene: Scene, got: int, expected: int) -> Problem | None:
     images, each = came[0], prod(came[1:])
     text = (
         f"{scene.where} wants {expected} features and gets {got} = {images}·{each}, because "
-        f"{op.path or op.name} flattened the batch of {images} as well. Flatten from dimension 1 "
-        f"on: nn.Flatten() or x.flatten(1)."
+        f"{_origin_named(scene, op)} flattened the batch of {images} as well. Flatten from "
+        f"dimension 1 on: nn.Flatten() or x.flatten(1)."
     )
     if each == expected:
         text += f" Then {product(came[1:])} features come, which fit."
     else:
         text += f" Then {product(came[1:])} features come, which is not yet {expected}."
     return Problem("batch-mixed", expected, got, text, came[1:])
+
+
+def _origin_named(scene: Scene, op: Op) -> str:
+    return f"{op.path} ({scene.trace.modules[op.path]})" if op.path else f"{op.name} in the forward"
+
+
+def _adds_nothing(op: Op) -> bool:
+    """Tell an activation, or a view of one row as a vector or the other way round."""
+    if op.kind in (Kind.UNSQUEEZE, Kind.SQUEEZE, Kind.ELEMENTWISE):
+        return True
+    return op.kind is Kind.VIEW and op.input_shapes[0][-1:] == op.output_shapes[0][-1:]
 
 
 def _map_itself(scene: Scene, source: int, got: int) -> Shape | None:
@@ -459,14 +485,19 @@ def _view(scene: Scene) -> Problem | None:
         return None
     if size[0] not in (-1, shape[0]) and wanted == prod(shape[1:]):
         return Problem(
-            "batch-mixed", size[0], shape[0],
-            f"{scene.where} lays out {shape} as {size[0]} rows of {wanted}; there are {shape[0]} of "
-            "them. The size of the batch is written into the code: write x.flatten(1).",
+            "batch-mixed",
+            size[0],
+            shape[0],
+            f"{scene.where} lays out {shape} as {size[0]} rows of {wanted}; there are {shape[0]} "
+            "of them. The size of the batch is written into the code: write x.flatten(1).",
         )
     layout = scene.layout
     if isinstance(layout, Map) and layout.is_plain and len(layout.places) < len(shape) - 2:
-        shape = (shape[0], prod(d.number for d in layout.dims[1:]),
-                 *(shape[place] for _, place in sorted(layout.places.items())))
+        shape = (
+            shape[0],
+            prod(d.number for d in layout.dims[1:]),
+            *(shape[place] for _, place in sorted(layout.places.items())),
+        )
     elif len(shape) == 3 and not isinstance(layout, Map):
         return None
     return _features(scene, shape, wanted, flattened(shape))
@@ -485,8 +516,8 @@ def _features(scene: Scene, shape: Shape, expected: int, rows: Shape) -> Problem
     text = f"{scene.where} wants {wants} features and gets {came}{because}."
     if rows[-1] != got:  # a view has cut the features of all images into other rows
         text = (
-            f"{scene.where} wants {wants} features and gets {rows[-1]}. The map has {came} features "
-            f"an image{because}, and they were laid out as {rows[0]} rows."
+            f"{scene.where} wants {wants} features and gets {rows[-1]}. The map has {came} "
+            f"features an image{because}, and they were laid out as {rows[0]} rows."
         )
     known = scene.propagation.unsupported is None
     if expected == channels and prod(sides) > 1 and not _fixed_average(scene):
@@ -507,15 +538,19 @@ def _features(scene: Scene, shape: Shape, expected: int, rows: Shape) -> Problem
     else:
         kind = "input-size"
         text += _halvings(made_for, sides)
-    return Problem(kind, expected, got, text, (channels, *sides))
+    return Problem(kind, expected, rows[-1], text, (channels, *sides), made_for)
 
 
 def _halvings(made_for: Shape | None, sides: list[int]) -> str:
     """Say so if one more pooling would give the map that is wanted."""
     if made_for is None or len(made_for) != len(sides) + 1 or not sides:
         return ""
-    if all(side // 2 == wanted and side % 2 == 0 for side, wanted in zip(sides, made_for[1:], strict=True)):
-        return f" One more halving, such as nn.MaxPool{len(sides)}d(2) before the flatten, gives that map."
+    if all(
+        side // 2 == wanted and side % 2 == 0
+        for side, wanted in zip(sides, made_for[1:], strict=True)
+    ):
+        pool = f"nn.MaxPool{len(sides)}d(2)"
+        return f" One more halving, such as {pool} before the flatten, gives that map."
     return ""
 
 
@@ -537,7 +572,9 @@ def _last_map(scene: Scene) -> int | None:
         layout = scene.propagation.layouts.get(source)
         if isinstance(layout, Map) and len(layout.places) == number:
             break
-        fed = [s for s in scene.trace.ops[source].sources if s < 0 or s in scene.propagation.layouts]
+        fed = [
+            s for s in scene.trace.ops[source].sources if s < 0 or s in scene.propagation.layouts
+        ]
         sources = fed or list(scene.trace.ops[source].sources)
         if not sources:
             break
@@ -594,7 +631,9 @@ def _convolution(scene: Scene) -> Problem | None:
         kind = "input-size"
         assert isinstance(layout, Map)
         term = layout.term(-dims - 1)
-        sides = [int(side[scene.propagation.given[a] - 1]) for a, side in sorted(term.sides.items())]
+        sides = [
+            int(side[scene.propagation.given[a] - 1]) for a, side in sorted(term.sides.items())
+        ]
         names = " and ".join(scene.propagation.names[axis] for axis in sorted(term.sides))
         text += (
             f" They are {product((term.channels, *sides))}: the {names} of the input went into the "
@@ -609,7 +648,8 @@ def _convolution(scene: Scene) -> Problem | None:
                 "x.transpose(0, 1) puts them in their places."
             )
         else:
-            text += f" The network was made for {'images' if number == 2 else 'inputs'} with {channels}."
+            things = "images" if number == 2 else "inputs"
+            text += f" The network was made for {things} with {channels}."
     else:
         text += " The layer before it returns another number of channels than it wants."
     return Problem(kind, expected, got, text)
@@ -625,7 +665,10 @@ def _groups(scene: Scene, weight: Shape, groups: int, got: int) -> Problem:
         f"those of an input with another number of channels."
     )
     if built is not None:
-        text += f" Layers beside it are made for {built} channels: give it {built}, or build it with {got}."
+        text += (
+            f" Layers beside it are made for {built} channels: give it {built}, or build it with "
+            f"{got}."
+        )
     return Problem("channel-mismatch", built, got, text)
 
 
@@ -674,8 +717,8 @@ def _does_not_fit(scene: Scene, axis: str, window: Window, side: int) -> Problem
         f"a window of {window.extent} px with padding {window.padding} and needs a map of at least "
         f"{smallest} px"
         if axis in ("height", "width")
-        else f"a window of {window.extent} along the {axis} with padding {window.padding} and needs "
-        f"at least {smallest}"
+        else f"a window of {window.extent} along the {axis} with padding {window.padding} and "
+        f"needs at least {smallest}"
     )
     return Problem(
         "input-too-small",
@@ -717,15 +760,11 @@ def _join(scene: Scene) -> Problem | None:
     return _parted(scene, text, pair)
 
 
-def _parted(
-    scene: Scene, text: str, pair: tuple[tuple[Shape, int], tuple[Shape, int]]
-) -> Problem:
+def _parted(scene: Scene, text: str, pair: tuple[tuple[Shape, int], tuple[Shape, int]]) -> Problem:
     (first, _), (second, _) = pair
     trace = scene.trace
     ways = filter(None, (chain_of_sides(trace, scene.propagation, source) for _, source in pair))
     text += f", and their sides differ. On the ways to them {'; '.join(ways)}."
-    if scene.propagation.unsupported is None and (sizes := scene.propagation.valid_sizes()):
-        text += f" The sides are equal for inputs of {sizes}."
     text += (
         " Windows that round differently, a stride on one way alone or a padding that is missing "
         "part the sides."
@@ -776,7 +815,10 @@ def _layer_norm(scene: Scene) -> Problem | None:
     layout = scene.layout
     depends = isinstance(layout, Map) and any(dim.axes for dim in layout.dims[-len(wanted) :])
     kind = "input-size" if depends else "wrong-in-features"
-    text = f"{scene.where} normalises the last dimensions {wanted} and gets {came}: its input is {shape}."
+    text = (
+        f"{scene.where} normalises the last dimensions {wanted} and gets {came}: its input is "
+        f"{shape}."
+    )
     return Problem(kind, wanted, came, text)
 
 
@@ -800,7 +842,11 @@ _RULES: Mapping[Kind, Callable[[Scene], Problem | None]] = {
 def _from_text(failure: Failure) -> Problem:
     """Fall back on the message: the error came from Python code, or from an unusual operation."""
     said = " ".join(failure.message.split())
-    line = f" (line {failure.line.number}: `{failure.line.code}`)" if failure.line and failure.line.code else ""
+    line = (
+        f" (line {failure.line.number}: `{failure.line.code}`)"
+        if failure.line and failure.line.code
+        else ""
+    )
     if not said:
         text = f"{where(failure)} refuses with a bare {failure.error}{line}."
         return Problem("unknown", None, None, text)

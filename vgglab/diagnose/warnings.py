@@ -4,25 +4,44 @@ from collections.abc import Callable, Iterator
 from itertools import chain
 from math import isqrt, prod
 
+from torch import nn
+from torch.nn.parameter import is_lazy
+
 from vgglab.diagnose.problems import chain_of_sides
 from vgglab.pooling import adaptive_bins
 from vgglab.shapes import Window
-from vgglab.tracing import Op, Trace
-from vgglab.tracing.operations import ADAPTIVE_POOLS, Kind, rows_of
-from vgglab.valid_sizes import Propagation
+from vgglab.tracing import Op, Shape, Trace
+from vgglab.tracing.operations import ADAPTIVE_POOLS, RESHAPES, Kind, rows_of
+from vgglab.valid_sizes import Propagation, axes_of
 from vgglab.valid_sizes.size_rules import Dim, Map
 
 
-def find_warnings(trace: Trace, propagation: Propagation) -> list[str]:
+def find_warnings(
+    model: nn.Module, trace: Trace, propagation: Propagation, target: Shape | None = None
+) -> list[str]:
     """Return a sentence for each thing that runs and is not what it seems to be.
 
     Parameters
     ----------
+    model
+        The network.
     trace
-        A trace; of a forward that stopped, the part before it counts.
+        Its trace; of a forward that stopped, the part before it counts.
     propagation
         What `vgglab.valid_sizes.propagate` makes of it.
+    target
+        Shape of what the loss compares the output with, if it is known.
     """
+    found = chain(
+        sizes_in_doubt(trace, propagation),
+        chain.from_iterable(find(trace, model) for find in _TRAPS),
+        _target(trace, target) if target is not None else (),
+    )
+    return list(dict.fromkeys(found))
+
+
+def sizes_in_doubt(trace: Trace, propagation: Propagation) -> list[str]:
+    """Return those sentences that another size of the input would change."""
     return list(dict.fromkeys(chain.from_iterable(find(trace, propagation) for find in _FINDERS)))
 
 
@@ -45,22 +64,29 @@ def flattened(trace: Trace) -> Iterator[tuple[Op, Op]]:
             continue
         op = trace.ops[source]
         came, went = op.input_shapes[0], op.output_shapes[0]
-        if op.kind is Kind.VIEW and len(came) == 4 and len(went) == 2 and went[1] != came[-1]:
+        if op.kind is Kind.VIEW and len(came) > 2 and len(went) == 2 and went[1] != came[-1]:
             yield op, reader
 
 
-def _rows_of_other_images(trace: Trace, propagation: Propagation) -> Iterator[str]:
+def mixed_rows(trace: Trace, propagation: Propagation) -> Iterator[str]:
+    """Yield a sentence for each view that lays out the images of a batch as other rows."""
     for op, _ in flattened(trace):
-        images, rows = op.input_shapes[0][0], op.output_shapes[0][0]
-        if images != rows:
+        (images, *map_), (rows, features) = op.input_shapes[0], op.output_shapes[0]
+        frames = [prod(op.input_shapes[0][:k]) for k in range(1, len(map_) + 1)]
+        if rows not in frames:
+            each = f"{prod(map_)} = {'·'.join(map(str, map_))}"
+            came = f"{images} images" if images > 1 else "one image"
             yield (
-                f"{_name(op)} lays out the maps of {images} images as {rows} rows: the features of "
-                f"an image are cut, and rows are no images any more. Write x.flatten(1)."
+                f"{_name(op)} lays out the maps of {came} as {rows} rows of {features}: an image "
+                f"has {each} features, which are cut, and rows are no images any more. "
+                "Write x.flatten(1)."
             )
 
 
 def _strips(trace: Trace, propagation: Propagation) -> Iterator[str]:
     for op, reader in flattened(trace):
+        if len(op.input_shapes[0]) != 4:
+            continue
         *_, height, width = op.input_shapes[0]
         side = isqrt(height * width)
         if side * side == height * width and height != width:
@@ -86,7 +112,7 @@ def _resizing_pools(trace: Trace, propagation: Propagation) -> Iterator[str]:
         elif any(a < b for a, b in zip(came, wanted, strict=True)):
             yield (
                 f"{_name(op)} pools {from_to}: it repeats cells, so the map gets larger without "
-                "saying more."
+                f"saying more: {prod(wanted)} cells hold what {prod(map(min, came, wanted))} do."
             )
         elif averages and any(a % b for a, b in zip(came, wanted, strict=True)):
             weights = [_pixel_weights(a, b) for a, b in zip(came, wanted, strict=True)]
@@ -94,7 +120,19 @@ def _resizing_pools(trace: Trace, propagation: Propagation) -> Iterator[str]:
             yield (
                 f"{_name(op)} pools {from_to} in bins that overlap: some cells of the map count "
                 f"{ratio:.3g} times as much as others, so the mean is not kept."
+                f"{_even_sizes(op, propagation)}"
             )
+
+
+def _even_sizes(op: Op, propagation: Propagation) -> str:
+    """Say at which sizes of the image the bins of a pooling are even."""
+    wanted = tuple(op.options["output_size"])
+    found = []
+    for factor in (1, 2, 3):
+        sizes = propagation.sizes_with(op.sources[0], tuple(factor * side for side in wanted))
+        if sizes and sizes.square:
+            found.append(str(max(sizes.height[0].first, sizes.width[0].first)))
+    return f" Bins are even for images of {', '.join(found)} px, for example." if found else ""
 
 
 def _pixel_weights(input_size: int, output_size: int) -> list[float]:
@@ -146,13 +184,163 @@ def _stretched_sums(trace: Trace, propagation: Propagation) -> Iterator[str]:
 
 
 _FINDERS: tuple[Callable[[Trace, Propagation], Iterator[str]], ...] = (
-    _rows_of_other_images,
+    mixed_rows,
     _strips,
     _columns_as_features,
     _resizing_pools,
     _ignored_cells,
     _stretched_sums,
 )
+
+
+def _features_that_were_edited(trace: Trace, model: nn.Module) -> Iterator[str]:
+    """Tell layers whose attributes were changed, which does not change the layer."""
+    names = {"in_features": 1, "out_features": 0, "in_channels": 1, "out_channels": 0}
+    for path, module in model.named_modules():
+        weight = module._parameters.get("weight")
+        plain = type(module) in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+        if not plain or weight is None or is_lazy(weight):
+            continue
+        for name, dim in names.items():
+            said, groups = getattr(module, name, None), getattr(module, "groups", 1)
+            is_really = weight.shape[dim] * (groups if name == "in_channels" else 1)
+            if said is not None and said != is_really:
+                yield (
+                    f"{path}.{name} says {said}, and its weight is made for {is_really}: setting "
+                    "the attribute changes no weights. Put a new layer in its place."
+                )
+
+
+def _layers_in_lists(trace: Trace, model: nn.Module) -> Iterator[str]:
+    """Tell layers that torch does not know of: they are not trained, moved or saved."""
+    known = {id(module) for module in model.modules()}
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            items = value.values() if isinstance(value, dict) else value
+            if name.startswith("_") or not isinstance(value, list | tuple | dict):
+                continue
+            hidden = [m for m in items if isinstance(m, nn.Module) and id(m) not in known]
+            if any(next(m.parameters(), None) is not None for m in hidden):
+                where = f"{path}.{name}".lstrip(".")
+                kind = "nn.ModuleDict" if isinstance(value, dict) else "nn.ModuleList"
+                yield (
+                    f"{where} keeps {len(hidden)} layers in a {type(value).__name__}: their "
+                    f"weights are no parameters of the model, so they are not trained. Use {kind}."
+                )
+
+
+def _unused_layers(trace: Trace, model: nn.Module) -> Iterator[str]:
+    if trace.failure is not None or not model.training:
+        return  # what trains alone, such as an auxiliary classifier, does not run otherwise
+    used = {name for op in trace.ops for name in op.parameters}
+    unused = [name for name in trace.parameters if name not in used]
+    layers = dict.fromkeys(name.rpartition(".")[0] for name in unused)
+    layers = dict.fromkeys(p for p in layers if not any(n.startswith(f"{p}.") for n in used))
+    if layers:
+        more = f" and {len(layers) - 3} more" if len(layers) > 3 else ""
+        yield f"The forward does not use {', '.join(list(layers)[:3])}{more}: they get no gradient."
+
+
+def _batch_lost(trace: Trace, model: nn.Module) -> Iterator[str]:
+    """Tell a flatten of a batch of one that takes the batch as well."""
+    main = trace.input_sizes[axes_of(trace).inputs[0]]
+    for op in trace.ops:
+        if op.kind is not Kind.VIEW or not op.sources or main[0] != 1 or len(main) < 3:
+            continue
+        came, went = op.input_shapes[0], op.output_shapes[0]
+        if len(came) == len(main) and came[0] == 1 and went == (prod(came),):
+            yield (
+                f"{_name(op)} flattens the batch as well: one input loses its batch dimension, "
+                "and of several the features would be mixed. Flatten from dimension 1 on."
+            )
+
+
+def _columns_against_vectors(trace: Trace, model: nn.Module) -> Iterator[str]:
+    for op in trace.ops:
+        if op.kind is not Kind.BROADCAST or len(op.input_shapes) != 2:
+            continue
+        first, second = sorted(op.input_shapes, key=len)
+        if len(first) == 1 and second == (*first, 1) and first[0] > 1:
+            yield (
+                f"{_name(op)} meets {second} and {first} and gives {op.output_shapes[0]}: each "
+                "with each, not one by one. Bring both to one shape, by squeeze(1) or unsqueeze(1)."
+            )
+
+
+def _last_activation(trace: Trace, model: nn.Module) -> Iterator[str]:
+    """Tell what should not stand between the scores and a loss."""
+    if trace.failure is not None or not model.training or len(trace.output_sources) != 1:
+        return
+    last = trace.ops[trace.output_sources[0]] if trace.output_sources[0] >= 0 else None
+    if last is None or len(last.output_shapes[0]) != 2 or last.output_shapes[0][-1] < 2:
+        return
+    if last.name == "_softmax":
+        yield (
+            f"{_name(last)} is a softmax at the end of a network in training: nn.CrossEntropyLoss "
+            "takes scores and does that itself, so the gradients would be small."
+        )
+    elif last.name.rstrip("_") == "relu" and trace.ops[last.sources[0]].kind is Kind.LINEAR:
+        yield f"{_name(last)} cuts off negative scores: no loss wants a ReLU after the last layer."
+
+
+def _nothing_between(trace: Trace, model: nn.Module) -> Iterator[str]:
+    """Tell linear layers one after the other, which are together one linear layer."""
+    for op in trace.ops:
+        if op.kind is not Kind.LINEAR or len(op.sources) != 1:
+            continue
+        source = op.sources[0]
+        while source >= 0 and (
+            trace.ops[source].kind in RESHAPES or trace.ops[source].name == "native_dropout"
+        ):
+            source = trace.ops[source].sources[0]
+        if source < 0 or trace.ops[source].kind is not Kind.LINEAR:
+            continue
+        first = trace.ops[source]
+        shapes = first.input_shapes, first.output_shapes, op.output_shapes
+        came, between, went = (s[0][-1] for s in shapes)
+        if between >= min(came, went) and sum(source in o.sources for o in trace.ops) == 1:
+            yield (
+                f"Between {_name(first)} and {_name(op)} there is no activation: two linear layers "
+                "in a row are no more than one."
+            )
+
+
+_TRAPS: tuple[Callable[[Trace, nn.Module], Iterator[str]], ...] = (
+    _features_that_were_edited,
+    _layers_in_lists,
+    _unused_layers,
+    _batch_lost,
+    _columns_against_vectors,
+    _last_activation,
+    _nothing_between,
+)
+
+
+def _target(trace: Trace, target: Shape) -> Iterator[str]:
+    """Say what the usual losses make of an output and a target."""
+    if trace.failure is not None or len(trace.output_shapes) != 1:
+        return
+    (out,) = trace.output_shapes
+    if out == target:
+        return
+    labels = (out[0], *out[2:])
+    if len(out) > 1 and target == labels:
+        return  # class indices for CrossEntropyLoss
+    if out[:1] != target[:1]:
+        yield (
+            f"The output is {out} and the target {target}: the loss stops, for they differ in the "
+            f"number of rows, {out[0]} and {target[0] if target else 0}."
+        )
+    elif sorted((out, target), key=len) == [out[:1], (*out[:1], 1)]:
+        yield (
+            f"The output is {out} and the target {target}: a loss such as MSELoss compares each "
+            f"with each, ({out[0]}, {out[0]}). Bring both to one shape."
+        )
+    else:
+        yield (
+            f"The output is {out} and the target {target}: a loss of equal shapes stops or "
+            f"stretches one of them, and CrossEntropyLoss wants class indices of {labels}."
+        )
 
 
 def _keeps_rows(op: Op) -> bool:

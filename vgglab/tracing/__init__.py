@@ -123,7 +123,9 @@ def trace(
                 with torch.no_grad():
                     error = recorder.run()
     if error is not None and dtypes is None and _WANTS_INDICES in str(error):
-        whole = [torch.long if len(size) <= 2 else d for size, d in zip(sizes, input_dtypes, strict=True)]
+        whole = [
+            torch.long if len(size) <= 2 else d for size, d in zip(sizes, input_dtypes, strict=True)
+        ]
         return trace(model, sizes, dtypes=whole, training=training, kwargs=kwargs)
 
     ops, saved_input_bytes = recorder.ops, None
@@ -233,7 +235,9 @@ def _names_of_inputs(
     free = [a for a in arguments if a.name not in further]
     in_order = [a for a in free if a.kind in (a.POSITIONAL_ONLY, a.POSITIONAL_OR_KEYWORD)]
     by_name = [a.name for a in free if a.kind is a.KEYWORD_ONLY]
-    by_name.sort(key=lambda name: signature(model.forward).parameters[name].default is not Argument.empty)
+    by_name.sort(
+        key=lambda name: signature(model.forward).parameters[name].default is not Argument.empty
+    )
     left = max(number - len(in_order), 0)
     if left > len(by_name):
         return (None,) * number

@@ -198,10 +198,11 @@ def _plain(hook: Any) -> Any:
 
 
 def _is_of_torch(hook: Any) -> bool:
+    """Tell a hook of torch, or of a repair of ours: it is a part of the model."""
     if isinstance(hook, MethodType):
         hook = hook.__func__
     kinds = [hook] if isinstance(hook, FunctionType) else type(hook).__mro__
-    return any(_place(kind).startswith("torch.") for kind in kinds)
+    return any(_place(kind).startswith(("torch.", "vgglab.convert.")) for kind in kinds)
 
 
 def _place(code: Any) -> str:

@@ -185,7 +185,7 @@ class Op:
                 options.get("dilation", 1),
             )
         )
-        return tuple(Window(*axis, ceil_mode) for axis in zip(*axes, strict=True))
+        return tuple(Window(k, s, p, d, ceil_mode) for k, s, p, d in zip(*axes, strict=True))
 
     @property
     def acted_on(self) -> frozenset[int]:

@@ -80,7 +80,7 @@ class Recorder(TorchDispatchMode):
             if isinstance(module, torch.jit.ScriptModule):
                 continue
             if isinstance(module, nn.RNNBase):
-                module.forward = self._as_one(module)  # type: ignore[method-assign]
+                module.forward = self._as_one(module)
             if path:
                 module.forward = self._watched(path, module)
         try:

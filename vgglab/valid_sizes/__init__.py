@@ -226,6 +226,13 @@ class Propagation:
                 fits[axis] = fits[axis] & (layout.sides[axis] == sides[place])
         return ValidSizes(tuple(_intervals(self.sizes, fit) for fit in fits), names=self.names)
 
+    def sizes_of_output(self, source: int) -> ValidSizes:
+        """Return the sizes for which what operation `source` returns is as large as the input."""
+        layout = self.layouts.get(source)
+        assert isinstance(layout, Map)
+        fits = [fit & (layout.sides[axis] == self.sizes) for axis, fit in enumerate(self.fits)]
+        return ValidSizes(tuple(_intervals(self.sizes, fit) for fit in fits), names=self.names)
+
     @property
     def _picked(self) -> dict[int, int] | None:
         """The index of a size for each axis on which features depend, such that all are right."""
@@ -307,7 +314,22 @@ def _is_right(wanted: Wanted, picked: dict[int, int]) -> bool:
     return sum(term.count(picked) for term in wanted.terms) == wanted.features
 
 
-def valid_sizes(model: nn.Module, trace: Trace, propagation: Propagation | None = None) -> ValidSizes:
+class Search(NamedTuple):
+    """Which sizes fit, and what other sizes showed on the way there.
+
+    Attributes
+    ----------
+    sizes
+        The valid sizes.
+    stops
+        Traces at other sizes that fit as far as the one before had come, in order.
+    """
+
+    sizes: ValidSizes
+    stops: tuple[Trace, ...] = ()
+
+
+def valid_sizes(model: nn.Module, trace: Trace) -> ValidSizes:
     """Return the input sizes that a network takes, given what one forward showed.
 
     If the forward stopped, the network is traced again at a size that suits all operations up to
@@ -320,25 +342,55 @@ def valid_sizes(model: nn.Module, trace: Trace, propagation: Propagation | None 
         The network.
     trace
         Its trace.
-    propagation
-        What `propagate` makes of the trace, if that is known.
     """
-    propagation = propagation or propagate(trace)
-    for _ in range(TRIES):
-        if propagation.unsupported is not None:
-            return _tried(model, trace, propagation)
+    return search(model, trace, propagate(trace)).sizes
+
+
+def search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
+    """Do what `valid_sizes` does, and return what other sizes showed as well.
+
+    Parameters
+    ----------
+    model
+        The network.
+    trace
+        Its trace.
+    propagation
+        What `propagate` makes of it.
+    """
+    stops: list[Trace] = []
+    while propagation.unsupported is None:
         sizes = propagation.valid_sizes()
-        if trace.failure is None or not sizes:
-            return sizes
-        further = retrace(model, trace, sizes.nearest(propagation.given))
-        if further.failure is not None and len(further.ops) <= len(trace.ops):
+        if trace.failure is None or not sizes or len(stops) == TRIES:
             break
-        trace, propagation = further, propagate(further)
-    ran = trace.failure is None
-    if ran and propagation.unsupported is None:
-        return propagation.valid_sizes()
-    good = tuple((Interval(side, side),) if ran else () for side in propagation.given)
-    return ValidSizes(good, exact=False, names=propagation.names)
+        further = retrace(model, trace, sizes.nearest(propagation.given))
+        again = propagate(further)
+        stops.append(further)
+        if further.failure is not None and len(further.ops) <= len(trace.ops):
+            if again.unsupported is None and not _meet(sizes, again.valid_sizes()):
+                sizes = ValidSizes(((),) * len(sizes.axes), names=sizes.names)
+                return Search(sizes, tuple(stops))
+            trace, propagation = further, again
+            break
+        trace, propagation = further, again
+    if propagation.unsupported is not None:
+        return Search(_tried(model, trace, propagation), tuple(stops))
+    sizes = propagation.valid_sizes()
+    if trace.failure is not None and sizes:
+        sizes = ValidSizes(((),) * len(sizes.axes), exact=False, names=sizes.names)
+    return Search(sizes, tuple(stops))
+
+
+def _meet(one: ValidSizes, other: ValidSizes) -> bool:
+    """Tell whether some size is in both."""
+    return all(
+        any(
+            a.first <= (b.last or a.first) and b.first <= (a.last or b.first)
+            for a in first
+            for b in second
+        )
+        for first, second in zip(one.axes, other.axes, strict=True)
+    )
 
 
 def retrace(model: nn.Module, trace: Trace, size: Sequence[int]) -> Trace:
@@ -460,7 +512,7 @@ def propagate(trace: Trace) -> Propagation:
         dims = [Dim(side) for side in trace.input_sizes[k]]
         for axis, place in enumerate(axes.places):
             dims[place] = Dim(1, (axis,))
-        layouts[-1 - k] = Map(tuple(dims), {axis: sizes for axis in range(len(axes.places))})
+        layouts[-1 - k] = Map(tuple(dims), dict.fromkeys(range(len(axes.places)), sizes))
     fits = tuple(np.ones(count, dtype=bool) for _ in axes.places)
     propagation = Propagation(sizes, given, axes.names, layouts, fits)
     shapes = {-1 - k: size for k, size in enumerate(trace.input_sizes)}

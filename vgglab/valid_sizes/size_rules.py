@@ -207,7 +207,9 @@ def _window(step: Step) -> Layout | None:
         channels = step.first.shape[-rank - 1]
         if step.refused and step.trace.failure:
             _, weight, *_ = step.trace.failure.input_shapes
-            channels = weight[0] if op.options.get("transposed") else weight[1] * op.options["groups"]
+            channels = (
+                weight[0] if op.options.get("transposed") else weight[1] * op.options["groups"]
+            )
         step.require_features(layout.term(-rank - 1), channels)
         dims = list(layout.dims)
         dims[-rank - 1] = Dim(step.op.output_shapes[0][-rank - 1] if not step.refused else 1)
@@ -332,7 +334,11 @@ def _together(step: Step, *, stretched: bool = False, beside: int | None = None)
         for axis, here in layout.sides.items():
             sides.setdefault(axis, here)
     for place in range(-rank, 0):
-        holds = [layout.dims[place] for layout, _ in maps if isinstance(layout, Map) and len(layout.dims) >= -place]
+        holds = [
+            layout.dims[place]
+            for layout, _ in maps
+            if isinstance(layout, Map) and len(layout.dims) >= -place
+        ]
         joint = next((dim for dim in holds if dim.axes), None)
         if joint is None:
             dims.append(Dim(max(dim.number for dim in holds)))
@@ -614,7 +620,8 @@ def _upsample(step: Step) -> Layout | None:
         scale = scales[place]
         if scale is None:
             raise Unsupported("the size that it resizes to may depend on the image")
-        return np.floor(sides * scale).astype(np.int64)
+        places: Sides = np.floor(sides * scale).astype(np.int64)
+        return places
 
     return _with_numbers(step, step.on_sides(layout, resized))
 

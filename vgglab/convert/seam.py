@@ -1,0 +1,255 @@
+"""Repairs of single layers, for networks that cannot be taken apart into a chain.
+
+Each returns a copy of the network, of the same class, in which one layer is exchanged or gets its
+input in another form. What stands before and after that layer may be any code.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vgglab.arguments import check_integer, check_model
+from vgglab.tracing.copies import real_copy
+
+_POOLS: Mapping[int, Any] = {
+    1: F.adaptive_avg_pool1d,
+    2: F.adaptive_avg_pool2d,
+    3: F.adaptive_avg_pool3d,
+}
+
+
+class PoolFeatures:
+    """A hook before a layer of features: pools the map that they came from to another size.
+
+    Parameters
+    ----------
+    came
+        Channels and sides of the map that was flattened.
+    wanted
+        Sides of the map that the layer takes.
+    """
+
+    def __init__(self, came: Sequence[int], wanted: Sequence[int]) -> None:
+        self.came, self.wanted = tuple(came), tuple(wanted)
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        rows, *others = args
+        if rows.shape[-1] != prod(self.came):
+            return args
+        maps = rows.reshape(-1, *self.came)  # (N, C, sides that came)
+        pooled: Tensor = _POOLS[len(self.wanted)](maps, self.wanted)
+        return (pooled.reshape(*rows.shape[:-1], -1), *others)
+
+
+class FlattenFirst:
+    """A hook before a layer of features: flattens the maps that come."""
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        maps, *others = args
+        return (maps.flatten(1), *others)
+
+
+def with_pooled_features(
+    model: nn.Module, layer: str, came: Sequence[int], wanted: Sequence[int]
+) -> nn.Module:
+    """Pool the map whose features a layer reads, whatever laid it out in rows.
+
+    Parameters
+    ----------
+    model
+        Any network.
+    layer
+        Path of the layer that reads the features.
+    came
+        Channels and sides of the map at the input size that is to be taken, such as
+        ``(512, 12, 12)``.
+    wanted
+        Sides of the map that the layer was made for, such as ``(7, 7)``.
+
+    Returns
+    -------
+    torch.nn.Module
+        A copy with the old state_dict. Features of another number than those of `came` pass as
+        they are, so at input sizes that `model` takes it is the same function.
+
+    Raises
+    ------
+    TypeError
+        If `model` is no module.
+    ValueError
+        If there is no such layer, or the sides are of different dimensions.
+
+    Examples
+    --------
+    >>> network = nn.Sequential(nn.Conv1d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 8, 2))
+    >>> with_pooled_features(network, "2", (4, 18), (8,))(torch.zeros(5, 1, 20)).shape
+    torch.Size([5, 2])
+    """
+    if len(came) != len(wanted) + 1 or len(wanted) not in _POOLS:
+        raise ValueError(
+            "came must be channels and sides, and wanted as many sides, 1 to 3; "
+            f"got {came!r} and {wanted!r}"
+        )
+    network = real_copy(check_model("model", model), hooks=True)
+    _layer(network, layer).register_forward_pre_hook(PoolFeatures(came, wanted))
+    return network
+
+
+def with_new_linear(model: nn.Module, layer: str, in_features: int) -> nn.Module:
+    """Replace a linear layer by a new one for another number of features.
+
+    Parameters
+    ----------
+    model
+        Any network.
+    layer
+        Path of the linear layer.
+    in_features
+        Number of features of the new one.
+
+    Returns
+    -------
+    torch.nn.Module
+        A copy; the new layer has random weights, and as many outputs as the old one.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type.
+    ValueError
+        If there is no such layer, or it is no linear one.
+
+    Examples
+    --------
+    >>> with_new_linear(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), "1", 6)[1]
+    Linear(in_features=6, out_features=2, bias=True)
+    """
+    in_features = check_integer("in_features", in_features, minimum=1)
+    network = real_copy(check_model("model", model), hooks=True)
+    old = _layer(network, layer)
+    if type(old) is not nn.Linear:
+        raise ValueError(f"layer must be an nn.Linear; {layer!r} is a {type(old).__name__}")
+    return _replaced(network, layer, fresh_linear(old, in_features, old.out_features))
+
+
+def with_in_channels(model: nn.Module, in_channels: int) -> nn.Module:
+    """Let a network take images with another number of channels, with the weights it has.
+
+    Parameters
+    ----------
+    model
+        Any network whose first convolution reads the image.
+    in_channels
+        Number of channels that come.
+
+    Returns
+    -------
+    torch.nn.Module
+        A copy whose first convolution has other weights. For one channel they are the sum over the
+        old channels, which gives on a grey image what the old network gives on three equal
+        channels. For more channels they are repeated and scaled, so that equal channels give what
+        they gave.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type.
+    ValueError
+        If there is no convolution, or its channels are in groups.
+
+    Notes
+    -----
+    Source of the repeated and scaled weights: R. Wightman's timm, `adapt_input_conv`,
+    https://github.com/huggingface/pytorch-image-models.
+
+    Examples
+    --------
+    >>> with_in_channels(nn.Sequential(nn.Conv2d(3, 8, 3)), 1)
+    Sequential(
+      (0): Conv2d(1, 8, kernel_size=(3, 3), stride=(1, 1))
+    )
+    """
+    in_channels = check_integer("in_channels", in_channels, minimum=1)
+    network = real_copy(check_model("model", model), hooks=True)
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    first = next((m for m in network.modules() if type(m) in kinds), None)
+    if not isinstance(first, kinds) or first.groups != 1:
+        raise ValueError(
+            f"model must begin with a convolution without groups; {type(model).__name__} does not"
+        )
+    weight = first.weight.detach()  # (out, C, kernel)
+    old = weight.shape[1]
+    picked = torch.arange(in_channels, device=weight.device) % old
+    new = weight.sum(1, keepdim=True) if in_channels == 1 else weight[:, picked] * old / in_channels
+    first.weight = nn.Parameter(new, first.weight.requires_grad)
+    first.in_channels = in_channels
+    return network
+
+
+def with_num_classes(model: nn.Module, num_classes: int) -> nn.Module:
+    """Give a network another number of classes: a new last linear layer.
+
+    Parameters
+    ----------
+    model
+        Any network that ends with a linear layer.
+    num_classes
+        Number of scores.
+
+    Returns
+    -------
+    torch.nn.Module
+        A copy; the new layer has random weights, all others keep theirs.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type.
+    ValueError
+        If there is no linear layer.
+
+    Examples
+    --------
+    >>> with_num_classes(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1000)), 10)[2]
+    Linear(in_features=8, out_features=10, bias=True)
+    """
+    num_classes = check_integer("num_classes", num_classes, minimum=1)
+    network = real_copy(check_model("model", model), hooks=True)
+    layers = [(path, m) for path, m in network.named_modules() if type(m) is nn.Linear]
+    if not layers:
+        raise ValueError(f"model must have an nn.Linear; {type(model).__name__} has none")
+    path, last = layers[-1]
+    assert isinstance(last, nn.Linear)
+    return _replaced(network, path, fresh_linear(last, last.in_features, num_classes))
+
+
+def fresh_linear(like: nn.Linear, in_features: int, out_features: int) -> nn.Linear:
+    """Return a linear layer of the same kind, with random weights."""
+    linear = nn.Linear(
+        in_features,
+        out_features,
+        bias=like.bias is not None,
+        device=like.weight.device,
+        dtype=like.weight.dtype,
+    )
+    linear.is_fresh = True  # type: ignore[assignment]  # for who counts the weights that are kept
+    return linear.train(like.training)
+
+
+def _layer(network: nn.Module, path: str) -> nn.Module:
+    try:
+        return network.get_submodule(path)
+    except AttributeError:
+        raise ValueError(
+            f"layer must be the path of a module of {type(network).__name__}; got {path!r}"
+        ) from None
+
+
+def _replaced(network: nn.Module, path: str, new: nn.Module) -> nn.Module:
+    where, _, name = path.rpartition(".")
+    network.get_submodule(where)._modules[name] = new
+    return network
