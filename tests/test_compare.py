@@ -460,3 +460,97 @@ def test_long_lists_of_names_are_cut():
 def test_bad_input_is_named(call, error, words):
     with pytest.raises(error, match=words):
         call(nn.Identity())
+
+
+# --- what a few random inputs do not show ----------------------------------------------------
+
+
+def headed(activation: nn.Module) -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), activation, nn.Flatten(), nn.Linear(2048, 10))
+
+
+class Function(nn.Module):
+    def __init__(self, function, model=None):
+        super().__init__()
+        self.function, self.model = function, model or nn.Identity()
+
+    def forward(self, x):
+        return self.function(self.model(x))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        nn.ReLU6(),
+        Function(lambda x: x.clamp(-5, 5).relu()),
+        Function(lambda x: (x / 255 if x.max() > 50 else x).relu()),
+    ],
+)
+def test_what_larger_inputs_would_show_is_seen(other):
+    result = compare(headed(nn.ReLU()), headed(other), (4, 3, 32, 32))
+    assert result.verdict == "a different function"
+    assert "they differ on inputs" in str(result)
+
+
+def test_the_report_says_on_what_it_was_tried():
+    text = str(compare(headed(nn.ReLU()), headed(nn.ReLU()), (4, 3, 32, 32)))
+    assert "Both in eval mode, on 4 random inputs" in text
+    assert "negative inputs" in text
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.flatten(1).sum(1),
+        lambda x: x.sum(),
+        lambda x: x > 0,
+        lambda x: x.flatten(1).sum(1, keepdim=True),
+    ],
+)
+def test_outputs_of_any_form_are_compared(function):
+    same = compare(Function(function), Function(function), (2, 3, 4, 4))
+    assert same.verdict == "identical"
+    assert str(same)
+    other = compare(Function(function), Function(lambda x: function(-x)), (2, 3, 4, 4))
+    assert other.verdict == "a different function"
+
+
+def test_random_models_are_not_called_equal():
+    noisy = Function(lambda x: x + 1e-3 * torch.randn_like(x))
+    assert compare(noisy, nn.Identity(), (2, 8)).verdict == "a different function"
+    result = compare(noisy, noisy, (2, 8))
+    assert result.rows[0].draws == ("before", "after")
+    assert "draws random numbers" in str(result)
+
+
+@pytest.mark.parametrize("odd", [-math.inf, math.nan])
+def test_the_finite_part_is_compared_where_the_rest_agrees(odd):
+    mask = torch.arange(10) % 3 == 0
+    model = headed(nn.ReLU())
+
+    def masked(factor):
+        return Function(lambda x: (x * factor).masked_fill(mask, odd), model)
+
+    rounded = compare(masked(1.0), masked(1.0 + 1e-9), (4, 3, 32, 32))
+    assert rounded.verdict in ("identical", "equal within rounding")
+    assert compare(masked(1.0), masked(1.01), (4, 3, 32, 32)).verdict == "a different function"
+
+
+def test_large_columns_do_not_hide_small_ones():
+    scales = torch.tensor([5000.0] * 4 + [1e-3])
+    wrong = torch.tensor([1.0] * 4 + [1.5])
+    right = 1 + 1e-9 * torch.ones(5)
+    before, after, same = (
+        Function(lambda x, f=f: x * scales * f, nn.Linear(6, 5)) for f in (1.0, wrong, right)
+    )
+    after.model = same.model = before.model
+    assert compare(before, after, (4, 6)).verdict == "a different function"
+    assert compare(before, same, (4, 6)).verdict != "a different function"
+
+
+def test_a_coarse_rounding_is_said():
+    model = headed(nn.ReLU())
+    coarse = Function(lambda x: (x + 1e6) - 1e6, model)
+    text = str(compare(coarse, model, (4, 3, 32, 32)))
+    assert "rounding alone changes the outputs" in text

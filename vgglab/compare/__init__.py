@@ -3,10 +3,15 @@
 What counts as rounding is measured and not chosen. Where the outputs are not the same, both models
 run with their weights in float64 too. How far a model's two outputs are apart is what rounding does
 to it; if the two models differ by no more than four times that in float64, where next to nothing is
-rounded, the difference is one that their own numbers cannot show.
+rounded, the difference is one that their own numbers cannot show. Columns of the output (classes,
+say) are compared each for itself as well, so that large ones do not hide small ones.
+
+Random inputs reach only a part of what a model may get, so models that agree are tried on further
+ones: larger ones, negative ones, and others of the same kind.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
@@ -20,6 +25,7 @@ from vgglab.compare.reference import (
     MARGIN,
     Answer,
     Failed,
+    both_finite,
     random_input,
     relative_l2,
     run_and_measure,
@@ -101,6 +107,10 @@ class SizeComparison:
         Fraction of the images (of the cells, if both have a map) with the same largest logit.
     cells
         The comparison cell by cell if there is a map larger than 1x1, else ``None``.
+    differs_on
+        On which further inputs the models differ if they do not on the first ones; else ``None``.
+    draws
+        Which of the models draw random numbers in eval mode: ``"before"``, ``"after"``.
     """
 
     input_size: Shape
@@ -112,6 +122,8 @@ class SizeComparison:
     rounding: float | None = None
     argmax_agreement: float | None = None
     cells: Cells | None = None
+    differs_on: str | None = None
+    draws: tuple[str, ...] = ()
 
     @property
     def errors(self) -> dict[str, str]:
@@ -228,8 +240,24 @@ class Comparison(Report):
         ]
 
     def _sentences(self) -> list[str]:
-        sentences = []
+        images = sum(row.input_size[0] for row in self.rows)
+        sentences = [
+            f"Both in eval mode, on {images} random inputs and, where they agree on them, on "
+            f"{', '.join(_FURTHER)}."
+        ]
         for row in self.rows:
+            if row.differs_on is not None:
+                sentences.append(f"At {row.input_size} they differ on {row.differs_on}.")
+            sentences += [
+                f"{name.capitalize()} draws random numbers in eval mode: what is said here holds "
+                "for equal numbers."
+                for name in row.draws
+            ]
+            if row.verdict == VERDICTS[1] and row.rounding is not None and row.rounding > COARSE:
+                sentences.append(
+                    f"At {row.input_size} rounding alone changes the outputs by "
+                    f"{row.rounding:.0%}: a difference as large as that would not be seen."
+                )
             sentences += [
                 f"At {row.input_size} {name} fails: {error}" for name, error in row.errors.items()
             ]
@@ -252,14 +280,15 @@ def compare(
 ) -> Comparison:
     """Compare two models: what they compute, what that costs, and whether weights carry over.
 
-    Copies of both run on the CPU in eval mode, on the same random images; the models are not
-    changed. A size at which one of them fails is reported and has no part in the verdict.
+    Copies of both run on the CPU in eval mode, on the same random images and, where they agree, on
+    some that are larger, negative or from another seed; the models are not changed. A size at which
+    one of them fails is reported and has no part in the verdict.
 
     Parameters
     ----------
     before
-        A module that returns one tensor: logits (N, K), or a map of logits (N, K, h, w). A 1x1 map
-        counts as logits.
+        A module that returns one tensor: logits (N, K), a map of logits (N, K, h, w), one number an
+        image, or any other. A 1x1 map counts as logits.
     after
         The module to compare with it.
     input_sizes
@@ -290,12 +319,103 @@ def compare(
     for k, pair in zip(open_ones, zip(*answers, strict=True), strict=True):
         rows[k] = _decide(rows[k], *pair)
     return Comparison(
-        rows=tuple(rows),
+        rows=tuple(_tried_further(row, models, seed) for row in rows),
         params=(_params(models[0]), _params(models[1])),
         state_dicts=_compare_state_dicts(*models),
         models=models,
         seed=seed,
     )
+
+
+COARSE = 1e-2
+"""From what relative rounding on the verdict "equal within rounding" says little."""
+
+_FURTHER: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "inputs 10 times as large": lambda x, other: 10 * x,
+    "inputs from 0 to 255": lambda x, other: 255 * x.abs() / x.abs().amax(),
+    "negative inputs": lambda x, other: -10 * x.abs(),
+    "inputs from another seed": lambda x, other: other,
+}
+"""What models that agree are tried on: from some random inputs, and others."""
+
+_FEW = 2  # images of them
+
+
+def _tried_further(
+    row: SizeComparison, models: tuple[nn.Module, nn.Module], seed: int
+) -> SizeComparison:
+    """Return the row of models that agree with what further inputs show."""
+    if row.verdict not in VERDICTS[:2]:
+        return row
+    size = (min(_FEW, row.input_size[0]), *row.input_size[1:])
+    x, other = random_input(size, seed), random_input(size, seed + 1)
+    draws = tuple(
+        name for name, model in zip(("before", "after"), models, strict=True) if _draws(model, x)
+    )
+    if draws and row.verdict == VERDICTS[1]:
+        # Other random numbers in float64 than in float32 look like rounding.
+        return replace(row, verdict=VERDICTS[2], draws=draws)
+    row = replace(row, draws=draws)
+    further = [change(x, other) for change in _FURTHER.values()]
+    pairs = list(zip(*(run_copies(model, further) for model in models), strict=True))
+    differ = [k for k, pair in enumerate(pairs) if not _equal(*pair)]
+    answers = (run_and_measure(model, [further[k] for k in differ]) for model in models)
+    for k, (before, after) in zip(differ, zip(*answers, strict=True), strict=True):
+        if isinstance(before, Failed) and isinstance(after, Failed):
+            continue
+        if isinstance(before, Failed) or isinstance(after, Failed) or not _same(before, after):
+            return replace(row, verdict=VERDICTS[2], differs_on=list(_FURTHER)[k])
+        rounding = max(before.rounding, after.rounding, row.rounding or 0.0)
+        row = replace(row, verdict=VERDICTS[1], rounding=rounding)
+    return row
+
+
+def _draws(model: nn.Module, x: Tensor) -> bool:
+    """Tell whether a model gives other answers if other random numbers are drawn."""
+    return not _equal(*(run_copies(model, [x], draw=draw)[0] for draw in (0, 1)))
+
+
+def _equal(x: Tensor | Failed, y: Tensor | Failed) -> bool:
+    if isinstance(x, Failed) or isinstance(y, Failed):
+        return isinstance(x, Failed) and isinstance(y, Failed)
+    x, y = _squeezed(x), _squeezed(y)
+    same = x.shape == y.shape
+    return same and torch.allclose(x.double(), y.double(), rtol=0, atol=0, equal_nan=True)
+
+
+def _same(before: Answer, after: Answer) -> bool:
+    """Tell whether two models differ by no more than rounding, as a whole and column by column."""
+    rounding = max(before.rounding, after.rounding)
+    pair = both_finite(_squeezed(before.exact), _squeezed(after.exact))
+    if pair is None or relative_l2(pair[1], pair[0]) > MARGIN * rounding:
+        return False
+    if pair[0].ndim < 2:
+        return True
+    # Of each column the L2 norm of the difference, of the rounding, and of itself.
+    difference = _norms(pair[1] - pair[0])
+    rounded = torch.stack([_rounding_of_columns(answer) for answer in (before, after)]).amax(0)
+    size = _norms(pair[0])
+    known = size > 0
+    if not known.any():
+        return True
+    usual = (rounded[known] / size[known]).median().clamp(min=rounding)
+    allowed = torch.maximum(rounded, usual * size.clamp(min=float(size[known].min())))
+    return bool((difference <= _COLUMN_MARGIN * allowed).all())
+
+
+_COLUMN_MARGIN = 4 * MARGIN
+"""For single columns: their rounding is known from few numbers."""
+
+
+def _rounding_of_columns(answer: Answer) -> Tensor:
+    pair = both_finite(_squeezed(answer.own), _squeezed(answer.exact))
+    return _norms(pair[0] - pair[1]) if pair else _norms(_squeezed(answer.exact)) * math.inf
+
+
+def _norms(output: Tensor) -> Tensor:
+    """Return the L2 norm of each column: (N, K, ...) to (K,)."""
+    norms: Tensor = output.transpose(0, 1).flatten(1).norm(dim=1)
+    return norms
 
 
 def _params(model: nn.Module) -> int:
@@ -315,18 +435,28 @@ def _compare_outputs(
     verdict: Verdict | None = None
     if before.shape != after.shape:
         verdict = "a different function"
-    elif torch.allclose(before.double(), after.double(), rtol=0, atol=0, equal_nan=True):
+    elif _equal(before, after):
         verdict = "identical"
-    b, a = _averaged(before, after), _averaged(after, before)
-    if b.shape != a.shape:
+    pair = _averaged(before, after), _averaged(after, before)
+    if pair[0].shape != pair[1].shape:
         return replace(row, verdict=verdict)
+    finite = both_finite(*pair)
+    if finite is None:
+        return replace(row, verdict="a different function", relative_l2=math.nan)
+    b, a = finite
     return replace(
         row,
         verdict=verdict,
         relative_l2=relative_l2(a, b),
-        argmax_agreement=(b.argmax(1) == a.argmax(1)).double().mean().item(),
+        argmax_agreement=_agreement(*pair),
         cells=_cells(before, after),
     )
+
+
+def _agreement(before: Tensor, after: Tensor) -> float | None:
+    if before.ndim < 2:
+        return None
+    return (before.double().argmax(1) == after.double().argmax(1)).double().mean().item()
 
 
 def _side(model: nn.Module, size: Shape, output: Tensor | Failed) -> Side:
@@ -344,9 +474,10 @@ def _decide(row: SizeComparison, before: Answer | Failed, after: Answer | Failed
         return replace(row, before=replace(row.before, error=before.error))
     if isinstance(after, Failed):
         return replace(row, after=replace(row.after, error=after.error))
-    distance = relative_l2(_squeezed(after.exact), _squeezed(before.exact))
+    pair = both_finite(_squeezed(before.exact), _squeezed(after.exact))
+    distance = math.inf if pair is None else relative_l2(pair[1], pair[0])
     rounding = max(before.rounding, after.rounding)
-    verdict = VERDICTS[1] if distance <= MARGIN * rounding else VERDICTS[2]
+    verdict = VERDICTS[1] if _same(before, after) else VERDICTS[2]
     return replace(row, verdict=verdict, exact_relative_l2=distance, rounding=rounding)
 
 
