@@ -55,7 +55,16 @@ def test_the_question(fixed: nn.Module) -> None:
     assert str(found.valid_sizes) == "224 to 255 px along each axis"
     names = [fix.name for fix in found.fixes]
     assert names == ["resize", "crop", "pool", "fold", "conv", "gap", "spp", "fc"]
-    assert [fix.same_function for fix in found.fixes] == [True] * 5 + [False] * 3
+    same = {fix.name: fix.same for fix in found.fixes}
+    assert same["resize"] == same["crop"] == "one old size"
+    assert same["pool"] == same["conv"] == "all old sizes"
+    assert same["fold"] == "this size"
+    assert same["gap"] == same["spp"] == same["fc"] == "no"
+    kept = {fix.name: fix.share_kept for fix in found.fixes}
+    assert kept["pool"] == kept["fold"] == kept["resize"] == 1
+    fc6 = 25088 * 4096 + 4096
+    everything = next(fix for fix in found.fixes if fix.name == "pool").weights_kept
+    assert found.fixes[-1].weights_kept == everything - fc6
 
 
 def rebuilt(*parts: nn.Module) -> nn.Module:
@@ -331,7 +340,7 @@ def test_every_fix_of_generated_networks_is_what_it_claims_to_be(
             elif fix.name == "fold":
                 torch.testing.assert_close(output, networks.get("pool", model)(image))
             else:
-                assert not fix.same_function
+                assert fix.same == "no"
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 

@@ -393,7 +393,7 @@ def _same(before: Answer, after: Answer) -> bool:
         return True
     # Of each column the L2 norm of the difference, of the rounding, and of itself.
     difference = _norms(pair[1] - pair[0])
-    rounded = torch.stack([_rounding_of_columns(answer) for answer in (before, after)]).amax(0)
+    rounded = torch.stack([_norms(_squeezed(a.rounded)) for a in (before, after)]).amax(0)
     size = _norms(pair[0])
     known = size > 0
     if not known.any():
@@ -405,11 +405,6 @@ def _same(before: Answer, after: Answer) -> bool:
 
 _COLUMN_MARGIN = 4 * MARGIN
 """For single columns: their rounding is known from few numbers."""
-
-
-def _rounding_of_columns(answer: Answer) -> Tensor:
-    pair = both_finite(_squeezed(answer.own), _squeezed(answer.exact))
-    return _norms(pair[0] - pair[1]) if pair else _norms(_squeezed(answer.exact)) * math.inf
 
 
 def _norms(output: Tensor) -> Tensor:

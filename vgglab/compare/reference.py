@@ -37,11 +37,14 @@ class Answer:
         What the same weights give in float64.
     rounding
         Relative L2 distance of the two: what rounding to its own type does to the output.
+    rounded
+        What rounding adds to each number: `own` - `exact`, for float64 scaled down from float32.
     """
 
     own: Tensor
     exact: Tensor
     rounding: float
+    rounded: Tensor
 
 
 def random_input(shape: Shape, seed: int = 0) -> Tensor:
@@ -99,7 +102,9 @@ def run_and_measure(model: nn.Module, inputs: Sequence[Tensor]) -> list[Answer |
         pair = both_finite(low, exact)
         distance = relative_l2(*pair) if pair else relative_l2(low, exact)
         # Short sums may happen to be exact: rounding is at least one step.
-        return Answer(own, exact, max(distance, low_step) / low_step * step)
+        rounding = max(distance, low_step) / low_step * step
+        x, y = pair or (low.double(), exact.double())
+        return Answer(own, exact, rounding, (x - y) / low_step * step)
 
     return [answer(*forwards) for forwards in zip(own, low, exact, strict=True)]
 

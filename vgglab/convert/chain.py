@@ -6,6 +6,8 @@ operations of the network, in eval and in train mode.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from inspect import signature
 from itertools import groupby, takewhile
@@ -14,7 +16,7 @@ from typing import TypeAlias
 from torch import nn
 
 from vgglab.convert.dry_run import find_run
-from vgglab.convert.equivalence import no_chain, options_of, require_same_steps
+from vgglab.convert.equivalence import NO_CHAIN, no_chain, options_of, require_same_steps
 from vgglab.pooling import SpatialPyramidPool
 from vgglab.tracing import ModuleCall, Op, Shape, Trace
 from vgglab.tracing.copies import callers_hooks, real_copy
@@ -44,6 +46,24 @@ class Chain:
     size: Shape
 
 
+_shared: ContextVar[dict[tuple[int, Shape | None], Chain | ValueError] | None] = ContextVar(
+    "_shared", default=None
+)
+
+
+@contextmanager
+def shared_chains() -> Iterator[None]:
+    """Take a network apart once for all conversions of it that are tried meanwhile.
+
+    One that is no chain is no chain at any size.
+    """
+    token = _shared.set({})
+    try:
+        yield
+    finally:
+        _shared.reset(token)
+
+
 def unroll(model: nn.Module, size: Shape) -> Chain:
     """Rewrite a network as a chain of its own modules.
 
@@ -60,6 +80,22 @@ def unroll(model: nn.Module, size: Shape) -> Chain:
         If the forward ends at no size that was tried, the network is no such chain, or a hook of
         the caller would be lost.
     """
+    known = _shared.get()
+    if known is None:
+        return _unroll(model, size)
+    found = known.get((id(model), None)) or known.get((id(model), size))
+    if found is None:
+        try:
+            found = known[id(model), size] = _unroll(model, size)
+        except ValueError as error:
+            found = error
+            known[id(model), None if str(error).startswith(NO_CHAIN) else size] = error
+    if isinstance(found, ValueError):
+        raise found
+    return found
+
+
+def _unroll(model: nn.Module, size: Shape) -> Chain:
     if any(isinstance(p, nn.UninitializedParameter) for p in model.parameters()):
         raise ValueError(
             f"model must have been run once: {type(model).__name__} has lazy layers, "

@@ -79,9 +79,12 @@ def options_of(op: Op) -> dict[str, Any]:
     return options
 
 
+NO_CHAIN = "model must be a chain of modules"
+
+
 def no_chain(model: nn.Module, reason: str) -> ValueError:
     """Return the error for a network that cannot be taken apart."""
     return ValueError(
-        "model must be a chain of modules from the image to the scores, each fed by the one "
-        f"before; {type(model).__name__} is not: {reason}"
+        f"{NO_CHAIN} from the image to the scores, each fed by the one before; "
+        f"{type(model).__name__} is not: {reason}"
     )

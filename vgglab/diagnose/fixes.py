@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from torch import nn
 
+from vgglab.convert.chain import shared_chains
 from vgglab.diagnose.problems import Problem, map_for
 from vgglab.diagnose.warnings import adaptive_pools, flattened
 from vgglab.summary import Summary, summary
@@ -54,6 +55,8 @@ class Fix:
         The network that was diagnosed.
     trace
         Its trace at the input for which it was diagnosed.
+    without_data
+        A copy of it on the meta device, if there is one: repairs are tried on it.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Fix:
     note: str
     model: nn.Module = field(repr=False)
     trace: Trace = field(repr=False)
+    without_data: nn.Module | None = field(default=None, repr=False, compare=False)
 
     def apply(self) -> nn.Module:
         """Return the repaired network; the network that was diagnosed stays as it is."""
@@ -113,7 +117,7 @@ class Fix:
 
     @cached_property
     def _repaired(self) -> nn.Module:
-        return _run(self.line, meta_copy(self.model, hooks=True))
+        return _run(self.line, self.without_data or meta_copy(self.model, hooks=True))
 
     @cached_property
     def _summary(self) -> Summary:
@@ -179,15 +183,17 @@ def fixes_for(case: Case) -> list[Fix]:
 def tried(model: nn.Module, trace: Trace, candidates: Iterable[Candidate]) -> list[Fix]:
     """Return the repairs that work: each is tried on a copy of the network without data."""
     found: list[Fix] = []
-    for candidate in candidates:
-        fix = Fix(*candidate, model, trace)
-        try:
-            works = fix.works
-        except ValueError:  # the conversions say so if they do not apply
-            works = False
-        taken = [(other.name, other.line) for other in found]
-        if works and not any(fix.name == name or fix.line == line for name, line in taken):
-            found.append(fix)
+    without_data = meta_copy(model, hooks=True)
+    with shared_chains():
+        for candidate in candidates:
+            fix = Fix(*candidate, model, trace, without_data)
+            try:
+                works = fix.works
+            except ValueError:  # the conversions say so if they do not apply
+                works = False
+            taken = [(other.name, other.line) for other in found]
+            if works and not any(fix.name == name or fix.line == line for name, line in taken):
+                found.append(fix)
     return sorted(found, key=lambda fix: fix.same == "no")
 
 

@@ -290,7 +290,8 @@ def _nothing_between(trace: Trace, model: nn.Module) -> Iterator[str]:
             continue
         source = op.sources[0]
         while source >= 0 and (
-            trace.ops[source].kind in RESHAPES or trace.ops[source].name == "native_dropout"
+            trace.ops[source].kind in RESHAPES
+            or trace.modules[trace.ops[source].path].startswith("Dropout")
         ):
             source = trace.ops[source].sources[0]
         if source < 0 or trace.ops[source].kind is not Kind.LINEAR:
@@ -324,7 +325,7 @@ def _target(trace: Trace, target: Shape) -> Iterator[str]:
     if out == target:
         return
     labels = (out[0], *out[2:])
-    if len(out) > 1 and target == labels:
+    if len(out) > 1 and out[1] > 1 and target == labels:
         return  # class indices for CrossEntropyLoss
     if out[:1] != target[:1]:
         yield (

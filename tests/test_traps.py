@@ -1,0 +1,183 @@
+"""Forwards that end and should not be trusted; and that sound networks are left alone."""
+
+import sys
+
+import pytest
+import torch
+from networks import shapes_of_torchvision
+from sampling import sampled
+from torch import Tensor, nn
+
+from vgglab import diagnose
+from vgglab.diagnose.warnings import find_warnings
+from vgglab.tracing import trace
+from vgglab.valid_sizes import propagate
+
+
+class Function(nn.Module):
+    def __init__(self, function: object, *layers: nn.Module) -> None:
+        super().__init__()
+        self.function, self.layers = function, nn.ModuleList(layers)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.function(*inputs, *self.layers)
+
+
+class InAList(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = [nn.Conv2d(3, 8, 3)]
+        self.fc = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.blocks[0](x).mean((2, 3)))
+
+
+class Unused(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc, self.forgotten = nn.Linear(8, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x)
+
+
+def edited() -> nn.Module:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(48, 1000))
+    model[1].out_features = 10
+    return model
+
+
+TRAPS = {
+    "edited attribute": (edited, (2, 3, 4, 4), "1.out_features says 10"),
+    "layers in a list": (InAList, (2, 3, 8, 8), "blocks keeps 1 layers in a list"),
+    "unused layers": (Unused, (2, 8), "does not use forgotten"),
+    "batch flattened": (
+        lambda: nn.Sequential(nn.Flatten(0), nn.Linear(48, 2)),
+        (1, 3, 4, 4),
+        "0 flattens the batch as well",
+    ),
+    "column against vector": (
+        lambda: Function(lambda x, fc: fc(x) - x[:, 0], nn.Linear(8, 1)),
+        (4, 8),
+        "gives (4, 4)",
+    ),
+    "softmax before the loss": (
+        lambda: nn.Sequential(nn.Linear(8, 4), nn.Softmax(1)),
+        (2, 8),
+        "takes scores and does that itself",
+    ),
+    "scores cut off": (
+        lambda: nn.Sequential(nn.Linear(8, 4), nn.ReLU()),
+        (2, 8),
+        "cuts off negative scores",
+    ),
+    "nothing between two layers": (
+        lambda: nn.Sequential(nn.Linear(8, 6), nn.Dropout(), nn.Linear(6, 4)),
+        (2, 8),
+        "no activation",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRAPS)
+def test_a_trap_is_named(name: str) -> None:
+    make, size, words = TRAPS[name]
+    found = diagnose(make(), size)
+    assert found.ok
+    assert len(found.warnings) == 1, found.warnings
+    assert words in found.warnings[0]
+    assert found.fixes == []  # no other size would help
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ((4,), None),
+        ((4, 10), None),
+        ((3,), "rows, 4 and 3"),
+        ((4, 1), "class indices of (4,)"),
+    ],
+)
+def test_what_the_loss_will_say(target: tuple[int, ...], words: str | None) -> None:
+    found = diagnose(nn.Linear(8, 10), (4, 8), target=target)
+    assert found.ok
+    assert [words in warning for warning in found.warnings] == [True] * (words is not None)
+
+
+def test_one_score_against_a_vector() -> None:
+    (warning,) = diagnose(nn.Linear(8, 1), (4, 8), target=(4,)).warnings
+    assert "(4, 4)" in warning
+
+
+SOUND = ["vgg11_bn", "resnet18", "densenet121", "mobilenet_v2", "squeezenet1_0", "swin_t"]
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("name", sampled([*SOUND, "vit_b_32", "convnext_tiny", "alexnet"], 2))
+@pytest.mark.parametrize("training", [False, True])
+def test_sound_networks_are_left_alone(name: str, training: bool) -> None:
+    model = shapes_of_torchvision(name).train(training)
+    seen = trace(model, (2, 3, 224, 224))
+    assert find_warnings(model, seen, propagate(seen)) == []
+
+
+def test_inputs_by_name_and_outputs_in_a_dict() -> None:
+    class ByName(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 8, 3, 2, 1), nn.Linear(8 * 16 * 16, 10)
+
+        def forward(self, *, pixel_values: Tensor, scale: Tensor) -> dict[str, Tensor]:
+            return {"logits": self.fc((self.conv(pixel_values) * scale).flatten(1))}
+
+    model = ByName().eval()
+    given = {"scale": torch.ones(1)}
+    found = diagnose(model, (2, 3, 48, 48), kwargs=given)
+    assert (found.kind, found.layer) == ("input-size", "fc")
+    assert str(found.valid_sizes) == "31 to 32 px along each axis"
+    assert diagnose(model, (2, 3, 32, 32), kwargs=given).ok
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
+def test_a_recurrent_layer_is_one_operation_whatever_the_length(layer: type[nn.RNNBase]) -> None:
+    model = layer(4, 3, batch_first=True)
+    counts = [[op.name for op in trace(model, (2, n, 4)).ops] for n in (3, 30)]
+    assert counts[0] == counts[1] == [model.mode.lower()]
+    short, long = (trace(model, (2, n, 4)).ops[0].mult_adds for n in (3, 30))
+    assert long == 10 * short > 0
+
+
+def test_the_features_of_a_recurrent_head_are_explained() -> None:
+    class Reader(nn.Module):
+        """Columns of a map as a sequence, as in the reading of text lines."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.lstm = nn.Conv2d(1, 8, 3, 2, 1), nn.LSTM(8 * 16, 6, batch_first=True)
+            self.fc = nn.Linear(6, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x).permute(0, 3, 1, 2).flatten(2)
+            return self.fc(self.lstm(x)[0])
+
+    found = diagnose(Reader().eval(), (2, 1, 48, 160))
+    assert (found.kind, found.layer) == ("input-size", "lstm")
+    assert "192 = 8·24" in found.explanation
+    assert str(found.valid_sizes) == "height 31 to 32 px, width 1 and more px"
+
+
+def test_a_diagnosis_traces_the_model_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced = []
+    plain = trace
+
+    def counted(model: nn.Module, *args: object, **kwargs: object) -> object:
+        traced.append(type(model).__name__)
+        return plain(model, *args, **kwargs)
+
+    for place in ("vgglab.diagnose", "vgglab.tracing", "vgglab.convert.dry_run"):
+        monkeypatch.setattr(sys.modules[place], "trace", counted)
+    model = shapes_of_torchvision("vit_b_32")
+    found = diagnose(model, (1, 3, 400, 400))
+    assert str(found.valid_sizes) in str(found)
+    assert traced.count("VisionTransformer") <= 4
