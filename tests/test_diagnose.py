@@ -567,7 +567,7 @@ def test_what_is_no_image_network() -> None:
     """A network of features has no sizes of images; that is said, not guessed."""
     found = diagnose(nn.Sequential(nn.Linear(8, 4), nn.Linear(5, 2)), (1, 8))
     assert found.kind == "wrong-in-features"
-    assert found.fixes == []
+    assert [fix.name for fix in found.fixes] == ["fc"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "none" in str(found.valid_sizes)

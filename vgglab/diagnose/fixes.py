@@ -261,7 +261,8 @@ def _candidates(case: Case) -> Iterator[Candidate]:
         )
         return
     yield from _other_input(case)
-    if len(case.input_size) == 4 and len(case.propagation.given) == 2:
+    at_head = case.problem is None or case.problem.map is not None
+    if at_head and len(case.input_size) == 4 and len(case.propagation.given) == 2:
         yield from _other_head(case)
     yield from _at_the_seam(case)
 

@@ -67,6 +67,9 @@ def _file(name: str) -> str:
 
 
 def _written(layer: nn.Module) -> str:
+    if isinstance(layer, nn.Linear):
+        bias = "" if layer.bias is not None else ", bias=False"
+        return f"nn.Linear({layer.in_features}, {layer.out_features}{bias})"
     return f"nn.{type(layer).__name__}({layer.extra_repr()})"
 
 
