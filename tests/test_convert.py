@@ -942,8 +942,8 @@ def test_a_sequential_that_does_not_hand_on_what_its_modules_make_is_refused(cha
                 (1, 3, 8, 8),
             ),
             ValueError,
-            "model must have fc in an nn.Sequential, to put a flatten before it; it is in Wrapped, "
-            "whose forward has to flatten: x = x.flatten(1)",
+            "input_size must be one at which a flatten is all that is missing; at 8×8 the network "
+            "would stop in fc (Linear): ",
         ),
         (
             lambda: with_flatten(nn.Sequential(narrow().features, narrow().classifier), LARGE),

@@ -8,6 +8,7 @@ from networks import shapes_of_torchvision
 from sampling import sampled
 from torch import Tensor, nn
 
+import vgglab
 from vgglab import diagnose
 from vgglab.diagnose.warnings import find_warnings
 from vgglab.tracing import trace
@@ -181,3 +182,54 @@ def test_a_diagnosis_traces_the_model_few_times(monkeypatch: pytest.MonkeyPatch)
     found = diagnose(model, (1, 3, 400, 400))
     assert str(found.valid_sizes) in str(found)
     assert traced.count("VisionTransformer") <= 4
+
+
+def scripted(wanted: int) -> nn.Module:
+    return torch.jit.script(
+        nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.Flatten(), nn.Linear(wanted, 10)).eval()
+    )
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_torchscript_is_explained_too() -> None:
+    found = diagnose(scripted(2048), (1, 3, 48, 48))
+    assert (found.kind, found.layer, found.expected, found.got) == ("input-size", "2", 2048, 4608)
+    assert str(found.valid_sizes) == "31 to 32 px along each axis"
+    assert diagnose(scripted(2048), (1, 3, 32, 32)).ok
+
+
+def test_pooled_features_are_those_of_the_pooled_map() -> None:
+    model = nn.Sequential(nn.Conv1d(1, 4, 3), nn.Flatten(), nn.Linear(4 * 8, 2)).eval()
+    fixes = {fix.name: fix for fix in diagnose(model, (2, 1, 20)).fixes}
+    x, old = torch.rand(2, 1, 20), torch.rand(2, 1, 10)
+    by_hand = model[2](nn.AdaptiveAvgPool1d(8)(model[0](x)).flatten(1))
+    torch.testing.assert_close(fixes["pool"].apply()(x), by_hand)
+    torch.testing.assert_close(fixes["pool"].apply()(old), model(old))
+    assert fixes["pool"].share_kept == 1
+    assert fixes["fc"].weights_kept == 4 * 3 + 4
+    assert set(diagnose(model, (2, 1, 20)).distances()) >= {("resize", "pool")}
+
+
+class ChannelsLast(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 8, 3, 2, 1), nn.Linear(8 * 16 * 16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.conv(x).permute(0, 2, 3, 1).flatten(1))
+
+
+def test_features_that_are_laid_out_otherwise_are_not_pooled_as_channels() -> None:
+    found = diagnose(ChannelsLast().eval(), (2, 3, 48, 48))
+    assert found.kind == "input-size"
+    assert "pool" not in [fix.name for fix in found.fixes]
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5, 6])
+def test_another_number_of_channels_keeps_the_weights(channels: int) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()).eval()
+    grey = torch.rand(2, 1, 9, 9)
+    torch.testing.assert_close(
+        vgglab.with_in_channels(model, channels)(grey.expand(-1, channels, -1, -1)),
+        model(grey.expand(-1, 3, -1, -1)),
+    )

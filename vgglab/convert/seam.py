@@ -149,10 +149,9 @@ def with_in_channels(model: nn.Module, in_channels: int) -> nn.Module:
     Returns
     -------
     torch.nn.Module
-        A copy whose first convolution has other weights. For one channel they are the sum over the
-        old channels, which gives on a grey image what the old network gives on three equal
-        channels. For more channels they are repeated and scaled, so that equal channels give what
-        they gave.
+        A copy whose first convolution has other weights: on images of equal channels it gives what
+        the old network gives on them. For fewer channels they are the sum over the old ones, in
+        equal parts; for more they are repeated, and divided by how often.
 
     Raises
     ------
@@ -160,11 +159,6 @@ def with_in_channels(model: nn.Module, in_channels: int) -> nn.Module:
         If an argument is of another type.
     ValueError
         If there is no convolution, or its channels are in groups.
-
-    Notes
-    -----
-    Source of the repeated and scaled weights: R. Wightman's timm, `adapt_input_conv`,
-    https://github.com/huggingface/pytorch-image-models.
 
     Examples
     --------
@@ -183,8 +177,12 @@ def with_in_channels(model: nn.Module, in_channels: int) -> nn.Module:
         )
     weight = first.weight.detach()  # (out, C, kernel)
     old = weight.shape[1]
-    picked = torch.arange(in_channels, device=weight.device) % old
-    new = weight.sum(1, keepdim=True) if in_channels == 1 else weight[:, picked] * old / in_channels
+    if in_channels < old:
+        new = weight.sum(1, keepdim=True).repeat_interleave(in_channels, 1) / in_channels
+    else:
+        picked = torch.arange(in_channels, device=weight.device) % old
+        times = picked.bincount(minlength=old)[picked]  # how often each old channel stands
+        new = weight[:, picked] / times.view(1, -1, *[1] * (weight.dim() - 2))
     first.weight = nn.Parameter(new, first.weight.requires_grad)
     first.in_channels = in_channels
     return network

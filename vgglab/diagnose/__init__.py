@@ -260,7 +260,7 @@ class Diagnosis(Report):
 _SAME = {
     "all old sizes": "same",
     "one old size": "same at one size",
-    "this size": "as pooled, here alone",
+    "this size": "same, this size alone",
     "no": "to be trained",
 }
 

@@ -15,6 +15,7 @@ from vgglab.tracing import Shape, Trace
 from vgglab.tracing.copies import meta_copy
 from vgglab.tracing.operations import Kind
 from vgglab.valid_sizes import Propagation, ValidSizes, axes_of
+from vgglab.valid_sizes.size_rules import Map
 
 IMPORTS = """\
 import copy
@@ -399,8 +400,9 @@ def _at_the_seam(case: Case) -> Iterator[Candidate]:
     counted = problem.kind in ("input-size", "missing-pool", "wrong-in-features")
     if not counted or not isinstance(problem.expected, int) or not isinstance(problem.got, int):
         return
-    sides = _sides_at_head(case)
-    if problem.map is not None and sides is not None and len(sides) == len(problem.map) - 1:
+    sides = problem.wanted and problem.wanted[1:]
+    whole = problem.map is not None and sides and len(sides) == len(problem.map) - 1
+    if whole and sides and _channels_first(case):
         to = "×".join(map(str, sides))
         yield Candidate(
             "pool",
@@ -417,6 +419,24 @@ def _at_the_seam(case: Case) -> Iterator[Candidate]:
             f"A fresh {failure.path} for {problem.got:,} features; it must be trained, and inputs "
             "that give another number fail.",
         )
+
+
+def _channels_first(case: Case) -> bool:
+    """Tell whether the features that a layer counts were laid out channel by channel."""
+    failure = case.trace.failure
+    source = failure.op.sources[0] if failure and failure.op and failure.op.sources else -1
+    while source >= 0:
+        op = case.trace.ops[source]
+        if not op.sources:
+            return False
+        before, after = (case.propagation.layouts.get(k) for k in (op.sources[0], source))
+        if op.kind is Kind.VIEW and isinstance(before, Map) and isinstance(after, Map):
+            merged = set(after.dims[-1].axes)
+            places = [k for k, dim in enumerate(before.dims) if merged & {*dim.axes}]
+            if len(before.dims) > len(after.dims) and before.is_plain:
+                return all(dim.axes or dim.number == 1 for dim in before.dims[min(places) :])
+        source = op.sources[0]
+    return False
 
 
 def trained_size(case: Case) -> tuple[int, ...] | None:

@@ -336,6 +336,8 @@ def _rows(scene: Scene, got: int, expected: int, rows: Shape) -> Problem:
     if isinstance(layout, Flat):
         return _several(scene, layout, expected, got)
     if isinstance(layout, Map) and layout.dims[-1].axes:
+        if source is not None and source < 0 and len(layout.dims) < 3:
+            return _two_layers(scene, source, expected, got)
         if layout.dims[-1].is_axis and source is not None:
             lost = _map_itself(scene, source, got)
             if lost is not None:

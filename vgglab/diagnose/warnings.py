@@ -197,9 +197,10 @@ def _features_that_were_edited(trace: Trace, model: nn.Module) -> Iterator[str]:
     """Tell layers whose attributes were changed, which does not change the layer."""
     names = {"in_features": 1, "out_features": 0, "in_channels": 1, "out_channels": 0}
     for path, module in model.named_modules():
+        if type(module) not in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d):
+            continue
         weight = module._parameters.get("weight")
-        plain = type(module) in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
-        if not plain or weight is None or is_lazy(weight):
+        if weight is None or is_lazy(weight):
             continue
         for name, dim in names.items():
             said, groups = getattr(module, name, None), getattr(module, "groups", 1)

@@ -148,13 +148,20 @@ def trace(
         calls=tuple(recorder.calls),
         output_shapes=recorder.output_shapes,
         output_sources=recorder.output_sources,
-        failure=next(
-            (replace(f, line=recorder.line) for seen, f in recorder.failures if seen is error), None
-        ),
+        failure=_failure(recorder, error) if error is not None else None,
         fallback=fallback,
         hooks_left_out=tuple(dict.fromkeys(path for path, _ in callers_hooks(model))),
         call_options={"dtypes": input_dtypes, "training": training, "kwargs": kwargs},
     )
+
+
+def _failure(recorder: Recorder, error: Exception) -> Failure:
+    """Return where an error that ended a forward was first seen."""
+    found = next((failure for seen, failure in recorder.failures if seen is error), None)
+    if found is None:
+        kind = type(recorder.model).__name__
+        found = Failure("", kind, None, (), type(error).__name__, str(error))
+    return replace(found, line=recorder.line)
 
 
 _WANTS_INDICES = "scalar types: Long, Int"

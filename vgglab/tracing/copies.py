@@ -34,6 +34,8 @@ def real_copy(model: nn.Module, *, hooks: bool = False) -> nn.Module:
 def with_data(model: nn.Module, device: torch.device | str) -> nn.Module:
     """Give zeros to the tensors of a copy that have no data, so that it can be run."""
     for module in model.modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            continue
         for table in (module._parameters, module._buffers):
             for name, tensor in table.items():
                 if tensor is None or not tensor.is_meta or is_lazy(tensor):

@@ -196,7 +196,8 @@ class Recorder(TorchDispatchMode):
             failure = inner  # the error of an operation was put into another
             path = next(iter(inner.op.parameters), "").rpartition(".")[0]
             if scripted and path:
-                layer = getattr(self.model.get_submodule(path), "original_name", inner.type)
+                layers = dict(self.model.named_modules())
+                layer = getattr(layers.get(path), "original_name", inner.type)
                 failure = replace(inner, path=path, type=str(layer))
         else:
             failure = Failure(call.path, call.type, op, shapes, type(error).__name__, str(error))

@@ -470,7 +470,8 @@ def axes_of(trace: Trace) -> Axes:
         if len(other) == len(shape) and all(other[p] == shape[p] for p in places)
     ]
     inputs = (main, *(k for k in same if k != main))
-    return Axes(inputs, places, NAMES.get(len(places), ()))
+    names = ("features",) if len(shape) < 3 else NAMES[len(places)]
+    return Axes(inputs, places, names)
 
 
 def _places(shape: Shape, ops: Sequence[Op]) -> tuple[int, ...]:
