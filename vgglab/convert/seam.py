@@ -180,9 +180,9 @@ def with_in_channels(model: nn.Module, in_channels: int) -> nn.Module:
     if in_channels < old:
         new = weight.sum(1, keepdim=True).repeat_interleave(in_channels, 1) / in_channels
     else:
-        picked = torch.arange(in_channels, device=weight.device) % old
-        times = picked.bincount(minlength=old)[picked]  # how often each old channel stands
-        new = weight[:, picked] / times.view(1, -1, *[1] * (weight.dim() - 2))
+        picked = [k % old for k in range(in_channels)]
+        columns = [weight[:, k : k + 1] / picked.count(k) for k in picked]
+        new = torch.cat(columns, 1)
     first.weight = nn.Parameter(new, first.weight.requires_grad)
     first.in_channels = in_channels
     return network
