@@ -22,7 +22,7 @@ from vgglab.convert.new_heads import (
     with_new_fc,
     with_spp_head,
 )
-from vgglab.convert.seam import (
+from vgglab.convert.single_layers import (
     with_in_channels,
     with_new_linear,
     with_num_classes,

@@ -10,7 +10,7 @@ from vgglab.arguments import as_pair, check_integer, check_model, check_sizes
 from vgglab.convert.chain import Part, free_name
 from vgglab.convert.dry_run import dry_run, image_batch, linear_that_stopped
 from vgglab.convert.folding import pool_matrices
-from vgglab.convert.seam import FlattenFirst, fresh_linear
+from vgglab.convert.single_layers import FlattenFirst, fresh_linear
 from vgglab.convert.split import POOLS, Split, find_split, require_flatten, sides
 from vgglab.pooling import SpatialPyramidPool
 from vgglab.shapes import IntOrPair

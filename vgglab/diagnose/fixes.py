@@ -265,7 +265,7 @@ def _candidates(case: Case) -> Iterator[Candidate]:
     at_head = case.problem is None or case.problem.map is not None
     if at_head and len(case.input_size) == 4 and len(case.propagation.given) == 2:
         yield from _other_head(case)
-    yield from _at_the_seam(case)
+    yield from _around_one_layer(case)
 
 
 def _flatten(case: Case) -> Iterator[Candidate]:
@@ -392,7 +392,7 @@ def _other_head(case: Case) -> Iterator[Candidate]:
     )
 
 
-def _at_the_seam(case: Case) -> Iterator[Candidate]:
+def _around_one_layer(case: Case) -> Iterator[Candidate]:
     """Change one layer alone: whatever stands before it, and whatever follows."""
     problem, failure = case.problem, case.trace.failure
     if problem is None or failure is None or not failure.path:
