@@ -138,6 +138,7 @@ CALLS = {
     ("diagnose",): NARROW,
     ("explain",): ["mat1 and mat2 shapes cannot be multiplied (1x73728 and 25088x4096)"],
     ("repair",): [*NARROW, "--with", "pool", "--out", "repaired.pt"],
+    ("repairs",): NARROW,
     ("experiment",): ["gap-digits"],
     ("results",): [],
     ("exercises",): ["student"],

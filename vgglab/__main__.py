@@ -244,6 +244,69 @@ def repair(
 
 
 @main.command()
+@model_and_input
+@click.option("--weights", help="File with a state_dict, or a name of torchvision's weights.")
+@click.option(
+    "--trained", type=parse_size, metavar=SIZE, help="Pixels of the training, if not to be found."
+)
+@click.option("--onnx", is_flag=True, help="Also export each repaired network, and check it.")
+@click.option(
+    "--images",
+    is_flag=True,
+    help="Also ask each about the images in the folder VGGLAB_DATA, CLASS/*.jpg.",
+)
+@click.option("--per-class", type=click.IntRange(min=1), default=30, show_default=True)
+@click.option(
+    "--epochs",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Train each on a third of the images, and choose its rate by another third.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def repairs(
+    model: str,
+    size: tuple[int, int],
+    batch: int,
+    channels: int,
+    weights: str | None,
+    trained: tuple[int, int] | None,
+    onnx: bool,
+    images: bool,
+    per_class: int,
+    epochs: int,
+    as_json: bool,
+) -> None:
+    """Repair MODEL for an input in every way there is, and print what each costs and keeps.
+
+    With --weights also how far the answers are apart; with --images how often they are right, for
+    torchvision's weights and folders named as its classes are, or by WordNet ids.
+    """
+    from vgglab.lab.repairs import repairs_table
+    from vgglab.models.loading import load_model
+
+    try:
+        if images:
+            from vgglab.lab.folder_repairs import pictures_for
+
+            pictures = pictures_for(model, weights, size, per_class, trained, epochs)
+        network = load_model(model, data=onnx, weights=weights)
+        tables: list[Any] = [
+            repairs_table(network, (batch, channels, *size), trained_size=trained, onnx=onnx)
+        ]
+        if images:
+            from vgglab.lab.folder_repairs import accuracy_table
+
+            tables.append(accuracy_table(network, tables[0], pictures, epochs))
+    except (ConnectionError, ImportError, OSError, TypeError, ValueError) as error:
+        raise BadInput(str(error)) from None
+    if as_json:
+        click.echo(json.dumps([table.to_dict() for table in tables], indent=2))
+    else:
+        click.echo("\n\n".join(map(str, tables)))
+
+
+@main.command()
 @click.argument("name")
 @click.option(
     "--budget",

@@ -1,4 +1,4 @@
-"""Networks for images of 32 pixels: small enough to be trained on a laptop."""
+"""Networks for images of about 32 pixels: small enough to be trained on a laptop."""
 
 from collections.abc import Callable, Mapping
 
@@ -84,11 +84,52 @@ def slim_vgg(
     features = whole[: pools[STAGES - 1]]
     channels = next(m.out_channels for m in reversed(features) if isinstance(m, nn.Conv2d))
     ends = HEADS[head](channels, side >> STAGES - 1, num_classes, dropout)
-    for layer in ends.classifier:
+    _initialise(ends.classifier)
+    return VGG(features, ends)
+
+
+FC_SIDE = 28
+"""Side in pixels of the images that `slim_fc_vgg` is made for: two poolings make 7x7 cells."""
+
+
+def slim_fc_vgg(
+    num_classes: int = 10, *, width: float = 3 / 8, stages: int = 2, hidden: int = 128
+) -> VGG:
+    """Build the first stages of VGG-16, narrower, and two fully connected layers on a 7x7 map.
+
+    It ends as VGG-16 does: a max pooling, a flatten, and layers that take no other map. So it fails
+    at other sizes as VGG-16 without adaptive pooling does.
+
+    Parameters
+    ----------
+    num_classes, width
+        As in `vgg`.
+    stages
+        Number of stages, each with its pooling. Images have ``7 * 2**stages`` px a side.
+    hidden
+        Features between the two fully connected layers.
+
+    Returns
+    -------
+    VGG
+        In train mode, initialised as `vgg` is, with BatchNorm. Output logits (N, num_classes).
+    """
+    whole = vgg("D", norm="batch", head="gap", width=width).features
+    pools = [place for place, layer in enumerate(whole) if isinstance(layer, nn.MaxPool2d)]
+    features = whole[: pools[stages - 1] + 1]
+    channels = next(m.out_channels for m in reversed(features) if isinstance(m, nn.Conv2d))
+    classifier = nn.Sequential(
+        nn.Linear(channels * 7**2, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, num_classes)
+    )
+    _initialise(classifier)
+    return VGG(features, Head(nn.Identity(), nn.Flatten(), classifier))
+
+
+def _initialise(classifier: nn.Module) -> None:
+    for layer in classifier.modules():
         if isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, mean=0.0, std=0.01)
             nn.init.zeros_(layer.bias)
-    return VGG(features, ends)
 
 
 class BlurPool2d(nn.Module):
