@@ -253,7 +253,7 @@ def repair(
 @click.option(
     "--images",
     is_flag=True,
-    help="Also ask each about the images in the folder VGGLAB_DATA, CLASS/*.jpg.",
+    help="Also ask each about the images in the folder VGGLAB_DATA, a sub-folder a class.",
 )
 @click.option("--per-class", type=click.IntRange(min=1), default=30, show_default=True)
 @click.option(

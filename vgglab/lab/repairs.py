@@ -59,15 +59,15 @@ class Case(NamedTuple):
     @property
     def map(self) -> tuple[int, int]:
         """Height and width of the map that the first fully connected layer reads."""
-        split = self.split()
+        split = self._split()
         return split.map_shape(split.maps, image_batch(self.old))[1:]
 
     @property
     def classes(self) -> int:
         """Number of scores."""
-        return self.split().last.linear.out_features
+        return self._split().last.linear.out_features
 
-    def split(self) -> Split:
+    def _split(self) -> Split:
         """Return the network, cut where its last feature maps are flattened."""
         return find_split(self.model, image_batch(self.old))
 
@@ -162,7 +162,7 @@ def _pool(case: Case) -> nn.Module:
 
 
 def _pool_in_place(case: Case) -> nn.Module:
-    split = case.split()
+    split = case._split()
     path, last = split.backbone[-1]
     if not isinstance(last, nn.MaxPool2d):
         raise ValueError(
@@ -211,7 +211,7 @@ def _classifier(split: Split) -> list[Part]:
 
 def _first_for(case: Case) -> tuple[Split, Part]:
     """Return the network cut, and a fresh first layer for the map at the new size, not pooled."""
-    split = case.split()
+    split = case._split()
     features = prod(split.map_shape(split.backbone, image_batch(case.new)))
     return split, (split.first.path, _fresh(split.first.linear, features))
 
@@ -521,7 +521,7 @@ def repairs_table(
         )
     old = (*new[:2], *_trained_size(model, new, trained_size))
     case = Case(model, old, new)
-    split = case.split()
+    split = case._split()
     has_numbers = not any(p.is_meta for p in model.parameters())
     images = random_input((2, *new[1:])) if data is None else data.double()
     rows, answers, left_out = [], {}, []
