@@ -334,6 +334,9 @@ def test_every_fix_of_generated_networks_is_what_it_claims_to_be(
             elif fix.name == "crop":
                 target = v2.CenterCrop(repaired[0].size)(image)
                 torch.testing.assert_close(output, model(target))
+            elif fix.name == "pad":
+                target = nn.functional.pad(image, repaired[0].padding)
+                torch.testing.assert_close(output, model(target))
             elif fix.name in ("pool", "conv"):
                 if not ignores:
                     torch.testing.assert_close(repaired(fitting), answers)

@@ -240,14 +240,16 @@ def network(*input_sizes: Shape, values: bool = False) -> Callable[[Any], Observ
             words.append(f"{size} → {_stops(traced.failure) if traced.failure else outcome}")
         params = tables(input_sizes[0]).total_params
         words.append(f"{params:,} parameters")
-        numbers = [_numbers(tables(size).trace, model) for size in input_sizes if values]
-        parts = (
+        parts: tuple[tuple[str, tuple[Any, ...]], ...] = (
             ("shapes", tuple(shapes)),
             ("parameters", (params,)),
             (_RUN, tuple(layers)),
-            ("numbers (look at the order of the layers)", tuple(numbers)),
-            ("order of the layers", () if values else tuple(order)),
         )
+        if values:
+            numbers = tuple(_numbers(tables(size).trace, model) for size in input_sizes)
+            parts += (("numbers (look at the order of the layers)", numbers),)
+        else:
+            parts += (("order of the layers", tuple(order)),)
         looked_at = "Compared: shapes, parameters, the layers that run and their order"
         return _Network(
             tuple(part for _, part in parts),

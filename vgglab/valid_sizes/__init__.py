@@ -27,6 +27,7 @@ from vgglab import tracing
 from vgglab.tracing import Op, Shape, Trace
 from vgglab.tracing.operations import ADAPTIVE_POOLS, Kind
 from vgglab.valid_sizes.size_rules import (
+    AmbiguousError,
     Dim,
     Fits,
     Input,
@@ -174,6 +175,10 @@ class Propagation:
         Features with the number that a layer insists on.
     unsupported
         Why the propagation ended early; ``None`` if it did not.
+    ambiguous
+        Whether a larger input may tell what this one did not.
+    asked
+        The size that a reader asked about, if this is another trace of the same network.
     """
 
     sizes: Sides
@@ -183,6 +188,8 @@ class Propagation:
     fits: tuple[Fits, ...]
     wanted: list[Wanted] = field(default_factory=list)
     unsupported: str | None = None
+    ambiguous: bool = False
+    asked: tuple[int, ...] = ()
 
     def valid_sizes(self) -> ValidSizes:
         """Return the sizes that fit, each axis for itself.
@@ -243,7 +250,7 @@ class Propagation:
         ways: list[list[list[int]]] = [[[axis] for axis in axes]]
         if len(tied) == 2:
             loose = [[axis] for axis in axes if axis not in tied]
-            height, width = (self.given[axis] for axis in tied)
+            height, width = ((self.asked or self.given)[axis] for axis in tied)
             # A long image (a spectrogram, say) rather keeps one of its sides than becomes square.
             is_long = max(height, width) > 2 * min(height, width)
             ways.insert(len(ways) if is_long else 0, [*loose, tied])
@@ -288,7 +295,7 @@ class Propagation:
         first = next(term for term in self._terms() if term.sides)
         sides = {axis: sides[picked[axis]] for axis, sides in first.sides.items()}
         flat = [axis for axis in sides if self.names[axis] in NAMES[2]]
-        given = [self.given[axis] for axis in flat]
+        given = [(self.asked or self.given)[axis] for axis in flat]
         if len(sides) == len(flat) == 2 and max(given) <= 2 * min(given):
             return abs(int(sides[flat[0]]) - int(sides[flat[1]]))
         return sum(
@@ -359,12 +366,19 @@ def search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
         What `propagate` makes of it.
     """
     stops: list[Trace] = []
+    if propagation.ambiguous and trace.failure is None:
+        larger = retrace(model, trace, [3 * side for side in propagation.given])
+        again = propagate(larger)
+        if larger.failure is None and again.unsupported is None:
+            again.asked = propagation.given
+            trace, propagation = larger, again
     while propagation.unsupported is None:
         sizes = propagation.valid_sizes()
         if trace.failure is None or not sizes or len(stops) == TRIES:
             break
         further = retrace(model, trace, sizes.nearest(propagation.given))
         again = propagate(further)
+        again.asked = propagation.asked or propagation.given
         stops.append(further)
         if further.failure is not None and len(further.ops) <= len(trace.ops):
             if again.unsupported is None and not _meet(sizes, again.valid_sizes()):
@@ -530,6 +544,7 @@ def propagate(trace: Trace) -> Propagation:
             except Unsupported as reason:
                 found = f"{op.name} in {op.path or 'the model'}: {reason}"
                 propagation.unsupported = propagation.unsupported or found
+                propagation.ambiguous = isinstance(reason, AmbiguousError)
                 break
             if layout is not None:
                 propagation.layouts[op.index] = layout

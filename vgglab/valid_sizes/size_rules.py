@@ -108,6 +108,10 @@ class Unsupported(Exception):  # noqa: N818 - not an error: it ends the propagat
     """An operation whose sizes cannot be told from one trace."""
 
 
+class AmbiguousError(Unsupported):
+    """Sides of 1, which may stand anywhere in a view: a larger input tells."""
+
+
 class Input(NamedTuple):
     """What an operation reads: how it holds the axes, if it does, and its shape."""
 
@@ -490,6 +494,8 @@ def _view(step: Step) -> Layout | None:
             return None
     if out is None:
         raise Unsupported("it merges height and width with something else")
+    if by_linear and any(layout.sides[axis][step.traced[axis]] == 1 for axis in layout.places):
+        raise AmbiguousError("its map has a side of 1")
     return layout.with_dims(_regrouped(step, layout, shape, out))
 
 
