@@ -261,7 +261,8 @@ class Propagation:
         choices = [self._choices(group) for group in groups]
         *outer, inner = choices
         best: tuple[float, dict[int, int]] | None = None
-        for start in _product([c[:MOST] for c in outer]):
+        few = round(MOST ** (1 / max(len(outer), 1)))
+        for start in _product([c[:few] for c in outer]):
             picked = {a: i for g, i in zip(groups, start, strict=False) for a in g}
             good = np.ones(len(inner), dtype=bool)
             for wanted in self.wanted:
