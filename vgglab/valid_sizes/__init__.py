@@ -306,7 +306,7 @@ class Propagation:
 
 
 MOST = 4096
-"""How many sides of one axis are combined with those of another."""
+"""How many combinations of sides are tried, of all axes but the last group."""
 
 
 def _product(choices: list[Sides]) -> Iterator[tuple[int, ...]]:
