@@ -29,6 +29,7 @@ from vgglab.convert import (
 )
 from vgglab.convert.chain import Part
 from vgglab.convert.dry_run import image_batch
+from vgglab.convert.single_layers import fresh_linear
 from vgglab.convert.split import Split, find_split
 from vgglab.diagnose import diagnose
 from vgglab.diagnose.fixes import LEVELS
@@ -200,7 +201,10 @@ def _new_first(case: Case) -> nn.Module:
 
 def _new_classifier(case: Case) -> nn.Module:
     split, first = _first_for(case)
-    hidden = [(path, _fresh(m) if isinstance(m, nn.Linear) else m) for path, m in split.hidden]
+    hidden = [
+        (path, fresh_linear(m, m.in_features, m.out_features) if isinstance(m, nn.Linear) else m)
+        for path, m in split.hidden
+    ]
     parts = [*split.backbone, split.flatten, *split.before, first, *hidden, *split.after]
     return split.build(parts, image_batch(case.new))
 
@@ -213,18 +217,8 @@ def _first_for(case: Case) -> tuple[Split, Part]:
     """Return the network cut, and a fresh first layer for the map at the new size, not pooled."""
     split = case._split()
     features = prod(split.map_shape(split.backbone, image_batch(case.new)))
-    return split, (split.first.path, _fresh(split.first.linear, features))
-
-
-def _fresh(like: nn.Linear, in_features: int | None = None) -> nn.Linear:
-    linear = nn.Linear(
-        in_features or like.in_features,
-        like.out_features,
-        bias=like.bias is not None,
-        device=like.weight.device,
-        dtype=like.weight.dtype,
-    )
-    return linear.train(like.training)
+    old = split.first.linear
+    return split, (split.first.path, fresh_linear(old, features, old.out_features))
 
 
 _ALL = (
