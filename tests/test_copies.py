@@ -346,3 +346,25 @@ def test_torchscript(make):
     assert vgglab.compare(model, network(), [SIZE]).rows
     assert all(torch.equal(x, model.state_dict()[name]) for name, x in before.items())
     torch.testing.assert_close(model(IMAGES), expected)
+
+
+class ChangesWhatItIsGiven(nn.Module):
+    """Runs on data alone, and writes into a tensor that it gets by name."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 2)
+
+    def forward(self, x, *, memory):
+        if x.sum() > 1:  # needs numbers
+            x = -x
+        memory.add_(1)
+        return self.linear(x)
+
+
+def test_what_is_given_by_name_is_not_changed():
+    memory = torch.zeros(3)
+    found = vgglab.trace(ChangesWhatItIsGiven(), (2, 4), kwargs={"memory": memory})
+    assert found.fallback is not None
+    assert found.failure is None
+    assert memory.count_nonzero() == 0

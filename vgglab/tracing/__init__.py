@@ -253,8 +253,9 @@ def _names_of_inputs(
 
 def _copied_to(value: Any, device: torch.device | str) -> Any:
     if isinstance(value, Tensor):
-        copied = value.detach()
-        return copied.to(device) if not copied.is_meta else torch.zeros_like(copied, device=device)
+        if value.is_meta:
+            return torch.zeros_like(value, device=device)
+        return value.detach().to(device, copy=True)
     if isinstance(value, list | tuple) and type(value) in (list, tuple):
         return type(value)(_copied_to(item, device) for item in value)
     if type(value) is dict:
