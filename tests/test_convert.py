@@ -21,7 +21,11 @@ from vgglab.convert import (
     with_adaptive_pool,
     with_flatten,
     with_gap_head,
+    with_in_channels,
     with_new_fc,
+    with_new_linear,
+    with_num_classes,
+    with_pooled_features,
     with_spp_head,
 )
 from vgglab.models.network import vgg
@@ -957,3 +961,34 @@ def test_refusals(convert, error, message):
     with pytest.raises(error) as caught:
         convert()
     assert str(caught.value).startswith(message)
+
+
+def test_another_number_of_classes_changes_the_last_layer_alone() -> None:
+    model = narrow()
+    before = everything(model)
+    found = with_num_classes(model, 3)
+    torch.set_rng_state(torch.tensor(before["rng"][0], dtype=torch.uint8))
+    assert_unchanged(before, model)  # but for the numbers that new weights are drawn from
+    x = torch.rand(2, *SIZE[1:], dtype=torch.float64)
+    assert found(x).shape == (2, 3)
+    torch.testing.assert_close(
+        found.classifier[:-1](outputs(found.features, x).flatten(1)),
+        model.classifier[:-1](outputs(model.features, x).flatten(1)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("convert", "words"),
+    [
+        (lambda model: with_num_classes(model, 0), "num_classes must be"),
+        (lambda model: with_num_classes(model.features, 3), "model must have an nn.Linear"),
+        (lambda model: with_in_channels(model, 0), "in_channels must be"),
+        (lambda model: with_in_channels(model.classifier, 1), "model must begin with a conv"),
+        (lambda model: with_new_linear(model, "classifier.1", 9), "layer must be an nn.Linear"),
+        (lambda model: with_new_linear(model, "nowhere", 9), "layer must be the path of a module"),
+        (lambda model: with_pooled_features(model, "classifier.0", (4, 8), (7, 7)), "came must be"),
+    ],
+)
+def test_layers_that_cannot_be_exchanged_are_named(convert, words) -> None:
+    with pytest.raises(ValueError, match=words):
+        convert(narrow())

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from torch import nn
 
 from vgglab.convert.chain import shared_chains
-from vgglab.diagnose.problems import Problem, map_for
+from vgglab.diagnose.scene import Problem, map_for
 from vgglab.diagnose.warnings import adaptive_pools, flattened
 from vgglab.summary import Summary, summary
 from vgglab.tracing import Shape, Trace

@@ -2,86 +2,22 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from math import isqrt, prod
-from typing import NamedTuple
 
+from vgglab.diagnose.features import linear_problem, recurrent_problem, rows_problem, view_problem
+from vgglab.diagnose.scene import (
+    Problem,
+    Scene,
+    chain_of_sides,
+    product,
+    shape_of,
+    where,
+)
 from vgglab.explain import explain_error
 from vgglab.shapes import Window
-from vgglab.tracing import Failure, Op, Shape, Trace
-from vgglab.tracing.operations import Kind, flattened
+from vgglab.tracing import Failure, Shape, Trace
+from vgglab.tracing.operations import Kind
 from vgglab.valid_sizes import Propagation, axes_of
-from vgglab.valid_sizes.size_rules import Flat, Layout, Map
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why a forward stopped.
-
-    Attributes
-    ----------
-    kind
-        One of the kinds of `vgglab.explain_error`.
-    expected
-        What the operation wanted: a number of features or channels, or a shape.
-    got
-        What came.
-    explanation
-        A few sentences that quote the shapes.
-    map
-        Channels and sides of the map whose features were counted, if any were.
-    wanted
-        Those of the map that has as many features as the layer wants, if they are known.
-    instead
-        The layer that belongs there, if it is another kind of layer.
-    """
-
-    kind: str
-    expected: int | Shape | None
-    got: int | Shape | None
-    explanation: str
-    map: Shape | None = None
-    wanted: Shape | None = None
-    instead: str | None = None
-
-
-class Scene(NamedTuple):
-    """All that a rule looks at."""
-
-    trace: Trace
-    propagation: Propagation
-    failure: Failure
-    op: Op
-
-    @property
-    def where(self) -> str:
-        """Return the layer in words."""
-        return where(self.failure)
-
-    @property
-    def source(self) -> int | None:
-        """The last of the operations it reads whose data comes from the input."""
-        fed = _fed_by_input(self.trace)
-        found = [source for source in self.op.sources if source < 0 or source in fed]
-        return found[-1] if found else None
-
-    @property
-    def layout(self) -> Layout | None:
-        """How what it reads holds the axes of the input."""
-        source = self.source
-        return None if source is None else self.propagation.layouts.get(source)
-
-    @property
-    def image(self) -> str:
-        """What the input is called: an image, a signal, a clip."""
-        return {1: "input", 3: "clip or volume"}.get(len(self.propagation.given), "image")
-
-
-def where(failure: Failure) -> str:
-    """Return the layer in which a forward stopped, in words."""
-    if not failure.path:
-        return f"the forward of {failure.type} itself"
-    return f"{failure.path} ({failure.type})"
+from vgglab.valid_sizes.size_rules import Map
 
 
 def find_problem(trace: Trace, propagation: Propagation) -> Problem:
@@ -106,79 +42,6 @@ def find_problem(trace: Trace, propagation: Propagation) -> Problem:
         if problem is not None:
             return problem
     return _from_text(failure)
-
-
-def _fed_by_input(trace: Trace) -> set[int]:
-    fed: set[int] = set()
-    for op in trace.ops:
-        if any(source < 0 or source in fed for source in op.sources):
-            fed.add(op.index)
-    return fed
-
-
-def feature_map(trace: Trace, source: int) -> Shape | None:
-    """Return the shape of the map that was flattened into what operation `source` returned."""
-    while source >= 0:
-        op = trace.ops[source]
-        if op.kind is Kind.VIEW and len(op.input_shapes[0]) > len(op.output_shapes[0]):
-            return op.input_shapes[0]
-        if len(op.output_shapes[0]) != 2 or op.kind is Kind.LINEAR or not op.sources:
-            return None
-        source = op.sources[0]
-    return None
-
-
-def product(factors: tuple[int, ...]) -> str:
-    """Return a number as a product: ``73728 = 512·12·12``."""
-    return f"{prod(factors)} = {'·'.join(map(str, factors))}"
-
-
-def map_for(propagation: Propagation, features: int, channels: int) -> tuple[int, ...] | None:
-    """Return channels and sides of the map with so many features, if there is one.
-
-    It is the map that an input gives or, if none does, a square. Where no square fits either, the
-    number of cells is not split.
-    """
-    if features % channels:
-        return None
-    sides = propagation.map_that_fits()
-    if sides is not None and channels * prod(sides) == features:
-        return (channels, *sides)
-    cells = features // channels
-    side = isqrt(cells)
-    is_image = len(propagation.given) == 2
-    return (channels, side, side) if is_image and side * side == cells else (channels, cells)
-
-
-def chain_of_sides(trace: Trace, propagation: Propagation, source: int) -> str:
-    """Return how the sides of the maps changed from the input to operation `source`."""
-    sides: list[tuple[int, ...]] = []
-    number = len(propagation.given)
-    while True:
-        layout = propagation.layouts.get(source)
-        if isinstance(layout, Map) and len(layout.places) == number:
-            shape = trace.input_sizes[-1 - source] if source < 0 else _shape(trace, source)
-            here = tuple(shape[layout.places[axis]] for axis in range(number))
-            if not sides or sides[0] != here:
-                sides.insert(0, here)
-        if source < 0:
-            break
-        before = [s for s in trace.ops[source].sources if s in propagation.layouts]
-        if not before:
-            break
-        source = before[0]
-    if len(sides) < 2:
-        return ""
-    ways = [" → ".join(map(str, axis)) for axis in zip(*sides, strict=True)]
-    if number == 2 and ways[0] == ways[1]:
-        return f"the side goes {ways[0]}"
-    goes = ["goes ", *[""] * (number - 1)]
-    axes = zip(propagation.names, goes, ways, strict=True)
-    return ", ".join(f"the {name} {verb}{way}" for name, verb, way in axes)
-
-
-def _shape(trace: Trace, source: int) -> Shape:
-    return trace.input_sizes[-1 - source] if source < 0 else trace.ops[source].output_shapes[0]
 
 
 def first_convolution(trace: Trace) -> tuple[int, int] | None:
@@ -300,315 +163,6 @@ def _one_value(trace: Trace, propagation: Propagation) -> Problem | None:
         "which it cannot take a variance. Give a batch of 2 or more, or call model.eval(). "
         f"{helps}",
     )
-
-
-def _linear(scene: Scene) -> Problem | None:
-    """Explain a product of matrices whose inner sizes differ."""
-    rows, weight = scene.failure.input_shapes[-2:]
-    if len(rows) not in (1, 2) or len(weight) != 2:
-        return None
-    return _rows(scene, rows[-1], weight[0], rows)
-
-
-def _recurrent(scene: Scene) -> Problem | None:
-    """Explain a recurrent layer that reads vectors of another length."""
-    shape, expected = scene.failure.input_shapes[0], scene.op.options["input_size"]
-    if shape[-1] == expected:
-        return None
-    if len(shape) == 3 and expected in shape[:-1] and not isinstance(scene.layout, Map):
-        return Problem(
-            "wrong-in-features",
-            expected,
-            shape[-1],
-            f"{scene.where} wants vectors of {expected} features and gets {shape}; the dimension "
-            f"of {expected} stands elsewhere: transpose them, so that the features come last.",
-        )
-    return _rows(scene, shape[-1], expected, shape)
-
-
-def _rows(scene: Scene, got: int, expected: int, rows: Shape) -> Problem:
-    """Explain a layer that reads rows of features of another length."""
-    batch = _batch_in_features(scene, got, expected)
-    if batch is not None:
-        return batch
-    layout, source = scene.layout, scene.source
-    assert source is not None or layout is None
-    if isinstance(layout, Flat):
-        return _several(scene, layout, expected, got)
-    if isinstance(layout, Map) and layout.dims[-1].axes:
-        if source is not None and source < 0 and len(layout.dims) < 3:
-            return _two_layers(scene, source, expected, got)
-        if layout.dims[-1].is_axis and source is not None:
-            lost = _map_itself(scene, source, got)
-            if lost is not None:
-                return _lost_flatten(scene, lost, expected)
-        term = layout.term(-1)
-        sides = tuple(
-            int(side[scene.propagation.given[axis] - 1])
-            for axis, side in sorted(term.sides.items())
-        )
-        return _features(scene, (rows[0], term.channels, *sides), expected, rows)
-    lost = _map_itself(scene, source, got) if source is not None else None
-    if lost is not None and layout is None and len(lost) > 3:
-        return _lost_flatten(scene, lost, expected)
-    shape = feature_map(scene.trace, source) if source is not None else None
-    if shape is not None and len(shape) > 2 and prod(shape[2:]) > 1 and layout is None:
-        if scene.propagation.unsupported is not None:
-            return _features(scene, shape, expected, rows)
-        return _fixed_map(scene, shape, expected, got)
-    return _two_layers(scene, source, expected, got)
-
-
-def _two_layers(scene: Scene, source: int | None, expected: int, got: int) -> Problem:
-    """Explain features whose number does not depend on the size of the input."""
-    giver = "the layer before it"
-    advice = f"Build it for {got} features."
-    if source is not None and source < 0:
-        giver = "the input"
-        advice = f"Give it inputs of {expected} features, or build it for {got}."
-    text = f"{scene.where} wants {expected} features and gets {got} from {giver}."
-    pooled = _one_cell(scene.trace, source) if source is not None else None
-    if pooled is not None:
-        text += f" All of them are channels: the map is {'×'.join(['1'] * pooled)} there."
-    if source is not None and source < 0:
-        text += f" {advice}"
-    elif scene.propagation.unsupported is None:
-        text += f" The two layers do not fit together, whatever the input size. {advice}"
-    else:
-        text += " Whether another size of the input changes that cannot be told."
-    return Problem("wrong-in-features", expected, got, text)
-
-
-def _one_cell(trace: Trace, source: int) -> int | None:
-    """Return the number of axes of a map of one cell, if these features are its channels."""
-    while source >= 0:
-        op = trace.ops[source]
-        if op.kind is Kind.LINEAR or not op.sources:
-            return None
-        shape = op.input_shapes[0]
-        if len(shape) > 2:
-            reduced = op.output_shapes[0]
-            cells = shape[2:] if op.kind in (Kind.VIEW, Kind.SQUEEZE) else reduced[2:]
-            return len(shape) - 2 if prod(cells) == 1 else None
-        source = op.sources[0]
-    return None
-
-
-def _fixed_map(scene: Scene, shape: Shape, expected: int, got: int) -> Problem:
-    """Explain features of a map that was pooled to a size that does not depend on the input."""
-    channels, *sides = shape[1:]
-    text = (
-        f"{scene.where} wants {expected} features and gets {product((channels, *sides))}. The map "
-        f"is pooled to {'×'.join(map(str, sides))} whatever comes, so no other size of the "
-        f"{scene.image} helps."
-    )
-    cells, rest = divmod(expected, channels)
-    side = isqrt(cells)
-    if not rest and len(sides) == 2 and side * side == cells:
-        text += f" The layer was made for a pooling to {side}×{side}."
-    elif not rest:
-        text += f" The layer was made for {cells} cells."
-    else:
-        text += f" Build it for {got} features."
-    return Problem("wrong-in-features", expected, got, text, (channels, *sides))
-
-
-def _several(scene: Scene, layout: Flat, expected: int, got: int) -> Problem:
-    """Explain features of several maps, or of a map and something else, side by side."""
-    given = scene.propagation.given
-    parts = []
-    for term in layout.terms:
-        sides = [int(sides[given[axis] - 1]) for axis, sides in sorted(term.sides.items())]
-        parts.append("·".join(map(str, [term.channels, *sides])))
-    text = f"{scene.where} wants {expected} features and gets {got} = {' + '.join(parts)}."
-    if scene.propagation.unsupported is None and not scene.propagation.valid_sizes():
-        text += f" It is not the size of the {scene.image}: none gives {expected}."
-        return Problem("wrong-in-features", expected, got, text)
-    return Problem("input-size", expected, got, text)
-
-
-def _batch_in_features(scene: Scene, got: int, expected: int) -> Problem | None:
-    """Tell a flatten that took the batch as well."""
-    source = scene.source
-    if source is None:
-        return None
-    while source >= 0 and _adds_nothing(scene.trace.ops[source]):
-        source = scene.trace.ops[source].sources[0]
-    if source < 0 or scene.trace.ops[source].kind is not Kind.VIEW:
-        return None
-    op = scene.trace.ops[source]
-    came, went = op.input_shapes[0], op.output_shapes[0]
-    if len(came) < 3 or went[-1] != prod(came) or len(went) > 2 or came[0] == 1:
-        return None
-    images, each = came[0], prod(came[1:])
-    text = (
-        f"{scene.where} wants {expected} features and gets {got} = {images}·{each}, because "
-        f"{_origin_named(scene, op)} flattened the batch of {images} as well. Flatten from "
-        f"dimension 1 on: nn.Flatten() or x.flatten(1)."
-    )
-    if each == expected:
-        text += f" Then {product(came[1:])} features come, which fit."
-    else:
-        text += f" Then {product(came[1:])} features come, which is not yet {expected}."
-    return Problem("batch-mixed", expected, got, text, came[1:])
-
-
-def _origin_named(scene: Scene, op: Op) -> str:
-    return f"{op.path} ({scene.trace.modules[op.path]})" if op.path else f"{op.name} in the forward"
-
-
-def _adds_nothing(op: Op) -> bool:
-    """Tell an activation, or a view of one row as a vector or the other way round."""
-    if op.kind in (Kind.UNSQUEEZE, Kind.SQUEEZE, Kind.ELEMENTWISE):
-        return True
-    return op.kind is Kind.VIEW and op.input_shapes[0][-1:] == op.output_shapes[0][-1:]
-
-
-def _map_itself(scene: Scene, source: int, got: int) -> Shape | None:
-    """Return the map, if the layer got it as it is and reads its last dimension."""
-    if source < 0:
-        shape = scene.trace.input_sizes[-1 - source]
-        return shape if len(shape) > 2 else None
-    op = scene.trace.ops[source]
-    if op.kind is Kind.VIEW and op.input_shapes:
-        shape = op.input_shapes[0]
-        rows = (prod(shape[:-1]), got)
-        return shape if len(shape) > 2 and op.output_shapes[0] == rows else None
-    shape = op.output_shapes[0]
-    return shape if len(shape) > 2 and shape[-1] == got else None
-
-
-def _view(scene: Scene) -> Problem | None:
-    """Explain a view into rows of a length that the map does not divide into."""
-    size = list(scene.op.options.get("size") or scene.op.options.get("shape") or ())
-    shape = scene.op.input_shapes[0] if scene.op.input_shapes else ()
-    wanted = prod(size[1:])
-    if len(shape) < 3 or len(size) < 2 or wanted < 1:
-        return None
-    if size[0] not in (-1, shape[0]) and wanted == prod(shape[1:]):
-        return Problem(
-            "batch-mixed",
-            size[0],
-            shape[0],
-            f"{scene.where} lays out {shape} as {size[0]} rows of {wanted}; there are {shape[0]} "
-            "of them. The size of the batch is written into the code: write x.flatten(1).",
-        )
-    layout = scene.layout
-    if isinstance(layout, Map) and layout.is_plain and len(layout.places) < len(shape) - 2:
-        shape = (
-            shape[0],
-            prod(d.number for d in layout.dims[1:]),
-            *(shape[place] for _, place in sorted(layout.places.items())),
-        )
-    elif len(shape) == 3 and not isinstance(layout, Map):
-        return None
-    return _features(scene, shape, wanted, flattened(shape))
-
-
-def _features(scene: Scene, shape: Shape, expected: int, rows: Shape) -> Problem:
-    """Explain a row of features that is too long or too short for a map of `shape`."""
-    _, channels, *sides = shape
-    got = channels * prod(sides)
-    came = product((channels, *sides))
-    source = _last_map(scene)
-    way = chain_of_sides(scene.trace, scene.propagation, source) if source is not None else ""
-    because = f", because {way}" if way else ""
-    made_for = map_for(scene.propagation, expected, channels)
-    wants = product(made_for) if made_for else str(expected)
-    text = f"{scene.where} wants {wants} features and gets {came}{because}."
-    if rows[-1] != got:  # a view has cut the features of all images into other rows
-        text = (
-            f"{scene.where} wants {wants} features and gets {rows[-1]}. The map has {came} "
-            f"features an image{because}, and they were laid out as {rows[0]} rows."
-        )
-    known = scene.propagation.unsupported is None
-    if expected == channels and prod(sides) > 1 and not _fixed_average(scene):
-        kind = "missing-pool"
-        text += (
-            " That is one feature for each channel: the layer was made for maps that are averaged "
-            "to one cell, and nothing does that here."
-        )
-    elif known and (why := _no_size(scene)) is not None:
-        kind = "wrong-in-features"
-        reason = f"{why} gives a map with so many cells"
-        if made_for is None:
-            reason = f"{expected} is no multiple of {channels} channels"
-        text += f" It is not the size of the {scene.image}: {reason}."
-    elif made_for is None and not known:
-        kind = "wrong-in-features"
-        text += f" {expected} is no multiple of {channels} channels."
-    else:
-        kind = "input-size"
-        text += _halvings(made_for, sides)
-    return Problem(kind, expected, rows[-1], text, (channels, *sides), made_for)
-
-
-def _halvings(made_for: Shape | None, sides: list[int]) -> str:
-    """Say so if one more pooling would give the map that is wanted."""
-    if made_for is None or len(made_for) != len(sides) + 1 or not sides:
-        return ""
-    if all(
-        side // 2 == wanted and side % 2 == 0
-        for side, wanted in zip(sides, made_for[1:], strict=True)
-    ):
-        pool = f"nn.MaxPool{len(sides)}d(2)"
-        return f" One more halving, such as {pool} before the flatten, gives that map."
-    return ""
-
-
-def _no_size(scene: Scene) -> str | None:
-    """Return which images cannot give the map that is wanted; ``None`` if some do."""
-    sizes = scene.propagation.valid_sizes()
-    if not sizes:
-        return f"no {scene.image}"
-    given = scene.propagation.given
-    is_square = len(given) == 2 and given[0] == given[1]
-    return "no square image" if is_square and not sizes.square else None
-
-
-def _last_map(scene: Scene) -> int | None:
-    """Return the last operation from which the failing one has its data and that holds a map."""
-    source = scene.source
-    number = len(scene.propagation.given)
-    while source is not None and source >= 0:
-        layout = scene.propagation.layouts.get(source)
-        if isinstance(layout, Map) and len(layout.places) == number:
-            break
-        fed = [
-            s for s in scene.trace.ops[source].sources if s < 0 or s in scene.propagation.layouts
-        ]
-        sources = fed or list(scene.trace.ops[source].sources)
-        if not sources:
-            break
-        source = sources[0]
-    return source
-
-
-def _fixed_average(scene: Scene) -> bool:
-    """Tell whether a pooling of fixed size is the last that happened to the map."""
-    source = _last_map(scene)
-    while source is not None and source >= 0:
-        op = scene.trace.ops[source]
-        if op.kind not in (Kind.SQUEEZE, Kind.UNSQUEEZE):
-            return op.kind is Kind.AVERAGE_POOL
-        source = op.sources[0]
-    return False
-
-
-def _lost_flatten(scene: Scene, shape: Shape, expected: int) -> Problem:
-    """Explain a layer that got a map: it reads the last dimension and takes the rest for rows."""
-    text = (
-        f"{scene.where} got the map {shape} itself. It reads only the last dimension: "
-        f"{product(shape[:-1])} rows of {shape[-1]}, where it wants {expected}."
-    )
-    flattened = product(shape[1:])
-    if prod(shape[1:]) == expected:
-        text += f" Flattened the map has {flattened} features, which fits: a flatten is missing."
-    elif shape[1] == expected:
-        text += " It has as many channels: a pooling to one cell and a flatten are missing."
-    else:
-        text += f" A flatten is missing; even then there would be {flattened} features."
-    return Problem("missing-flatten", expected, shape[-1], text, shape[1:])
 
 
 def _convolution(scene: Scene) -> Problem | None:
@@ -733,7 +287,7 @@ def _does_not_fit(scene: Scene, axis: str, window: Window, side: int) -> Problem
 def _join(scene: Scene) -> Problem | None:
     """Explain maps that meet, in a sum or side by side, and do not have the same sides."""
     trace, sources = scene.trace, scene.op.sources
-    shapes = [_shape(trace, s) for s in sources]
+    shapes = [shape_of(trace, s) for s in sources]
     if len(shapes) < 2 or any(len(shape) != len(shapes[0]) for shape in shapes):
         return None
     first = shapes[0]
@@ -775,7 +329,7 @@ def _parted(scene: Scene, text: str, pair: tuple[tuple[Shape, int], tuple[Shape,
 
 
 def _unpool(scene: Scene) -> Problem | None:
-    shapes = [_shape(scene.trace, s) for s in scene.op.sources]
+    shapes = [shape_of(scene.trace, s) for s in scene.op.sources]
     pair = list(zip(shapes, scene.op.sources, strict=True))
     if len(pair) != 2 or shapes[0] == shapes[1]:
         return None
@@ -802,7 +356,7 @@ def _norm(scene: Scene) -> Problem | None:
         return None
     layout = scene.layout
     if isinstance(layout, Map) and layout.dims[1].axes:
-        return _rows(scene, shape[1], expected, shape)
+        return rows_problem(scene, shape[1], expected, shape)
     return Problem(
         "channel-mismatch",
         expected,
@@ -825,9 +379,9 @@ def _layer_norm(scene: Scene) -> Problem | None:
 
 
 _RULES: Mapping[Kind, Callable[[Scene], Problem | None]] = {
-    Kind.LINEAR: _linear,
-    Kind.RECURRENT: _recurrent,
-    Kind.VIEW: _view,
+    Kind.LINEAR: linear_problem,
+    Kind.RECURRENT: recurrent_problem,
+    Kind.VIEW: view_problem,
     Kind.CONVOLUTION: _convolution,
     Kind.MAX_POOL: _too_small,
     Kind.AVERAGE_POOL: _too_small,

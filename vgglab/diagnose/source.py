@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from vgglab.diagnose.problems import Problem
+from vgglab.diagnose.scene import Problem
 from vgglab.tracing import Trace
 
 

@@ -7,7 +7,7 @@ from math import isqrt, prod
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from vgglab.diagnose.problems import chain_of_sides
+from vgglab.diagnose.scene import chain_of_sides
 from vgglab.pooling import adaptive_bins
 from vgglab.shapes import Window
 from vgglab.tracing import Op, Shape, Trace
