@@ -103,3 +103,13 @@ def test_numbers_have_separators(number, text):
 )
 def test_mebibytes_are_powers_of_two(number, text):
     assert mebibytes(number) == text
+
+
+class Quoting(Bare):
+    def _answer(self) -> list[str]:
+        return ["Write `a < b` here, and ` alone stays."]
+
+
+def test_code_in_a_sentence_is_code_on_a_page():
+    assert "`a < b`" in str(Quoting())
+    assert "<p>Write <code>a &lt; b</code> here, and ` alone stays.</p>" in Quoting()._repr_html_()

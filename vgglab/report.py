@@ -1,5 +1,6 @@
 """What prints as a title, sentences and tables: in a terminal, and in a notebook."""
 
+import re
 from abc import ABC, abstractmethod
 from html import escape
 from typing import NamedTuple
@@ -50,13 +51,13 @@ class Report(ABC):
     def _repr_html_(self) -> str:
         title = escape(self._title())
         answer, end = (
-            "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
+            "".join(f"<p>{_inline(sentence)}</p>" for sentence in sentences)
             for sentences in (self._answer(), self._sentences())
         )
         region = f'<div class="vgglab-scroll" role="region" aria-label="{title}" tabindex="0">'
         tables = "".join(f"{region}{table}</div>" for table in self._tables("html"))
         remarks = "".join(
-            f"<dt>{escape(about)}</dt><dd>{escape(text)}<br><code>{escape(code)}</code></dd>"
+            f"<dt>{escape(about)}</dt><dd>{_inline(text)}<br><code>{escape(code)}</code></dd>"
             for about, text, code in self._remarks()
         )
         remarks = remarks and f"<dl>{remarks}</dl>"
@@ -64,6 +65,11 @@ class Report(ABC):
             f'<div class="vgglab-table"><p><strong>{title}</strong></p>'
             f"{answer}{tables}{remarks}{end}</div>"
         )
+
+
+def _inline(text: str) -> str:
+    """Return a sentence as HTML, with what stands between backticks as code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def count(number: int | None) -> str:

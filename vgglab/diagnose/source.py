@@ -49,7 +49,9 @@ def advice(model: nn.Module, trace: Trace, problem: Problem) -> str:
     found = constructor(model, failure.path)
     layer = model.get_submodule(failure.path)
     old = found.code if found else _written(layer)
-    place = f"{_file(found.file)} line {found.number}: " if found else f"{failure.path}: "
+    place = f"where {failure.path} is built, "
+    if found is not None:
+        place = f"{_file(found.file)} line {found.number}: "
     text = f"{place}`{old}` → `{new}`"
     lost = getattr(layer, "weight", None)
     if not isinstance(layer, nn.Linear) or lost is None:
