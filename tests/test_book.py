@@ -332,3 +332,34 @@ def test_the_build_waits_for_a_server_of_formulas_that_listens_late(monkeypatch)
     assert started.process.poll() is None
     started.terminate()
     atexit.unregister(server.terminate)
+
+
+CSS = """
+.used, .gone:hover { color: red } .gone { color: red } p > a { color: red }
+.used:not(.gone) { color: red } .used .gone { color: red } [class*="x"] { color: red }
+@media print { .gone { color: red } .used { color: red } }
+@media screen { .gone { color: red } }
+@font-face { src: url(a.woff2) format("woff2") }
+"""
+
+
+def test_styles_of_no_page_are_left_out(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    light = importlib.import_module("vgglab_light")
+    assert light.used_rules(CSS, {"used", "p", "a"}).split("}") == [
+        ".used{ color: red ",
+        "p > a{ color: red ",
+        ".used:not(.gone){ color: red ",
+        '[class*="x"]{ color: red ',
+        "@media print {.used{ color: red ",
+        "",
+        '@font-face { src: url(a.woff2) format("woff2") ',
+        "",
+    ]
+
+
+def test_marks_of_plain_code_are_left_out(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    light = importlib.import_module("vgglab_light")
+    code = '<span class="n">a</span><span class="w"> </span><span class="o">=</span>'
+    assert light.plain_code(code) == 'a <span class="o">=</span>'

@@ -52,7 +52,7 @@ def test_a_chapter_is_named_in_every_place(chapter):
     number = chapter[:2]
     places = {
         "book/_toc.yml": f"- file: notebooks/{chapter}\n",
-        "book/index.md": f". {{doc}}`notebooks/{chapter}`\n",
+        "book/index.md": f". {{doc}}`notebooks/{chapter}`\n```{{opening-picture}} {chapter}\n",
         "README.md": f"](book/chapters/{chapter}.md) |",
         "ARCHITECTURE.md": f"\n| {number} ",
     }

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import importlib.util
 import json
 import os
 import re
 import shutil
 import tempfile
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.config import Config
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinxcontrib import katex
@@ -34,14 +37,6 @@ def _find_node() -> None:
             katex.NODEJS_BINARY = node
 
 
-def _empty_fontawesome(app: Sphinx, exception: Exception | None) -> None:
-    """Empty the theme's 1.5 MB icon script: its web fonts draw the same icons."""
-    script = Path(app.outdir, "_static", "scripts", "fontawesome.js")
-    if exception is None and script.exists():
-        script.write_text("// The icons come from the web fonts.\n", encoding="utf-8")
-        script.with_suffix(".js.map").unlink(missing_ok=True)
-
-
 def _mend_lists(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
@@ -51,6 +46,11 @@ def _mend_lists(
     if pagename == "_modules/index":
         nested = re.compile(r"</li>\s*<ul>(.*?)</ul>", re.DOTALL)
         context["body"] = nested.sub(r"<ul>\1</ul></li>", context["body"])
+
+
+def _add_scripts(app: Sphinx, config: Config) -> None:
+    """Publish scripts that some pages load; Jupyter Book puts those of _static into every page."""
+    config.html_static_path.append(str(Path(__file__).parent / "static"))
 
 
 def _skip_bare_fields(
@@ -70,6 +70,20 @@ def _wait_for_katex() -> None:
     katex.STARTUP_TIMEOUT = 60  # seconds
 
 
+# What to read about the kinds of causes that chapters are about.
+CHAPTERS = {
+    "input-size": ("00_start_here", "04_shape_mismatch", "05_adaptive_pooling", "06_fc_to_conv"),
+    "missing-flatten": ("04_shape_mismatch",),
+    "missing-pool": ("07_gap_vs_flatten",),
+    "wrong-in-features": ("04_shape_mismatch",),
+    "input-too-small": ("04_shape_mismatch",),
+    "batch-mixed": ("04_shape_mismatch",),
+    "batch-too-small": ("03_normalization",),
+    "num-classes": ("07_gap_vs_flatten",),
+    "fixed-size-export": ("05_adaptive_pooling",),
+}
+
+
 class ErrorForm(SphinxDirective):
     """Puts vgglab's form "paste your error" into the page."""
 
@@ -82,7 +96,52 @@ class ErrorForm(SphinxDirective):
             *Path(explain.__file__).parent.iterdir(),
         ):
             self.env.note_dependency(str(path))
-        return [nodes.raw("", error_form.error_form(), format="html")]
+        read = {
+            kind: [self._link(f"notebooks/{chapter}") for chapter in chapters]
+            for kind, chapters in CHAPTERS.items()
+        }
+        return [nodes.raw("", error_form.error_form(read), format="html")]
+
+    def _link(self, page: str) -> dict[str, str]:
+        address = self.env.app.builder.get_relative_uri(self.env.docname, page)
+        text = Path(self.env.srcdir, f"{page}.ipynb").read_text(encoding="utf-8")
+        source = "".join(json.loads(text)["cells"][0]["source"])
+        return {"title": source.splitlines()[0].removeprefix("# "), "address": address}
+
+
+class ExplorerFigure(SphinxDirective):
+    """Puts the interactive figure of an input size and every layer's shape into the page."""
+
+    required_arguments = 1  # a letter of the paper's table
+
+    def run(self) -> list[nodes.Node]:
+        from vgglab.figures import explorer
+
+        for path in Path(explorer.__file__).parent.glob("e*.*"):
+            self.env.note_dependency(str(path))
+        html = explorer.explorer(self.arguments[0])._repr_html_()
+        return [nodes.raw("", html, format="html")]
+
+
+class OpeningPicture(SphinxDirective):
+    """Shows the first picture of a chapter, the file that the chapter's own page shows."""
+
+    required_arguments = 1  # name of the notebook
+
+    def run(self) -> list[nodes.Node]:
+        path = Path(self.env.srcdir, "notebooks", f"{self.arguments[0]}.ipynb")
+        self.env.note_dependency(str(path))
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        cell, data = next(
+            (cell, output["data"]["image/png"])
+            for cell in cells
+            for output in cell.get("outputs", ())
+            if "image/png" in output.get("data", ())
+        )
+        alt = cell["metadata"]["mystnb"]["image"]["alt"]
+        name = hashlib.sha256(base64.b64decode("".join(data))).hexdigest()
+        picture = f'<img src="_images/{name}.png" alt="{escape(alt)}" loading="lazy">'
+        return [nodes.raw("", f'<div class="cell_output">{picture}</div>', format="html")]
 
 
 class GradingProof(SphinxDirective):
@@ -130,9 +189,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
     _find_node()
     _wait_for_katex()
     app.add_directive("error-form", ErrorForm)
+    app.add_directive("explorer", ExplorerFigure)
+    app.add_directive("opening-picture", OpeningPicture)
     app.add_directive("grading-proof", GradingProof)
     app.add_directive("small-class", SmallClass)
+    app.connect("config-inited", _add_scripts)
     app.connect("autodoc-skip-member", _skip_bare_fields)
     app.connect("html-page-context", _mend_lists)
-    app.connect("build-finished", _empty_fontawesome)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

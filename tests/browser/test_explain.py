@@ -96,9 +96,11 @@ def test_by_keyboard_alone(bare: Page) -> None:
     assert focused(bare) == "message"
     bare.keyboard.insert_text(VGG_400)
     assert shown_kinds(bare) == ["input-size", "wrong-in-features"]
-    for kind in KINDS:
+    bare.get_by_text("try a message").focus()
+    bare.keyboard.press("Enter")
+    for kind, about in KINDS.items():
         bare.keyboard.press("Tab")
-        assert focused(bare) == kind
+        assert focused(bare) == about["example"]
         style = "getComputedStyle(document.activeElement.shadowRoot.activeElement).outlineStyle"
         assert bare.evaluate(style) == "solid"
         bare.keyboard.press("Enter")
@@ -139,6 +141,29 @@ def test_only_another_answer_is_announced(bare: Page) -> None:
     assert bare.evaluate("changes") == 1
     area.fill("something else")
     assert bare.evaluate("changes") == 2
+
+
+def test_an_answer_leads_on(visit: Visit) -> None:
+    page = visit("explain.html")
+    pasted(page, VGG_400)
+    first = page.locator("vgglab-error-form .cause").first
+    assert "nn.AdaptiveAvgPool2d(7)" in first.locator("code").all_text_contents()
+    first.get_by_role("link", name="Shape mismatch").click()
+    page.wait_for_url("**/notebooks/04_shape_mismatch.html")
+
+
+def test_an_address_carries_a_message(visit: Visit) -> None:
+    page = visit("explain.html")
+    pasted(page, VGG_400)
+    page.get_by_role("button", name="into the address").click()
+    shared = page.url
+    visit("index.html")
+    page.goto(shared)
+    assert shown_kinds(page)[0] == "input-size"
+    assert page.get_by_label("Paste your error message").input_value() == VGG_400
+    page.goto(shared.split("#")[0] + "#message=%E0%A4%A")
+    page.reload()
+    assert shown_kinds(page) == []
 
 
 @pytest.mark.sampled

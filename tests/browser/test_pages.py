@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from sampling import WIDE, sampled
 
 from .conftest import MODES, SITE, Visit
@@ -169,7 +170,7 @@ def test_nothing_is_in_a_readers_way(visit: Visit, audit: tuple[str, str]) -> No
 
 
 PALE = [
-    ("notebooks/03_normalization.html", "pre .n"),
+    ("notebooks/03_normalization.html", "pre .mi"),
     ("notebooks/03_normalization.html", ".katex-html .text > *"),
     ("reference/laboratory.html", ".sig-param .n > .pre"),
     ("reference/laboratory.html", ".nav-item .pre"),
@@ -191,3 +192,35 @@ def test_one_pale_word_among_many_is_found(visit: Visit, path: str, word: str) -
         word,
     )
     assert ["#pale" in line for line in violations(page, "dark")] == [True]
+
+
+@pytest.mark.parametrize("path", [p for p in pages() if p.startswith("notebooks/")])
+def test_a_chapter_is_light(site: Path, browser: Browser, base_url: str, path: str) -> None:
+    """A first visit, without its own pictures: 700 kB, and 250 kB as a server compresses it."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(base_url + path, wait_until="networkidle")
+    names = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name)")
+    context.close()
+    inside = {name.removeprefix(base_url).split("?")[0] for name in names}
+    files = [site / name for name in {path, *inside} if not name.startswith("_images/")]
+    read = [file.read_bytes() for file in files]
+    assert any(file.suffix == ".css" for file in files)
+    assert sum(map(len, read)) <= 700_000, sorted(
+        (len(b), f) for b, f in zip(read, files, strict=True)
+    )
+    assert sum(len(gzip.compress(data)) for data in read) <= 250_000
+
+
+def test_paper_is_light_and_its_solutions_are_open(visit: Visit) -> None:
+    page = visit("notebooks/04_shape_mismatch.html", "dark")
+    closed = page.locator("main details:not([open])").count()
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.get_by_text("def solution_04_2", exact=False).first.is_visible()
+    assert not page.locator(".tag_hide-input summary").first.is_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.locator("main details:not([open])").count() == closed > 0

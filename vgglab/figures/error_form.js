@@ -202,22 +202,43 @@ const functionsOf = ({ channels, networks }) => {
   };
 };
 
+// What is written as in a program: a name with dots, and its call.
+const CODE = /\b(?:\w+\.)*\w+\((?:[^()]|\([^()]*\))*\)|\b(?:nn|torch|vgglab|F|x)\.\w+(?:\.\w+)*/g;
+const ADDRESS = "#message=";
+
 class VgglabErrorForm extends VgglabFigure {
   show() {
-    const { message, examples } = this.parts;
+    const { message, examples, link } = this.parts;
     message.addEventListener("input", () => this.showCauses());
     this.addExamples(examples);
+    link.addEventListener("click", () => {
+      window.location.hash = ADDRESS + encodeURIComponent(message.value);
+    });
+    window.addEventListener("hashchange", () => this.readAddress());
+    this.readAddress();
+  }
+
+  readAddress() {
+    const { hash } = window.location;
+    if (!hash.startsWith(ADDRESS)) return;
+    try {
+      this.ask(decodeURIComponent(hash.slice(ADDRESS.length)));
+    } catch {
+      // not an address that this page wrote
+    }
+  }
+
+  ask(message) {
+    this.parts.message.value = message;
+    this.showCauses();
   }
 
   addExamples(list) {
-    for (const [kind, { example }] of Object.entries(this.data.kinds)) {
-      const button = make("button", "", kind);
+    for (const { title, example } of Object.values(this.data.kinds)) {
+      const button = make("button", "", example);
       button.type = "button";
-      button.title = example;
-      button.addEventListener("click", () => {
-        this.parts.message.value = example;
-        this.showCauses();
-      });
+      button.title = title;
+      button.addEventListener("click", () => this.ask(example));
       list.append(button);
     }
   }
@@ -229,6 +250,7 @@ class VgglabErrorForm extends VgglabFigure {
     if (shown === this.shown) return; // a live region is silent about what stays the same
     this.shown = shown;
     this.parts.answer.replaceChildren(...causes.map((cause) => this.item(cause)));
+    this.parts.share.hidden = causes.length === 0;
   }
 
   item({ kind, explanation, suggestion }) {
@@ -236,10 +258,39 @@ class VgglabErrorForm extends VgglabFigure {
       "li",
       "cause",
       make("p", "title", this.data.kinds[kind].title, " ", make("code", "kind", kind)),
-      make("p", "explanation", explanation),
-      make("p", "suggestion", suggestion),
+      make("p", "explanation", ...prose(explanation)),
+      make("p", "suggestion", ...prose(suggestion)),
+      make("div", "more", ...copies(suggestion), ...this.chapters(kind)),
     );
   }
+
+  chapters(kind) {
+    return (this.data.chapters[kind] ?? []).map(({ title, address }) => {
+      const link = make("a", "", title);
+      link.href = address;
+      return link;
+    });
+  }
 }
+
+const prose = (text) => {
+  const parts = [];
+  let end = 0;
+  for (const found of text.matchAll(CODE)) {
+    parts.push(text.slice(end, found.index), make("code", "code", found[0]));
+    end = found.index + found[0].length;
+  }
+  return [...parts, text.slice(end)];
+};
+
+const copies = (text) =>
+  (text.match(CODE) ?? [])
+    .filter((code) => code.includes("(") && navigator.clipboard)
+    .map((code) => {
+      const button = make("button", "", `Copy ${code}`);
+      button.type = "button";
+      button.addEventListener("click", () => navigator.clipboard.writeText(code));
+      return button;
+    });
 
 VgglabErrorForm.define("vgglab-error-form");

@@ -1,22 +1,28 @@
 """A form to paste an error message into, which a reader's browser answers by the rules."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from vgglab.explain.interpreter import read_rules
 from vgglab.figures.element import figure_html
 
 
-def error_form() -> str:
+def error_form(chapters: Mapping[str, Sequence[Mapping[str, str]]] | None = None) -> str:
     """Return a form to paste an error into, as HTML that needs nothing else.
 
     A reader's browser runs the same rules; nothing is sent anywhere. Readers without scripts see a
     table of the kinds of causes.
+
+    Parameters
+    ----------
+    chapters
+        What explains each kind of cause, as ``title`` and ``address``. None: nothing is linked.
     """
     rules = read_rules()
+    data = {**rules, "chapters": chapters or {}}
     return f"""\
 <div class="vgglab-figure">
-{figure_html("error_form", rules, _table(rules["kinds"]))}\
+{figure_html("error_form", data, _table(rules["kinds"]))}\
 </div>
 """
 

@@ -1,0 +1,128 @@
+"""Takes out of the built site what no page of it uses: styles, icons, maps, the index of search."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import tinycss2
+from fontTools import subset
+from fontTools.ttLib import TTFont
+from sphinx.application import Sphinx
+
+FONTS = "vendor/fontawesome/webfonts"
+# Selectors that ask about an element in brackets, such as :not(.a), are true without a class .a.
+# Names, punctuation and blanks: half of the marks in a chapter.
+PLAIN = re.compile(r'<span class="[npw]">([^<]*)</span>')
+ASIDE = re.compile(r":[\w-]+\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\]]*\]")
+CLASS = re.compile(r"\.((?:[\w-]|\\.)+)")
+OLD_FONT = re.compile(r',\s*url\([^)]*\.ttf\)\s*format\("truetype"\)')
+
+
+def words_of(site: Path) -> set[str]:
+    """Return every word of the pages and scripts: no class has another name."""
+    files = [*site.rglob("*.html"), *site.rglob("*.js")]
+    return {word for f in files for word in re.findall(r"[\w-]+", f.read_text("utf-8"))}
+
+
+def used_rules(css: str, words: set[str]) -> str:
+    """Return a style sheet without the rules that can match nothing.
+
+    Parameters
+    ----------
+    css : str
+        A style sheet.
+    words : set of str
+        All words among which the classes of the pages are.
+
+    Returns
+    -------
+    str
+        The same rules in the same order, without selectors one of whose classes is no word, and
+        without comments.
+    """
+    return _used(tinycss2.parse_stylesheet(css, True, True), words)
+
+
+def _used(rules: list[tinycss2.ast.Node], words: set[str]) -> str:
+    kept = []
+    for rule in rules:
+        if rule.type == "at-rule" and rule.lower_at_keyword in ("media", "supports"):
+            inside = _used(tinycss2.parse_rule_list(rule.content, True, True), words)
+            if inside:
+                prelude = tinycss2.serialize(rule.prelude)
+                kept.append(f"@{rule.at_keyword}{prelude}{{{inside}}}")
+        elif rule.type == "qualified-rule":
+            selectors = tinycss2.serialize(rule.prelude)
+            matching = [s for s in _split(selectors) if _can_match(s, words)]
+            if matching:
+                kept.append(f"{','.join(matching)}{{{tinycss2.serialize(rule.content)}}}")
+        else:
+            kept.append(rule.serialize())
+    return "".join(kept)
+
+
+def _split(selectors: str) -> list[str]:
+    """Split a list of selectors at the commas that stand in no brackets."""
+    parts, depth = [""], 0
+    for sign in selectors:
+        depth += (sign in "([") - (sign in ")]")
+        if sign == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return [part.strip() for part in parts]
+
+
+def _can_match(selector: str, words: set[str]) -> bool:
+    classes = CLASS.findall(ASIDE.sub("", selector))
+    return all(word in words for name in classes for word in re.findall(r"[\w-]+", name))
+
+
+def _keep_icons(font: Path, icons: set[str]) -> None:
+    """Leave a font with some of its icons."""
+    with TTFont(font) as drawn:
+        chosen = subset.Subsetter()
+        chosen.populate(text="".join(sorted(icons)))
+        chosen.subset(drawn)
+        drawn.flavor = "woff2"
+        drawn.save(font)
+
+
+def _empty_icon_script(static: Path) -> None:
+    """Empty the theme's 1.5 MB icon script: its web fonts draw the same icons."""
+    script = static / "scripts" / "fontawesome.js"
+    if script.exists():
+        script.write_text("// The icons come from the web fonts.\n", encoding="utf-8")
+
+
+def plain_code(html: str) -> str:
+    """Return a page without the marks of code that has the colour of all code."""
+    return PLAIN.sub(r"\1", html)
+
+
+def lighten(app: Sphinx, exception: Exception | None) -> None:
+    """Take out of the written site what it does not use."""
+    if exception is not None or app.builder.format != "html":
+        return
+    site = Path(app.outdir)
+    static = site / "_static"
+    _empty_icon_script(static)
+    words = words_of(site)
+    signs: set[str] = set()
+    for style in static.rglob("*.css"):
+        css = OLD_FONT.sub("", used_rules(style.read_text("utf-8"), words))
+        style.write_text(css, encoding="utf-8")
+        signs |= set(css)
+    for page in site.rglob("*.html"):
+        page.write_text(plain_code(page.read_text("utf-8")), encoding="utf-8")
+    for font in static.glob(f"{FONTS}/*.woff2"):
+        _keep_icons(font, signs)
+    for useless in (*static.glob(f"{FONTS}/*.ttf"), *static.rglob("*.map")):
+        useless.unlink()
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the extension."""
+    app.connect("build-finished", lighten)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
