@@ -13,6 +13,7 @@ from untouched import assert_unchanged, everything
 
 from vgglab.__main__ import main
 from vgglab.lab.data import shapes
+from vgglab.lab.experiments.catalogue import EXPERIMENTS
 from vgglab.lab.experiments.repairing import (
     given,
     halves,
@@ -242,6 +243,11 @@ def test_images_to_train_on_choose_by_and_test_with_are_others(monkeypatch):
     parts = scenes(HELD | {"scene": "enlarged"}, 28, 28, 0)
     rows = [bytes(image.numpy()) for part in parts for image in part.images]
     assert len(set(rows)) == len(rows) == 40
+
+
+def test_the_experiment_varies_all_repairs():
+    budgets = EXPERIMENTS["repairs"].budgets
+    assert budgets["cpu"].vary["repair"] == tuple(REPAIRS) == budgets["gpu"].vary["repair"]
 
 
 # --- the command ---------------------------------------------------------------------------------

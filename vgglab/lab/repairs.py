@@ -27,7 +27,7 @@ from vgglab.convert import (
     with_gap_head,
     with_spp_head,
 )
-from vgglab.convert.chain import Part
+from vgglab.convert.chain import Part, shared_chains
 from vgglab.convert.dry_run import image_batch
 from vgglab.convert.single_layers import fresh_linear
 from vgglab.convert.split import Split, find_split
@@ -36,7 +36,7 @@ from vgglab.diagnose.fixes import LEVELS
 from vgglab.report import Report, count, mebibytes
 from vgglab.shapes import IntOrPair
 from vgglab.summary import summary
-from vgglab.tracing import Shape, random_state_kept, trace
+from vgglab.tracing import Shape, Trace, random_state_kept, trace
 from vgglab.valid_sizes import valid_sizes
 
 CROPS = 5
@@ -92,6 +92,8 @@ class Repair:
         Whether those have random numbers, so that they must be trained.
     control
         What would show that it does not repair.
+    code
+        The lines for VGG-16 as published, ``model``, and ``images`` of 400 px.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Repair:
     changed: str = "none"
     fresh: bool = False
     control: str = ""
+    code: str = ""
 
 
 class FiveCrops(nn.Module):
@@ -227,42 +230,52 @@ _ALL = (
         "Resizes every image to the trained size; the network stays as it is.",
         _resize,
         control="Objects that the resizing makes too small: a loss in larger scenes.",
+        code="scores = model(resize(images, [224, 224], antialias=True))",
     ),
     Repair(
         "crop",
         "Looks at the middle of the image alone; the network stays as it is.",
         _crop,
         control="Objects that are not in the middle, or larger than the crop.",
+        code="scores = model(center_crop(images, [224, 224]))",
     ),
     Repair(
         "five-crops",
         "Averages the scores of the corners and the middle; the network stays as it is.",
         _five_crops,
         control="The middle alone: four crops more must be worth their time.",
+        code="crops = five_crop(images, [224, 224])\n"
+        "scores = sum(model(crop) for crop in crops) / 5",
     ),
     Repair(
         "pool",
         "Averages every map to the cells that the first layer takes; every weight stays.",
         _pool,
         control="Resizing: averaging the map must lose no more than averaging the image.",
+        code="scores = vgglab.with_adaptive_pool(model)(images)",
     ),
     Repair(
         "pool-in-place",
         "Adaptive average pooling in place of the last max pooling; every weight stays.",
         _pool_in_place,
         control="The trained size, where the average is no maximum: what is lost there.",
+        code="model.features[30] = nn.AdaptiveAvgPool2d(7)\nscores = model(images)",
     ),
     Repair(
         "conv",
         "FC layers as convolutions, scores averaged over the image.",
         _conv,
         control="The mean of probabilities, and the crop, which is one of its cells.",
+        code="model = vgglab.fc_to_conv(model, (1, 3, 224, 224))\n"
+        "scores = model(images).mean((2, 3))",
     ),
     Repair(
         "conv-probabilities",
         "FC layers as convolutions, probabilities averaged over the image.",
         _conv_probabilities,
         control="The mean of scores.",
+        code="model = vgglab.fc_to_conv(model, (1, 3, 224, 224))\n"
+        "probabilities = model(images).softmax(1).mean((2, 3))",
     ),
     Repair(
         "fold",
@@ -271,6 +284,8 @@ _ALL = (
         _fold,
         changed="first",
         control="Adaptive pooling: before training it must answer the same.",
+        code="model = vgglab.with_adaptive_pool(model)\n"
+        "scores = vgglab.fold_adaptive_pool(model, (1, 3, 400, 400))(images)",
     ),
     Repair(
         "gap",
@@ -279,6 +294,8 @@ _ALL = (
         changed="all",
         fresh=True,
         control="Chance before training, and the same training of networks that kept weights.",
+        code="model = vgglab.with_gap_head(model, num_classes=1000)\n"
+        "scores = model(images)  # after training",
     ),
     Repair(
         "spp",
@@ -287,6 +304,8 @@ _ALL = (
         changed="first",
         fresh=True,
         control="Chance before training, and GAP, which has fewer weights to learn.",
+        code="model = vgglab.with_spp_head(model, (1, 2, 4), num_classes=1000)\n"
+        "scores = model(images)  # after training",
     ),
     Repair(
         "new-first",
@@ -295,6 +314,8 @@ _ALL = (
         changed="first",
         fresh=True,
         control="The fold: a layer of the same shape with weights computed and not drawn.",
+        code="model.classifier[0] = nn.Linear(512 * 12 * 12, 4096)\n"
+        "scores = model(images)  # after training",
     ),
     Repair(
         "new-classifier",
@@ -303,6 +324,10 @@ _ALL = (
         changed="all",
         fresh=True,
         control="A fresh first layer alone: the others must have been worth keeping.",
+        code="model.classifier[0] = nn.Linear(512 * 12 * 12, 4096)\n"
+        "model.classifier[3].reset_parameters()\n"
+        "model.classifier[6].reset_parameters()\n"
+        "scores = model(images)  # after training",
     ),
 )
 
@@ -455,6 +480,7 @@ class RepairsTable(Report):
 _SAME = {None: "-", True: "same", False: "another"}
 
 
+@shared_chains()
 def repairs_table(
     model: nn.Module,
     input_size: Shape,
@@ -577,10 +603,27 @@ def _row(
         costs.total_params,
         costs.mult_adds,
         costs.saved_bytes,
-        str(valid_sizes(repaired, costs.trace)),
+        _takes(repaired, costs.trace, case),
         same,
-        _onnx(repaired, case) if onnx and has_numbers else None,
+        onnx_sizes(repaired, case) if onnx and has_numbers else None,
     )
+
+
+def _takes(repaired: nn.Module, traced: Trace, case: Case) -> str:
+    """Return which sizes it takes; where that cannot be told, which of a few."""
+    found = valid_sizes(repaired, traced)
+    if found.exact:
+        return str(found)
+    (height, width), new = case.old[2:], case.new[2:]
+    tried = dict.fromkeys(
+        ((height // 2, width // 2), (height, width), new, (2 * new[0], 2 * new[1]))
+    )
+    fit = [
+        f"{h}" if h == w else f"{h}×{w}"
+        for h, w in tried
+        if trace(repaired, (*case.new[:2], h, w), training=False).failure is None
+    ]
+    return f"{', '.join(fit)} px, of {len(tried)} sizes tried"
 
 
 def _kept(repair: Repair, repaired: nn.Module, split: Split, has_numbers: bool) -> Iterator[int]:
@@ -604,7 +647,8 @@ def _linear_paths(split: Split) -> tuple[str | None, ...]:
     return (split.first.path, *hidden)
 
 
-def _onnx(repaired: nn.Module, case: Case) -> str | None:
+def onnx_sizes(repaired: nn.Module, case: Case) -> str | None:
+    """Export a repaired network, and return at which sizes the graph is right: see `RepairRow`."""
     found = onnx_round_trip(repaired, [case.new, case.old])
     if found.not_checked is not None:
         return "no" if "export" in found.not_checked else None

@@ -117,6 +117,47 @@ _HEADS_EQUAL = (
 _SHIFTS = (*range(9), 12, 16, 20, 24, 28, 32)
 _TRANSFER_HEADS = ("gap", "flatten", "both", "gap-fc", "flatten-fc")
 _TRANSFER = {"valid_images": 200, "test_images": 300, "epochs": 40, "warmup": 1}
+# Repairs, by what of a network they change, and the networks that are repaired.
+_REPAIRS = (
+    "resize",
+    "crop",
+    "five-crops",
+    "pool",
+    "pool-in-place",
+    "conv",
+    "conv-probabilities",
+    "fold",
+    "gap",
+    "spp",
+    "new-first",
+    "new-classifier",
+)
+_SCENES = ("enlarged", "larger")
+_TINY_REPAIRS = {
+    "data": "shapes",
+    "network": "trained",
+    "stages": 2,
+    "width": 1 / 8,
+    "hidden": 32,
+    "network_images": 1000,
+    "network_epochs": 4,
+    "network_batch": 25,
+    "network_lr": 0.03,
+    "train_images": 50,
+    "valid_images": 50,
+    "test_images": 200,
+    "epochs": 3,
+    "tuned": "head",
+}
+_CPU_REPAIRS = {
+    "data": "cifar10",
+    "network": "shipped",
+    "train_images": 200,
+    "valid_images": 200,
+    "test_images": 500,
+    "epochs": 5,
+    "tuned": "head",
+}
 _TINY_HEADS = {"head": _HEADS, "lr": (0.05,)}
 
 # What is timed: VGG-16 of some width, by budget. One precision is held for all of its layers.
@@ -594,6 +635,103 @@ _ALL = (
         ),
         held_equal="Weights and photographs; the seeds train on different patches.",
         tolerance=0.05,
+    ),
+    Experiment(
+        name="repairs",
+        chapter="08_repair_shop",
+        question="Which repair of a network is right most often on images of another size?",
+        trial=_trial("repairing", "repair_and_tune"),
+        budgets={
+            "tiny": Budget(
+                vary={"scene": _SCENES, "repair": ("resize", "pool", "new-first")},
+                held={**_TINY_REPAIRS, "sides": (14, 28, 50), "lr": (0.01, 0.1)},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"scene": _SCENES, "repair": _REPAIRS},
+                held={
+                    **_CPU_REPAIRS,
+                    "sides": (14, 28, 42, 56),
+                    "lr": (0.002, 0.015, 0.1, 0.6, 4.0),
+                },
+                seeds=5,
+            ),
+            "gpu": Budget(
+                vary={"tuned": ("head", "all"), "scene": _SCENES, "repair": _REPAIRS},
+                held={
+                    "data": "cifar10",
+                    "network": "trained",
+                    "stages": 3,
+                    "width": 1.0,
+                    "hidden": 1024,
+                    "network_images": 50_000,
+                    "network_epochs": 12,
+                    "network_batch": 128,
+                    "network_lr": 0.1,
+                    "train_images": 500,
+                    "valid_images": 500,
+                    "test_images": 2000,
+                    "epochs": 3,
+                    "sides": (28, 56, 84, 112),
+                    "lr": (0.002, 0.015, 0.1, 0.6, 4.0),
+                },
+                seeds=3,
+            ),
+        },
+        control=(
+            "The side of the training: there every repair that keeps the function must be as "
+            "accurate as the network was, and one with fresh weights no better than chance before "
+            "it is trained. Two kinds of scenes: in one the objects grow with the image, in the "
+            "other they keep their size, so a repair that is good only because it undoes a "
+            "resizing must lose in the other. And the fold beside adaptive pooling, of which it is "
+            "the same function until it is trained."
+        ),
+        changes_mind=(
+            "Adaptive pooling that is no worse than resizing where objects grow, or no better than "
+            "a dense evaluation where they do not; fresh layers that after a short training are as "
+            "good as kept ones. Two points are worth seeing."
+        ),
+        held_equal=(
+            "Trained network, pictures, their number, steps and rates to choose from; the features "
+            "stay as they are, unless all is tuned. There is one trained network, so intervals are "
+            "over pictures, places and fresh weights, not over trainings. The repairs cannot have "
+            "as many weights or mult-adds, and pictures that were shrunk show less."
+        ),
+        tolerance=0.05,
+    ),
+    Experiment(
+        name="repairs-cost",
+        chapter="08_repair_shop",
+        question="What does a forward of each repaired network take, in time and memory?",
+        trial=_trial("costs", "repairs_cost"),
+        budgets={
+            "tiny": Budget(
+                vary={"precision": _CPU_PRECISION, "network": ("slim",)},
+                held={**_TINY_TIMING, "head": "fc-fixed", "batch_size": 1, "exported": ()},
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"precision": _CPU_PRECISION, "network": ("slim", "vgg-16")},
+                held={
+                    **_CPU_TIMING,
+                    "width": 1 / 8,
+                    "head": "fc-fixed",
+                    "batch_size": 4,
+                    "exported": ("slim",),
+                },
+                seeds=5,
+            ),
+            "gpu": Budget(
+                vary={"precision": _GPU_PRECISIONS, "network": ("slim", "vgg-16")},
+                held={**_GPU_TIMING, "head": "fc-fixed", "batch_size": 8, "exported": ()},
+                seeds=3,
+            ),
+        },
+        control=_TIMED_TWICE,
+        changes_mind="Five crops that take no longer than one of them, or a resizing that is not "
+        "among the cheapest.",
+        held_equal="Images, their number, precision and threads. The repairs cannot have as many "
+        "weights or mult-adds. The width is that of VGG-16; the small network has its own.",
     ),
     Experiment(
         name="gap-cost",

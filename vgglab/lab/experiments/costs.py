@@ -12,14 +12,19 @@ from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from weakref import finalize
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from vgglab.convert import fc_to_conv, fold_adaptive_pool
 from vgglab.lab.experiments.reading import AGAIN
 from vgglab.lab.experiments.running import Settings
+from vgglab.lab.pretrained import trained_slim_fc_vgg
+from vgglab.lab.repairs import REPAIRS, Case, apply_repair, onnx_sizes
 from vgglab.models.network import VGG, vgg
 from vgglab.summary import summary
 from vgglab.tracing import random_state_kept
@@ -27,6 +32,8 @@ from vgglab.tracing import random_state_kept
 _Layer = TypeVar("_Layer", bound=nn.Module)
 
 _CROP, _STRIDE = 224, 32  # of VGG in pixels: its image, and a cell of its map
+_SLIM_SIDES = 28, 56  # in pixels: of the training of the course's small network, and twice that
+_VGG_SIDES = _CROP, 400
 
 
 class _Arm(NamedTuple):
@@ -95,6 +102,31 @@ def dense_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any
         "crops": _Arm(network, crops.split(settings["crops_at_once"])),
     }
     return timed(settings, arms)
+
+
+def repairs_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Time a network that was repaired in each way at a larger size, and say what a forward takes.
+
+    ``"peak_bytes"`` is what a forward without gradients allocates at most, ``"saved_bytes"`` what a
+    training step keeps for its backward pass; ``"onnx"`` as in a `RepairRow`, for those networks
+    that are to be exported.
+    """
+    slim = settings["network"] == "slim"
+    network = trained_slim_fc_vgg().to(_device()) if slim else _vgg(settings, seed)
+    old, new = _SLIM_SIDES if slim else _VGG_SIDES
+    images = _random(seed, settings["batch_size"], 3, new, new)
+    case = Case(network, (1, 3, old, old), (1, 3, new, new))
+    repaired = {name: apply_repair(name, case, seed) for name in REPAIRS}
+    arms = {name: _Arm(made, [images]) for name, made in repaired.items() if made is not None}
+    memory = {
+        "saved_bytes": {
+            name: summary(made, tuple(images.shape)).saved_bytes for name, (made, _) in arms.items()
+        },
+        "peak_bytes": {name: forward_peak_bytes(made, images) for name, (made, _) in arms.items()},
+    }
+    exported = arms if settings["network"] in settings["exported"] else {}
+    onnx = {name: onnx_sizes(made, case) for name, (made, _) in exported.items()}
+    return {**timed(settings, arms), **memory, "onnx": onnx}
 
 
 def training_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
@@ -194,6 +226,56 @@ def _peak_bytes(network: nn.Module, images: Tensor) -> int | None:
     peak = torch.cuda.max_memory_allocated() - before
     network.zero_grad()
     return peak
+
+
+def forward_peak_bytes(network: nn.Module, images: Tensor) -> int:
+    """Return what a forward without gradients allocates at most, beside weights and images.
+
+    On a CPU it is the most that tensors take at once; what a library takes within one operation is
+    not seen.
+    """
+    with torch.no_grad():
+        if images.device.type == "cuda":
+            network(images)  # what is allocated once is there
+            before: int = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+            network(images)
+            peak: int = torch.cuda.max_memory_allocated()
+            return peak - before
+        alive = _Alive(images, *network.parameters(), *network.buffers())
+        with alive:
+            network(images)
+    return alive.peak
+
+
+class _Alive(TorchDispatchMode):
+    """Adds up the memory of the tensors that operations make, from when to when they are there."""
+
+    def __init__(self, *known: Tensor) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = self.peak = 0
+        self._there = {id(tensor.untyped_storage()) for tensor in known}
+        self._kept = known  # so that no other storage gets the identity of one of these
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(made):
+            if isinstance(tensor, Tensor):
+                self._count(tensor.untyped_storage())
+        return made
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key, size = id(storage), storage.nbytes()
+        if key in self._there:
+            return
+        self._there.add(key)
+        self.bytes += size
+        self.peak = max(self.peak, self.bytes)
+        finalize(storage, self._release, key, size)
+
+    def _release(self, key: int, size: int) -> None:
+        self._there.discard(key)
+        self.bytes -= size
 
 
 def _vgg(settings: Settings, seed: int) -> VGG:
