@@ -246,7 +246,7 @@ class Diagnosis(Report):
             ]
             for fix in self.fixes
         ]
-        headers = ("Repair", "Function", "Weights kept", "Parameters", "Mult-adds")
+        headers = ("Repair", "The same where", "Weights kept", "Parameters", "Mult-adds")
         align = ("left", "left", "right", "right", "right")
         return [tabulate(cells, headers, tablefmt=tablefmt, colalign=align, disable_numparse=True)]
 
@@ -258,10 +258,10 @@ class Diagnosis(Report):
 
 
 _SAME = {
-    "all old sizes": "same",
-    "one old size": "same at one size",
-    "this size": "same, this size alone",
-    "no": "to be trained",
+    "all old sizes": "all old sizes",
+    "one old size": "one old size",
+    "this size": "this size alone",
+    "no": "nowhere: to be trained",
 }
 
 
