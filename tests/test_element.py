@@ -12,6 +12,7 @@ TAGS = {
     "error_form": "vgglab-error-form",
     "explorer": "vgglab-explorer",
     "field_explorer": "vgglab-field-explorer",
+    "repair_chart": "vgglab-repair-chart",
 }
 TABLE = "<table><tbody><tr><td>7</td></tr></tbody></table>"
 DATA = {

@@ -127,6 +127,10 @@ GIVEN = {
         "10,000", "5,000", "45,000",  # images of an experiment
         "15 million",  # a limit of an exercise
     },
+    "08_repair_shop": {
+        "1.4",  # the square root of 2
+        "73,728",  # features that an exercise gives
+    },
 }  # fmt: skip
 
 

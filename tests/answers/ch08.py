@@ -1,0 +1,137 @@
+"""Answers to the exercises of chapter 08."""
+
+from statistics import mean, stdev
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from vgglab import fc_to_conv, with_adaptive_pool, with_gap_head
+
+
+def corners(image, crop):
+    d = image - crop
+    return [(0, 0), (0, d), (d, 0), (d, d), (d // 2, d // 2)]
+
+
+def paired(ours, others):
+    pairs = [a - b for a, b in zip(ours, others, strict=True)]
+    return mean(pairs), stdev(pairs) / len(pairs) ** 0.5
+
+
+def by_numpy(ours, others):
+    pairs = np.array(ours) - np.array(others)
+    return pairs.mean(), pairs.std(ddof=1) / np.sqrt(len(pairs))
+
+
+def dense(model):
+    return fc_to_conv(model, (1, 3, 224, 224))
+
+
+class ByHand(nn.Module):
+    """The convolutions are written out, and the maximum is a pooling as large as the map."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.features, self.classifier = model.features, model.classifier
+
+    def forward(self, x):
+        x = self.features(x)
+        fc6, relu, drop, fc7, _, _, fc8 = self.classifier
+        kernel = fc6.weight.unflatten(1, (-1, 7, 7))
+        x = drop(relu(F.conv2d(x, kernel, fc6.bias)))
+        x = drop(relu(F.conv2d(x, fc7.weight[..., None, None], fc7.bias)))
+        x = F.conv2d(x, fc8.weight[..., None, None], fc8.bias)
+        return F.max_pool2d(x, x.shape[2:]).flatten(1)
+
+
+RIGHT = {
+    "08-1": [102_764_544, 25088 * 4096 + 4096, torch.tensor(102_764_544)],
+    "08-2": [
+        corners,
+        lambda i, c: [list(pair) for pair in corners(i, c)],
+        lambda i, c: torch.tensor(corners(i, c)),
+        lambda i, c: np.array(corners(i, c)),
+    ],
+    "08-3": [
+        lambda s: s.softmax(1).mean((2, 3)),
+        lambda s: F.softmax(s, dim=1).flatten(2).mean(2),
+        lambda s: (s.exp() / s.exp().sum(1, keepdim=True)).mean(dim=(-2, -1)),
+        lambda s: s.softmax(1).mean((2, 3)).numpy(),
+    ],
+    "08-4": ["c", "C", "(c)"],
+    "08-5": [paired, by_numpy, lambda a, b: list(paired(a, b))],
+    "08-6": ["b", "B"],
+    "08-7": [
+        lambda model: nn.Sequential(dense(model), nn.AdaptiveMaxPool2d(1), nn.Flatten()),
+        ByHand,
+    ],
+}
+
+WRONG = {
+    "08-1": [
+        (25088 * 4096, "Those are the weights. The biases"),
+        (73728 * 4096 + 4096, "So many numbers has the new layer"),
+        ((73728 - 25088) * 4096, "You counted what is added"),
+        (0, "The layer is another object"),
+        (138_357_544, None),
+        (1000, None),
+    ],
+    "08-2": [
+        (
+            lambda i, c: [(0, 0), (0, i - c), (i - c, 0), (i - c, i - c), (i // 2, i // 2)],
+            "The middle crop begins in the middle",
+        ),
+        (
+            lambda i, c: [(0, 0), (0, c), (c, 0), (c, c), ((i - c) // 2, (i - c) // 2)],
+            "The last corners begin where the",
+        ),
+        (lambda i, c: [(b, a) for a, b in corners(i, c)], "The places are right; their order"),
+        (lambda i, c: corners(i, c)[:4], "Asked for is"),
+        (lambda i, c: (i - c) // 2, "Asked for is"),
+    ],
+    "08-3": [
+        (lambda s: s.mean((2, 3)).softmax(1), "Those are the probabilities of the mean"),
+        (lambda s: s.flatten(2).softmax(2).mean(2), "You shared one among the cells"),
+        (lambda s: s.softmax(1).sum((2, 3)), "A sum grows with the number of"),
+        (lambda s: s.mean((2, 3)), "That is the mean of the scores"),
+        (lambda s: s.softmax(1), None),
+    ],
+    "08-4": [
+        ("a", "Then each cell of the slide is"),
+        ("b", "It averages cells of the slide"),
+        ("d", "That layer is fresh"),
+        ("conv", "Asked for is a letter in"),
+    ],
+    "08-5": [
+        (
+            lambda a, b: (
+                mean(a) - mean(b),
+                (stdev(a) ** 2 / len(a) + stdev(b) ** 2 / len(b)) ** 0.5,
+            ),
+            "The mean is right. Its error is that of two",
+        ),
+        (
+            lambda a, b: (paired(a, b)[0], stdev([x - y for x, y in zip(a, b, strict=True)])),
+            "The mean is right. That is how far",
+        ),
+        (lambda a, b: paired(b, a), "Ours less the others"),
+        (lambda a, b: mean(a) - mean(b), "Asked for is"),
+    ],
+    "08-6": [
+        ("a", "They make the interval narrower"),
+        ("c", "It would say whether it holds"),
+        ("d", "There too the objects grow"),
+    ],
+    "08-7": [
+        (
+            lambda model: nn.Sequential(dense(model), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            "That is the mean of the windows",
+        ),
+        (lambda model: with_adaptive_pool(model), "That pools the map before"),
+        (dense, "The windows are there."),
+        (lambda model: model, "Nothing has changed yet"),
+        (lambda model: with_gap_head(model, 1000), "At 224 px there is one window"),
+    ],
+}
