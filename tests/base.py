@@ -27,6 +27,7 @@ NEED_MORE = {
     "browser": "playwright and the built book",
     "test_book.py": "the tools of the book",
     "test_convert.py::test_vgg_of_timm": "timm",
+    "test_costs.py": "the extra train",
     "test_data.py::test_digits_are_scikit_learns": "scikit-learn",
     "test_data.py::test_splits_have_no_image_in_common": "scikit-learn",
     "test_exercises.py::test_a_quiz_before_anything_is_derived_and_one_before_what_to_remember": (
@@ -35,6 +36,7 @@ NEED_MORE = {
     "test_exercises.py::test_exercises_lead_from_a_prediction_to_an_open_task": "nbformat",
     "test_exercises.py::test_the_chapter_has_a_blank_and_a_proven_solution": "nbformat",
     "test_experiments.py": "the extra train",
+    "test_folder_repairs.py": "the extra train",
     "test_glue.py": "IPython",
     "test_grading.py": "nbgrader and bubblewrap",
     "test_grading_hostile.py": "bubblewrap",
@@ -48,6 +50,9 @@ NEED_MORE = {
     "test_perturbations.py": "the extra train",
     "test_pretrained.py": "the extra train",
     "test_readout.py": "scikit-learn",
+    "test_repair_chart.py": "the extra train",
+    "test_repair_findings.py": "the extra train",
+    "test_repairs.py": "the extra train",
     "test_results.py": "the extra train",
     "test_stacks.py::test_bad_input_is_named": "scipy",
     "test_stacks.py::test_least_squares_finds_what_a_stack_can_be_and_leaves_what_it_cannot": (

@@ -28,8 +28,8 @@ from vgglab.models.network import VGG
 from vgglab.shapes import Window, feature_map_sizes
 
 CHANNELS = CONFIGS["D"].convs()[-1].out_channels
-TRAINED, LARGER = (1, 3, 224, 224), (1, 3, 400, 400)
-SIDE = feature_map_sizes(LARGER[2], [Window(kernel_size=2, stride=2)] * 5)[-1]
+TRAINED, LARGER = (1, 3, 224, 224), (1, 3, 288, 288)  # 3×3 windows
+SIDE = feature_map_sizes(400, [Window(kernel_size=2, stride=2)] * 5)[-1]
 
 Places = list[tuple[int, int]]
 Pair = tuple[float, float]
@@ -340,7 +340,7 @@ EXERCISES: tuple[Exercise, ...] = (
             Condition(
                 "each class has the largest score of its windows",
                 _takes_the_largest,
-                "At 400 px the scores are not the largest of the windows'.",
+                "At 288 px the scores are not the largest of the windows'.",
             ),
             of=lambda: narrow_vgg("fc-fixed"),
         ),

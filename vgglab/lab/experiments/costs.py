@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from vgglab.convert import fc_to_conv, fold_adaptive_pool
+from vgglab.convert.chain import shared_chains
 from vgglab.lab.experiments.reading import AGAIN
 from vgglab.lab.experiments.running import Settings
 from vgglab.lab.pretrained import trained_slim_fc_vgg
@@ -116,7 +117,8 @@ def repairs_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, A
     old, new = _SLIM_SIDES if slim else _VGG_SIDES
     images = _random(seed, settings["batch_size"], 3, new, new)
     case = Case(network, (1, 3, old, old), (1, 3, new, new))
-    repaired = {name: apply_repair(name, case, seed) for name in REPAIRS}
+    with shared_chains():
+        repaired = {name: apply_repair(name, case, seed) for name in REPAIRS}
     arms = {name: _Arm(made, [images]) for name, made in repaired.items() if made is not None}
     memory = {
         "saved_bytes": {
