@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib
 import importlib.util
 import json
 import os
@@ -109,6 +110,20 @@ class ErrorForm(SphinxDirective):
         return {"title": source.splitlines()[0].removeprefix("# "), "address": address}
 
 
+class PageFigure(SphinxDirective):
+    """Puts one of vgglab's figures that have a page of their own into it."""
+
+    required_arguments = 1  # name of its module
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        module = importlib.import_module(f"vgglab.figures.{name}")
+        folder = Path(module.__file__ or "").parent
+        for path in (*folder.glob(f"{name}.*"), *folder.glob("element.*")):
+            self.env.note_dependency(str(path))
+        return [nodes.raw("", getattr(module, name)(), format="html")]
+
+
 class ExplorerFigure(SphinxDirective):
     """Puts the interactive figure of an input size and every layer's shape into the page."""
 
@@ -190,6 +205,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     _wait_for_katex()
     app.add_directive("error-form", ErrorForm)
     app.add_directive("explorer", ExplorerFigure)
+    app.add_directive("page-figure", PageFigure)
     app.add_directive("opening-picture", OpeningPicture)
     app.add_directive("grading-proof", GradingProof)
     app.add_directive("small-class", SmallClass)
