@@ -13,6 +13,7 @@ TAGS = {
     "explorer": "vgglab-explorer",
     "field_explorer": "vgglab-field-explorer",
     "repair_chart": "vgglab-repair-chart",
+    "see": "vgglab-see",
     "stack": "vgglab-stack",
 }
 TABLE = "<table><tbody><tr><td>7</td></tr></tbody></table>"

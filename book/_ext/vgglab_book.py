@@ -38,6 +38,17 @@ def _find_node() -> None:
             katex.NODEJS_BINARY = node
 
 
+def _write_weights(app: Sphinx, exception: Exception | None) -> None:
+    """Put the scripts with the weights of the page's networks beside the page."""
+    if exception is None and app.builder.format == "html":
+        from vgglab.figures import see
+
+        folder = Path(app.outdir, see.FOLDER)
+        folder.mkdir(exist_ok=True)
+        for head in see.HEADS:
+            (folder / f"{head}.js").write_text(see.weights_script(head), encoding="utf-8")
+
+
 def _mend_lists(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
@@ -212,4 +223,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", _add_scripts)
     app.connect("autodoc-skip-member", _skip_bare_fields)
     app.connect("html-page-context", _mend_lists)
+    app.connect("build-finished", _write_weights)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
