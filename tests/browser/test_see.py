@@ -38,12 +38,10 @@ ANSWERS = """async (host, [head, side, pixels]) => {
   const network = await host.load(head);
   const picture = { channels: 3, height: side, width: side, data: Float32Array.from(pixels) };
   const plain = map => map && { sides: [map.channels, map.height, map.width], data: [...map.data] };
-  if (head === "gap") {
-    const { answer, map, scores } = host.gapOf(network, picture);
-    return { answers: { gap: answer }, map: plain(map), scores: plain(scores) };
-  }
-  const { answers, map, scores } = host.answersOf(network, picture);
-  return { answers, map: plain(map), scores: plain(scores) };
+  const maps = await network.maps(picture);
+  const found = head === "gap" ? host.gapOf(network, maps)
+    : await host.answersOf(network, picture, maps);
+  return { ...found, map: plain(maps.at(-1)), scores: plain(found.scores) };
 }"""
 
 
@@ -103,7 +101,7 @@ def far(mine: Any, right: Tensor) -> float:
 @torch.no_grad()
 def test_every_repair_answers_as_torch_does(bare: Page) -> None:
     network = rounded_network("fc")
-    for side in [28, *sampled([16, 20, 27, 29, 31, 32, 37, 48, 63, 96], 3)]:
+    for side in [28, *sampled([16, 20, 27, 29, 31, 32, 37, 48, 63, 96], 1)]:
         image = picture(side, seed=side)
         x = normalise(image)
         found = shown(bare, "fc", image)
@@ -126,16 +124,17 @@ def test_every_repair_answers_as_torch_does(bare: Page) -> None:
                 assert far(answer, repaired(x)) < 1e-3, (name, side)
 
 
+@pytest.mark.sampled
 @torch.no_grad()
 def test_global_average_pooling_answers_as_torch_does(bare: Page) -> None:
     network = rounded_network("gap")
-    for side in sampled([16, 31, 32, 50], 2):
+    for side in sampled([16, 31, 32, 50], 1):
         image = picture(side, seed=side)
         x = normalise(image)
         found = shown(bare, "gap", image)
         cam = class_activation_map(network, x)
         assert far(found["map"], network.features(x)) < 1e-3
-        assert far(found["answers"]["gap"], network(x)) < 1e-3
+        assert far(found["answer"], network(x)) < 1e-3
         assert far(found["scores"], cam.maps + cam.bias[:, None, None]) < 1e-3
 
 

@@ -29,7 +29,7 @@ from .conftest import MODES, Visit
 
 pytestmark = pytest.mark.browser
 
-NETWORKS, SIZES = (300, 20) if WIDE else (12, 4)
+NETWORKS, SIZES = (300, 20) if WIDE else (8, 3)
 
 BARE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Stack</title>
@@ -241,7 +241,8 @@ def test_page_and_vgglab_agree(bare: Page) -> None:
             stopped += answer["stops"] is not None
         model = build(lines)
         valid = valid_sizes(model, trace(model, (1, 3, 64, 64), training=False))
-        if valid.exact:
+        # What passes a side on as it is, torch hands over as that side: other sizes cannot be told.
+        if valid.exact and not any("(None, 6)" in line for line in lines):
             square = sides_in(valid.height) & sides_in(valid.width)
             if square != sides_in(shown[0]["sizes"]):
                 wrong.append((lines, None, f"{shown[0]['sizes']} px run, not {valid}"))
@@ -250,7 +251,7 @@ def test_page_and_vgglab_agree(bare: Page) -> None:
 
 
 BROKEN = [
-    (lines_of(vgg("D", head="fc-fixed", device="meta")), (3, 400, 400)),
+    (lines_of(vgg("A", head="fc-fixed", width=1 / 16, device="meta")), (3, 400, 400)),
     (lines_of(slim_fc_vgg()), (3, 40, 57)),
     (["Conv2d(1, 6, 5)", "MaxPool2d(2)", "Flatten()", "Linear(864, 10)"], (3, 28, 28)),
     (["Conv2d(3, 6, 5)", "ReLU()", "Linear(1176, 10)"], (3, 18, 18)),
@@ -424,12 +425,11 @@ def test_by_keyboard_alone(bare: Page) -> None:
     assert bare.locator("#why").inner_text().startswith("Line 3 cannot be read")
 
 
+@pytest.mark.sampled
 def test_layers_can_be_added_where_they_fit(bare: Page) -> None:
     pasted(bare, "Conv2d(3, 8, 3)")
-    kinds = bare.locator("#kinds option").all_text_contents()
-    for kind in kinds:
-        if kind == "BatchNorm1d":
-            continue
+    kinds = {*bare.locator("#kinds option").all_text_contents()} - {"BatchNorm1d"}  # of features
+    for kind in sampled(sorted(kinds), 4):
         bare.get_by_label("Layer 1", exact=True).focus()
         bare.get_by_label("New layer").select_option(kind)
         bare.get_by_role("button", name="Add", exact=True).click()

@@ -32,7 +32,8 @@ const padded = (map, by) => {
 const convolve = (map, weight, out, side, padding) => {
   const wide = padded(map, padding);
   const result = emptyMap(out, wide.height - side + 1, wide.width - side + 1);
-  const { height, width } = result;
+  const { height, width, data: target } = result;
+  const { data: source, width: line } = wide;
   let at = 0;
   for (let o = 0; o < out; o += 1) {
     for (let c = 0; c < map.channels; c += 1) {
@@ -40,9 +41,9 @@ const convolve = (map, weight, out, side, padding) => {
         for (let x = 0; x < side; x += 1) {
           const w = weight[at++];
           for (let row = 0; row < height; row += 1) {
-            const from = (c * wide.height + row + y) * wide.width + x;
+            const from = (c * wide.height + row + y) * line + x;
             const to = (o * height + row) * width;
-            for (let k = 0; k < width; k += 1) result.data[to + k] += w * wide.data[from + k];
+            for (let k = 0; k < width; k += 1) target[to + k] += w * source[from + k];
           }
         }
       }
@@ -180,8 +181,18 @@ class Network {
     return scaled(convolve(map, layer.weight, layer.out, 3, 1), layer.scale, layer.shift, true);
   }
 
-  features(image, layers = this.layers) {
-    return layers.reduce((map, layer) => this.apply(layer, map), image);
+  features(image) {
+    return this.layers.reduce((map, layer) => this.apply(layer, map), image);
+  }
+
+  /** The map after each layer, each told to `goesOn`; null if that says to stop. */
+  async maps(picture, goesOn = () => true) {
+    const maps = [];
+    for (const layer of this.layers) {
+      maps.push(this.apply(layer, maps.at(-1) ?? normalised(picture)));
+      if (!(await goesOn(maps.at(-1), layer))) return null;
+    }
+    return maps;
   }
 
   /** Linear layers as convolutions: `side` is that of the map that the first one reads. */
@@ -351,27 +362,27 @@ class VgglabSee extends VgglabFigure {
     return this.networks[head];
   }
 
-  /** Everything that the networks say about a picture (3, side, side) of numbers from 0 to 255. */
-  answersOf(network, picture) {
-    const image = normalised(picture);
-    const before = network.features(image, network.layers.slice(0, -1));
-    const map = network.apply(network.layers.at(-1), before);
+  /**
+   * What each repair says about a picture (3, side, side) of numbers from 0 to 255. `maps` are
+   * those of the layers; between two repairs the page may do something else, or say to stop.
+   */
+  async answersOf(network, picture, maps, goesOn = () => true) {
+    const [before, map] = maps.slice(-2);
     const hasRoom = map.height >= network.side;
     const scores = hasRoom ? network.scoreMap(map) : null;
-    const fits = map.height === network.side;
-    const about = { network, image, before, map, scores };
-    const answers = { none: fits ? network.scores(map) : null };
+    const about = { network, image: normalised(picture), before, map, scores };
+    const answers = { none: map.height === network.side ? network.scores(map) : null };
     for (const [name, repair] of Object.entries(REPAIRS)) {
+      if (!(await goesOn())) return null;
       answers[name] = hasRoom || !NEED_ROOM.includes(name) ? repair(about) : null;
     }
-    return { answers, map, scores };
+    return { answers, scores };
   }
 
   /** What the network with global average pooling says, and what each of its cells says. */
-  gapOf(network, picture) {
-    const map = network.features(normalised(picture));
-    const scores = network.scoreMap(map, 1);
-    return { answer: mean(cellsOf(scores)), map, scores };
+  gapOf(network, maps) {
+    const scores = network.scoreMap(maps.at(-1), 1);
+    return { answer: mean(cellsOf(scores)), scores };
   }
 
   async update(withGap = false) {
@@ -381,7 +392,6 @@ class VgglabSee extends VgglabFigure {
       if (this.shadowRoot.activeElement !== field || field === size) field.value = this.size;
     }
     size.ariaValueText = `${this.size} pixels`;
-    const pause = () => new Promise((resolve) => setTimeout(resolve));
     const needed = head.value === "gap" || withGap || this.networks.gap ? ["fc", "gap"] : ["fc"];
     write(state, needed.every((name) => this.networks[name]) ? "Running …" : "Loading the weights …");
     let networks;
@@ -399,16 +409,20 @@ class VgglabSee extends VgglabFigure {
     this.small = small;
     this.showPicture();
     this.showVerdict(network);
-    await this.showMaps(head.value === "gap" ? averaging : network, small, async () => {
-      await pause();
+    const goesOn = async () => {
+      await new Promise((resolve) => setTimeout(resolve));
       return turn === this.turn;
-    });
-    if (turn !== this.turn) return;
-    const { answers, scores } = this.answersOf(network, small);
-    await pause();
-    if (turn !== this.turn) return;
-    const gapAnswer = averaging && this.gapOf(averaging, small);
+    };
     const isGap = head.value === "gap";
+    const [shown, other] = isGap ? [averaging, network] : [network, averaging];
+    const drawn = await this.showMaps(shown, small, goesOn);
+    const others = drawn && other ? await other.maps(small, goesOn) : null;
+    if (!drawn || (other && !others)) return;
+    const [maps, gapMaps] = isGap ? [others, drawn] : [drawn, others];
+    const found = await this.answersOf(network, small, maps, goesOn);
+    if (!found) return;
+    const { answers, scores } = found;
+    const gapAnswer = averaging && this.gapOf(averaging, gapMaps);
     this.shown = isGap
       ? { scores: gapAnswer.scores, reach: 1, answer: gapAnswer.answer }
       : { scores, reach: network.side, answer: answers.conv ?? answers.pool };
@@ -453,21 +467,21 @@ class VgglabSee extends VgglabFigure {
     write(message, fits ? "" : `RuntimeError: mat1 and mat2 shapes cannot be multiplied (${shapes})`);
   }
 
-  /** Draw the maps layer by layer, as they come: of each the channels that answer most. */
+  /** Draw the maps layer by layer, as they come, and return them; null if it was told to stop. */
   async showMaps(network, picture, goesOn) {
     const { maps } = this.parts;
     const list = [];
-    let map = normalised(picture);
-    for (const [place, layer] of network.layers.entries()) {
-      map = network.apply(layer, map);
-      const title = `${layer.kind === "pool" ? "max pooling" : "convolution, ReLU"}: ${map.channels} × ${map.height} × ${map.width}`;
+    const found = await network.maps(picture, (map, layer) => {
+      const kind = layer.kind === "pool" ? "max pooling" : "convolution, ReLU";
+      const title = `${kind}: ${map.channels} × ${map.height} × ${map.width}`;
       const item = make("li", "", make("span", "", title), this.drawn(map));
-      list.push(item);
+      const place = list.push(item) - 1;
       if (maps.children[place]) maps.children[place].replaceWith(item);
       else maps.append(item);
-      if (!(await goesOn())) return;
-    }
-    maps.replaceChildren(...list);
+      return goesOn();
+    });
+    if (found) maps.replaceChildren(...list);
+    return found;
   }
 
   drawn(map, most = 8) {

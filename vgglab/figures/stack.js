@@ -401,7 +401,7 @@ const readLayers = (known, text) => {
   const failAt = (place, why) => new Unreadable(`Line ${lineAt(place)} cannot be read: ${why}.`);
   const layers = [];
   const calls = /([A-Za-z_][\w.]*)\s*\(/g;
-  let printed = /\(\w+\): /.test(code);
+  const printed = /\(\w+\): /.test(code);
   let outer = null;
   for (let call = calls.exec(code); call; call = calls.exec(code)) {
     const name = call[1].split(".").at(-1);
@@ -427,7 +427,7 @@ const readLayers = (known, text) => {
     try {
       const layer = bind(known, name, splitArguments(code.slice(calls.lastIndex, end - 1)));
       const times = Number(before.match(/\b(\d+) x $/)?.[1] ?? 1);
-      for (let k = 0; k < times; k += 1) layers.push({ ...layer, line: lineAt(call.index) });
+      for (let k = 0; k < times; k += 1) layers.push(layer);
     } catch (error) {
       if (error instanceof Unreadable) throw failAt(call.index, error.message);
       throw error;
@@ -482,7 +482,7 @@ const readSummary = (known, text) => {
       const kernel = sizes("Kernel Shape");
       const layer = fromSummary(known, name, before, after, weights, kernel);
       input ??= before ?? layer.input;
-      layers.push({ ...layer, line: number + 1 });
+      layers.push(layer);
     } catch (error) {
       throw error instanceof Unreadable ? fail(error.message) : error;
     }
@@ -536,8 +536,10 @@ const fromSummary = (known, name, before, after, weights, kernel) => {
     return { ...layer, input: [channels, ...given] };
   }
   if (kind === "pool" && before) {
-    const stride = before.slice(1).map((side, k) => Math.round(side / after[k + 1]));
-    return make(`(${kernel.length ? pair(kernel.length > 1 ? kernel : kernel[0]) : stride})`, `(${stride})`);
+    const usual = before.slice(1).map((side, k) => Math.round(side / after[k + 1]));
+    const sides = kernel.length ? [kernel[0], kernel.at(-1)] : usual;
+    const fits = sides.map((side, k) => windowThatFits(before[k + 1], after[k + 1], side));
+    return make(...[sides, ...[0, 1].map((part) => fits.map((fit) => fit[part]))].map((two) => `(${two})`));
   }
   throw new Unreadable(`the table does not say enough about ${name}`);
 };
@@ -626,7 +628,7 @@ const repairsOf = (known, layers, input, sizes) => {
   const at = rows.length;
   const layer = layers[at];
   const found = [];
-  const put = (place, gone, ...put) => layers.toSpliced(place, gone, ...put);
+  const put = (place, gone, ...others) => layers.toSpliced(place, gone, ...others);
   const offer = (title, note, changed, size = input) =>
     changed && found.push({ title, note, layers: changed, input: size });
   const place = flattenBefore(layers, rows);
