@@ -6,12 +6,14 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -31,7 +33,44 @@ FLAGS = [
 # How a reader sees a page: the size of the window and the colour scheme of the system.
 MODES = {"light": (1280, 900, "light"), "dark": (1280, 900, "dark"), "narrow": (390, 844, "light")}
 
+# A page that leaves its colours to the browser; `%s` stands for a figure.
+BARE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>A figure</title>
+<meta name="viewport" content="width=device-width">
+<style>:root { color-scheme: light dark; font-family: sans-serif }</style></head>
+<body><main><h1>A figure</h1>
+%s
+</main></body></html>"""
+# The theme's own: an icon's label, and text outside of landmarks.
+THEME_RULES = {"label-content-name-mismatch", "region"}
+
 Visit = Callable[..., Page]
+
+
+@contextmanager
+def from_file(context: BrowserContext, path: Path) -> Iterator[Page]:
+    """Open a page from its file: it may ask for what lies beside it, and has an empty console."""
+    own = (path.parent.as_uri(), "data:", "blob:")
+    problems: list[str] = []
+    page = context.new_page()
+    page.on("console", lambda message: problems.append(message.text))
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("request", lambda r: r.url.startswith(own) or problems.append(r.url))
+    page.goto(path.as_uri())
+    yield page
+    page.close()
+    assert problems == []
+
+
+def faults(page: Page) -> list[tuple[str, str]]:
+    """What axe finds wrong with a page of the book."""
+    found = Axe().run(page, options={"resultTypes": ["violations"], "preload": False})
+    return [
+        (violation["id"], node["html"])
+        for violation in found.response["violations"]
+        if violation["id"] not in THEME_RULES
+        for node in violation["nodes"]
+    ]
 
 
 def unavailable(reason: str) -> None:

@@ -8,7 +8,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from error_messages import MESSAGES, mutated
 from playwright.sync_api import Browser, BrowserContext, Page
 from sampling import sampled
@@ -16,21 +15,12 @@ from sampling import sampled
 from vgglab.explain import explain_error
 from vgglab.figures.error_form import error_form
 
-from .conftest import MODES, Visit
+from .conftest import BARE, MODES, Visit, faults, from_file
 
 pytestmark = pytest.mark.browser
 
 KINDS = json.loads((files("vgglab.explain") / "rules.json").read_text(encoding="utf-8"))["kinds"]
 VGG_400 = "mat1 and mat2 shapes cannot be multiplied (1x73728 and 25088x4096)"
-
-# As a page does that leaves its colours to the browser; `%s` stands for the form.
-BARE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Form</title>
-<meta name="viewport" content="width=device-width">
-<style>:root { color-scheme: light dark; font-family: sans-serif }</style></head>
-<body><main><h1>Form</h1>
-%s
-</main></body></html>"""
 
 # What a reader sees, after pasting each of the messages.
 PASTE_ALL = """(host, messages) => {
@@ -50,15 +40,8 @@ PASTE_ALL = """(host, messages) => {
 def bare(contexts: dict[str, BrowserContext], tmp_path: Path) -> Iterator[Page]:
     path = tmp_path / "form.html"
     path.write_text(BARE.replace("%s", error_form()), encoding="utf-8")
-    problems: list[str] = []
-    page = contexts["light"].new_page()
-    page.on("console", lambda message: problems.append(message.text))
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("request", lambda request: request.url == path.as_uri() or problems.append(request.url))
-    page.goto(path.as_uri())
-    yield page
-    page.close()
-    assert problems == []
+    with from_file(contexts["light"], path) as page:
+        yield page
 
 
 def pasted(page: Page, *messages: str) -> list[list[list[str]]]:
@@ -182,13 +165,7 @@ def test_looks(visit: Visit, mode: str) -> None:
         }}"""
     )
     assert set(colours) == {host.evaluate("host => getComputedStyle(host).color")}
-    violations = Axe().run(page, options={"resultTypes": ["violations"], "preload": False})
-    assert [
-        (v["id"], node["html"])
-        for v in violations.response["violations"]
-        if v["id"] not in {"label-content-name-mismatch", "region"}  # the theme's own
-        for node in v["nodes"]
-    ] == []
+    assert faults(page) == []
 
 
 def test_readers_without_scripts_see_a_table(browser: Browser, base_url: str) -> None:

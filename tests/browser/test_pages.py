@@ -12,12 +12,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 from sampling import WIDE, sampled
 
-from .conftest import MODES, SITE, Visit
+from .conftest import MODES, SITE, THEME_RULES, Visit
 
 pytestmark = pytest.mark.browser
 
-# The theme's own: an icon's label, and text outside of landmarks.
-THEME_RULES = {"label-content-name-mismatch", "region"}
 # Without preload, or axe itself asks for style sheets, at wrong addresses.
 AXE = {"resultTypes": ["violations"], "preload": False}
 # Contrast, the slowest rule, depends on the colours, and no other does; no colour on the width.

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sampling import sampled
@@ -22,17 +21,9 @@ from vgglab.lab.maps import class_activation_map
 from vgglab.lab.repairs import REPAIRS, Case, apply_repair
 from vgglab.lab.training import normalise
 
-from .conftest import BROWSERS, FLAGS, MODES, Visit
+from .conftest import BARE, BROWSERS, FLAGS, MODES, Visit, faults, from_file
 
 pytestmark = pytest.mark.browser
-
-BARE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>See</title>
-<meta name="viewport" content="width=device-width">
-<style>:root { color-scheme: light dark; font-family: sans-serif }</style></head>
-<body><main><h1>See</h1>
-%s
-</main></body></html>"""
 
 ANSWERS = """async (host, [head, side, pixels]) => {
   const network = await host.load(head);
@@ -58,17 +49,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bare(contexts: dict[str, BrowserContext], path: Path) -> Iterator[Page]:
-    own = (path.as_uri(), (path.parent / FOLDER).as_uri(), "data:", "blob:")
-    problems: list[str] = []
-    page = contexts["light"].new_page()
-    page.on("console", lambda message: problems.append(message.text))
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("request", lambda r: r.url.startswith(own) or problems.append(r.url))
-    page.goto(path.as_uri())
-    done(page, "cat, 112 × 112 px.")
-    yield page
-    page.close()
-    assert problems == []
+    with from_file(contexts["light"], path) as page:
+        done(page, "cat, 112 × 112 px.")
+        yield page
 
 
 def done(page: Page, state: str) -> None:
@@ -234,13 +217,7 @@ def test_looks(visit: Visit, mode: str) -> None:
     page = visit("see.html", mode)
     done(page, "cat, 112 × 112 px.")
     assert page.evaluate("document.documentElement.scrollWidth") <= MODES[mode][0]
-    violations = Axe().run(page, options={"resultTypes": ["violations"], "preload": False})
-    assert [
-        (v["id"], node["html"])
-        for v in violations.response["violations"]
-        if v["id"] not in {"label-content-name-mismatch", "region"}  # the theme's own
-        for node in v["nodes"]
-    ] == []
+    assert faults(page) == []
 
 
 def test_readers_without_scripts_see_a_picture(browser: Browser, base_url: str) -> None:
