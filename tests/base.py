@@ -54,6 +54,7 @@ NEED_MORE = {
     "test_repair_findings.py": "the extra train",
     "test_repairs.py": "the extra train",
     "test_results.py": "the extra train",
+    "test_see.py": "the extra train",
     "test_stacks.py::test_bad_input_is_named": "scipy",
     "test_stacks.py::test_least_squares_finds_what_a_stack_can_be_and_leaves_what_it_cannot": (
         "scipy"
