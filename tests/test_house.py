@@ -53,7 +53,7 @@ def test_a_chapter_is_named_in_every_place(chapter):
     places = {
         "book/_toc.yml": f"- file: notebooks/{chapter}\n",
         "book/index.md": f". {{doc}}`notebooks/{chapter}`\n```{{opening-picture}} {chapter}\n",
-        "README.md": f"](book/chapters/{chapter}.md) |",
+        "README.md": f"/vgglab/notebooks/{chapter}.html) |",
         "ARCHITECTURE.md": f"\n| {number} ",
     }
     assert [path for path, line in places.items() if line not in read(path)] == []
