@@ -250,6 +250,15 @@ def test_what_does_not_depend_on_the_image_fits_no_size() -> None:
     assert str(sizes) == "none"
 
 
+@pytest.mark.parametrize("side", [48, 64])
+@pytest.mark.parametrize("pool", [nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d])
+def test_an_axis_that_an_adaptive_pool_keeps_is_followed(pool: type, side: int) -> None:
+    model = nn.Sequential(pool((None, 6)), nn.Flatten(), nn.Linear(3 * 48 * 6, 2))
+    sizes = valid_sizes(model, trace(model, (1, 3, side, side)))
+    assert sizes.height == (Interval(48, 48),)
+    assert sizes.width[0].first == 1
+
+
 def test_a_view_that_is_as_long_as_the_map_is_wide_is_a_flatten() -> None:
     """At 40 px a row of the view looks like a row of the map; 4·2·5 features are wanted."""
     model = Net(lambda x, fc: fc(x.view(-1, 40)), nn.Linear(40, 2))

@@ -15,7 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from vgglab.tracing.operations import PRODUCTS, Constant, Kind, Op, Shape, kind_of
+from vgglab.tracing.operations import ADAPTIVE_POOLS, PRODUCTS, Constant, Kind, Op, Shape, kind_of
 from vgglab.tracing.records import CodeLine, Failure, ModuleCall
 from vgglab.tracing.shortcuts import shortcut
 
@@ -297,10 +297,27 @@ class Recorder(TorchDispatchMode):
                 if id(x) not in sources
                 and (_storage(x) in self._state or id(x) in self._derived_from)
             ),
-            options=_options(name, _schema(func), args, kwargs) if func else {},
+            options=self._options(name, func, args, kwargs, call.path) if func else {},
             mult_adds=None,
             saved_bytes=None,  # known when the forward has ended
         )
+
+    def _options(
+        self, name: str, func: Any, args: Any, kwargs: dict[str, Any], path: str
+    ) -> dict[str, Any]:
+        """Return the arguments that are no tensors, by name."""
+        schema, kind = _schema(func), kind_of(name)
+        given = dict(zip(schema.names, args, strict=False)) | kwargs
+        options = {key: given.get(key, default) for key, default in schema.options.items()}
+        if kind is Kind.CONVOLUTION:
+            options["kernel_size"] = list(args[1].shape[2:])
+        if kind in ADAPTIVE_POOLS:
+            # By now the layer has put what comes in the place of each None.
+            rank = len(options["output_size"])
+            asked = getattr(self.model.get_submodule(path), "output_size", rank)
+            sides = asked if isinstance(asked, tuple | list) else [asked] * rank
+            options["kept"] = [k - rank for k, side in enumerate(sides) if side is None]
+        return options
 
     def _sources(self, tensors: list[Tensor]) -> dict[int, int]:
         """Return where the data of those tensors comes from that hold data of the input."""
@@ -374,15 +391,6 @@ def _schema(func: Any) -> _Schema:
         options={a.name: a.default_value for a in arguments if "Tensor" not in str(a.type)},
         writes=any(a.alias_info is not None and a.alias_info.is_write for a in arguments),
     )
-
-
-def _options(name: str, schema: _Schema, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments that are no tensors, by name."""
-    given = dict(zip(schema.names, args, strict=False)) | kwargs
-    options = {key: given.get(key, default) for key, default in schema.options.items()}
-    if kind_of(name) is Kind.CONVOLUTION:
-        options["kernel_size"] = list(args[1].shape[2:])
-    return options
 
 
 def _mult_adds(func: Any, name: str, args: Any, kwargs: dict[str, Any], result: Any) -> int | None:

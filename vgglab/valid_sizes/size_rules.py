@@ -249,11 +249,11 @@ def places_of(window: Window, sides: Sides) -> Sides:
 
 
 def _adaptive_pool(step: Step) -> Layout | None:
-    """Whatever comes, the output has one size: nothing after it depends on what it pooled."""
+    """Whatever comes, the output has one size, but for the axes that it keeps: its Nones."""
     layout = step.map()
     rank = len(step.op.options["output_size"])
     step.require_axes(layout, rank, "it pools a dimension that holds several")
-    return _replaced(step, layout, range(-rank, 0))
+    return _replaced(step, layout, frozenset(range(-rank, 0)) - {*step.op.options["kept"]})
 
 
 def _replaced(step: Step, layout: Map, gone: range | frozenset[int]) -> Map | None:
