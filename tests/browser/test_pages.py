@@ -222,3 +222,18 @@ def test_paper_is_light_and_its_solutions_are_open(visit: Visit) -> None:
     page.emulate_media(media="screen")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert page.locator("main details:not([open])").count() == closed > 0
+
+
+TO_LOOK_AT = "figure, .vgglab-figure, main .cell_output img, vgglab-explorer, vgglab-error-form"
+
+
+@pytest.mark.parametrize("mode", ["light", "narrow"])
+@pytest.mark.parametrize(
+    "path", [p for p in pages() if re.match(r"notebooks/|(index|explain|stack|see)\.html", p)]
+)
+def test_the_first_screen_has_something_to_look_at(visit: Visit, path: str, mode: str) -> None:
+    page = visit(path, mode)
+    tops = page.locator(TO_LOOK_AT).evaluate_all(
+        "found => found.map(e => e.getBoundingClientRect()).filter(r => r.width).map(r => r.top)"
+    )
+    assert min(tops) < 0.9 * MODES[mode][1]
