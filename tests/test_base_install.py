@@ -136,6 +136,7 @@ CALLS = {
     ("summary",): NARROW,
     ("rf",): [*NARROW, "--layer", "features.0"],
     ("diagnose",): NARROW,
+    ("identify",): NARROW,
     ("explain",): ["mat1 and mat2 shapes cannot be multiplied (1x73728 and 25088x4096)"],
     ("repair",): [*NARROW, "--with", "pool", "--out", "repaired.pt"],
     ("repairs",): NARROW,

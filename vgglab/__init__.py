@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vgglab.course.exercises import quiz as quiz
     from vgglab.course.glue import glue as glue
     from vgglab.diagnose import diagnose as diagnose
+    from vgglab.diagnose.identity import identify as identify
     from vgglab.explain import Cause as Cause
     from vgglab.explain import explain_error as explain_error
     from vgglab.figures.explorer import explorer as explorer
@@ -79,6 +80,7 @@ _HOME = {
     "glue": "course.glue",
     "grad_cam": "lab.maps",
     "hint": "course.exercises",
+    "identify": "diagnose.identity",
     "input_sizes": "shapes",
     "onnx_round_trip": "compare.onnx",
     "progress": "course.exercises",

@@ -182,6 +182,26 @@ def diagnose(model: str, size: tuple[int, int], batch: int, channels: int, as_js
 
 
 @main.command()
+@model_and_input
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def identify(model: str, size: tuple[int, int], batch: int, channels: int, as_json: bool) -> None:
+    """Say which VGG or other well-known network MODEL is, or what it has otherwise.
+
+    If it is like none that is known, the command exits with 1.
+    """
+    from vgglab.diagnose.identity import identify as identify_model
+    from vgglab.models.loading import load_model
+
+    try:
+        found = identify_model(load_model(model), (batch, channels, *size))
+    except (TypeError, ValueError) as error:
+        raise BadInput(str(error)) from None
+    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
+    if found.name is None:
+        raise SystemExit(1)
+
+
+@main.command()
 @click.argument("message", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 def explain(message: str | None, as_json: bool) -> None:

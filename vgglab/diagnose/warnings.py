@@ -7,6 +7,7 @@ from math import isqrt, prod
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from vgglab.diagnose.identity import identify_vgg
 from vgglab.diagnose.scene import chain_of_sides
 from vgglab.pooling import adaptive_bins
 from vgglab.shapes import Window
@@ -307,6 +308,12 @@ def _nothing_between(trace: Trace, model: nn.Module) -> Iterator[str]:
             )
 
 
+def _another_vgg(trace: Trace, model: nn.Module) -> Iterator[str]:
+    found = identify_vgg(trace)
+    if found is not None and found.named_otherwise:
+        yield found.named_otherwise
+
+
 _TRAPS: tuple[Callable[[Trace, nn.Module], Iterator[str]], ...] = (
     _features_that_were_edited,
     _layers_in_lists,
@@ -315,6 +322,7 @@ _TRAPS: tuple[Callable[[Trace, nn.Module], Iterator[str]], ...] = (
     _columns_against_vectors,
     _last_activation,
     _nothing_between,
+    _another_vgg,
 )
 
 
