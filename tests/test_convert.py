@@ -981,7 +981,8 @@ def test_another_number_of_classes_changes_the_last_layer_alone() -> None:
     ("convert", "words"),
     [
         (lambda model: with_num_classes(model, 0), "num_classes must be"),
-        (lambda model: with_num_classes(model.features, 3), "model must have an nn.Linear"),
+        (lambda model: with_num_classes(nn.ReLU(), 3), "model must have an nn.Linear"),
+        (lambda model: with_num_classes(model, 3, "features.1"), "layer must be an nn.Linear"),
         (lambda model: with_in_channels(model, 0), "in_channels must be"),
         (lambda model: with_in_channels(model.classifier, 1), "model must begin with a conv"),
         (lambda model: with_new_linear(model, "classifier.1", 9), "layer must be an nn.Linear"),

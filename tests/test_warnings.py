@@ -96,14 +96,72 @@ def test_a_trap_is_named(name: str) -> None:
     [
         ((4,), None),
         ((4, 10), None),
-        ((3,), "rows, 4 and 3"),
+        ((4, 7), "scores for 10 classes, and the target 7"),
         ((4, 1), "class indices of (4,)"),
+        ((3,), "rows, 4 and 3"),
     ],
 )
 def test_what_the_loss_will_say(target: tuple[int, ...], words: str | None) -> None:
     found = diagnose(nn.Linear(8, 10), (4, 8), target=target)
     assert found.ok
     assert [words in warning for warning in found.warnings] == [True] * (words is not None)
+
+
+CLASSIFIERS = {
+    "linear": (
+        lambda: nn.Sequential(nn.Flatten(), nn.Linear(48, 8), nn.Linear(8, 10)),
+        (2, 3, 4, 4),
+    ),
+    "convolution": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.Conv2d(8, 10, 1), nn.Flatten(2), nn.AvgPool1d(4)
+        ),
+        (2, 3, 4, 4),
+    ),
+    "pixel by pixel": (
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 10, 1)),
+        (2, 3, 4, 4),
+    ),
+    "registered before others": (
+        lambda: Function(lambda x, fc, other: fc(other(x)), nn.Linear(6, 10), nn.Linear(8, 6)),
+        (2, 8),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_another_number_of_classes_is_a_repair(name: str) -> None:
+    make, size = CLASSIFIERS[name]
+    model = make()
+    out = model(torch.zeros(size)).shape
+    for wanted in (7, 12):
+        found = diagnose(model, size, target=(*out[:1], wanted, *out[2:]))
+        assert (found.ok, found.kind) == (True, "num-classes")
+        (fix,) = found.fixes
+        repaired = fix.apply()
+        assert repaired(torch.zeros(size)).shape == (*out[:1], wanted, *out[2:])
+        last = next(
+            m
+            for m in model.modules()
+            if getattr(m, "out_features", 0) == 10 or getattr(m, "out_channels", 0) == 10
+        )
+        lost = sum(p.numel() for p in last.parameters())
+        total = sum(p.numel() for p in model.parameters())
+        assert fix.weights_kept == total - lost
+        assert fix.share_kept == pytest.approx(1 - lost / total)
+        assert f"{fix.share_kept:.0%}" in str(found)
+
+
+def test_class_indices_are_looked_at() -> None:
+    model = nn.Linear(8, 10)
+    assert diagnose(model, (3, 8), target=torch.tensor([0, 9, 4])).kind is None
+    found = diagnose(model, (3, 8), target=torch.tensor([0, 10, 4]))
+    assert found.kind == "num-classes"
+    assert "the target 11" in found.warnings[0]
+    assert [fix.name for fix in found.fixes] == ["classes"]
+    assert diagnose(model, (3, 8), target=torch.rand(3, 10)).kind is None
+    with pytest.raises(TypeError, match="target must be a shape"):
+        diagnose(model, (3, 8), target="labels")
 
 
 def test_one_score_against_a_vector() -> None:

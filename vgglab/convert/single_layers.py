@@ -169,9 +169,8 @@ def with_in_channels(model: nn.Module, in_channels: int) -> nn.Module:
     """
     in_channels = check_integer("in_channels", in_channels, minimum=1)
     network = real_copy(check_model("model", model), hooks=True)
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    first = next((m for m in network.modules() if type(m) in kinds), None)
-    if not isinstance(first, kinds) or first.groups != 1:
+    first = next((m for m in network.modules() if type(m) in _CONVOLUTIONS), None)
+    if not isinstance(first, _CONVOLUTIONS) or first.groups != 1:
         raise ValueError(
             f"model must begin with a convolution without groups; {type(model).__name__} does not"
         )
@@ -188,15 +187,18 @@ def with_in_channels(model: nn.Module, in_channels: int) -> nn.Module:
     return network
 
 
-def with_num_classes(model: nn.Module, num_classes: int) -> nn.Module:
-    """Give a network another number of classes: a new last linear layer.
+def with_num_classes(model: nn.Module, num_classes: int, layer: str | None = None) -> nn.Module:
+    """Give a network another number of classes: a new last layer.
 
     Parameters
     ----------
     model
-        Any network that ends with a linear layer.
+        Any network that ends with a linear layer, or with a convolution that gives the scores.
     num_classes
         Number of scores.
+    layer
+        Path of that layer; by default the last linear one or, where there is none, the last
+        convolution.
 
     Returns
     -------
@@ -208,7 +210,7 @@ def with_num_classes(model: nn.Module, num_classes: int) -> nn.Module:
     TypeError
         If an argument is of another type.
     ValueError
-        If there is no linear layer.
+        If there is no such layer.
 
     Examples
     --------
@@ -217,12 +219,53 @@ def with_num_classes(model: nn.Module, num_classes: int) -> nn.Module:
     """
     num_classes = check_integer("num_classes", num_classes, minimum=1)
     network = real_copy(check_model("model", model), hooks=True)
-    layers = [(path, m) for path, m in network.named_modules() if type(m) is nn.Linear]
-    if not layers:
-        raise ValueError(f"model must have an nn.Linear; {type(model).__name__} has none")
-    path, last = layers[-1]
-    assert isinstance(last, nn.Linear)
-    return _replaced(network, path, fresh_linear(last, last.in_features, num_classes))
+    path = last_layer(network) if layer is None else layer
+    if path is None:
+        raise ValueError(
+            f"model must have an nn.Linear or a convolution; {type(model).__name__} has none"
+        )
+    last = _layer(network, path)
+    if isinstance(last, nn.Linear):
+        return _replaced(network, path, fresh_linear(last, last.in_features, num_classes))
+    if type(last) in _CONVOLUTIONS and isinstance(last, _CONVOLUTIONS) and last.groups == 1:
+        return _replaced(network, path, _fresh_convolution(last, num_classes))
+    raise ValueError(
+        f"layer must be an nn.Linear or a convolution without groups; {path!r} is a "
+        f"{type(last).__name__}"
+    )
+
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def last_layer(model: nn.Module) -> str | None:
+    """Return the path of the last linear layer or, where there is none, the last convolution."""
+    for kinds in ((nn.Linear,), _CONVOLUTIONS):
+        found = [path for path, module in model.named_modules() if type(module) in kinds]
+        if found:
+            return found[-1]
+    return None
+
+
+def _fresh_convolution(
+    like: nn.Conv1d | nn.Conv2d | nn.Conv3d, out_channels: int
+) -> nn.Conv1d | nn.Conv2d | nn.Conv3d:
+    """Return a convolution of the same kind with random weights, for so many channels."""
+    kind: Any = type(like)
+    convolution: nn.Conv1d | nn.Conv2d | nn.Conv3d = kind(
+        like.in_channels,
+        out_channels,
+        like.kernel_size,
+        like.stride,
+        like.padding,
+        like.dilation,
+        bias=like.bias is not None,
+        padding_mode=like.padding_mode,
+        device=like.weight.device,
+        dtype=like.weight.dtype,
+    )
+    convolution.is_fresh = True  # type: ignore[assignment]  # as in `fresh_linear`
+    return convolution.train(like.training)
 
 
 def fresh_linear(like: nn.Linear, in_features: int, out_features: int) -> nn.Linear:

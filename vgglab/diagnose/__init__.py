@@ -17,10 +17,25 @@ from torch import nn
 
 from vgglab.arguments import check_sizes
 from vgglab.compare.reference import Failed, random_input, relative_l2, run_copies
-from vgglab.diagnose.fixes import Candidate, Case, Fix, fixes_for, in_channels, other_layout, tried
+from vgglab.diagnose.fixes import (
+    Candidate,
+    Case,
+    Fix,
+    fixes_for,
+    in_channels,
+    other_classes,
+    other_layout,
+    tried,
+)
 from vgglab.diagnose.problems import find_problem
 from vgglab.diagnose.source import advice
-from vgglab.diagnose.warnings import find_warnings, mixed_rows, sizes_in_doubt
+from vgglab.diagnose.warnings import (
+    Target,
+    classes_wanted,
+    find_warnings,
+    mixed_rows,
+    sizes_in_doubt,
+)
 from vgglab.report import Remark, Report
 from vgglab.tracing import InputSize, Shape, Trace, trace
 from vgglab.valid_sizes import Interval, Propagation, Search, ValidSizes, propagate, search
@@ -38,7 +53,7 @@ class Diagnosis(Report):
         The trace that it reads.
     """
 
-    def __init__(self, model: nn.Module, trace: Trace, target: Shape | None = None) -> None:
+    def __init__(self, model: nn.Module, trace: Trace, target: Target | None = None) -> None:
         self.trace = trace
         self._model = model
         self._target = target
@@ -56,10 +71,13 @@ class Diagnosis(Report):
     def kind(self) -> str | None:
         """Kind of the problem, as in `vgglab.explain_error`; ``None`` if there is none.
 
-        A forward that ends and mixes the images of a batch is ``"batch-mixed"``.
+        A forward that ends and mixes the images of a batch is ``"batch-mixed"``, and one with
+        scores for other classes than the target has is ``"num-classes"``.
         """
         if self._problem is None:
-            return "batch-mixed" if any(mixed_rows(self.trace, self._propagation)) else None
+            if any(mixed_rows(self.trace, self._propagation)):
+                return "batch-mixed"
+            return "num-classes" if self._classes is not None else None
         if self._problem.kind == "unknown" and self.valid_sizes:
             return "input-size"  # whatever the message means, other sizes do not raise it
         return self._problem.kind
@@ -137,9 +155,16 @@ class Diagnosis(Report):
         """Things that run and should not be trusted, a sentence each."""
         return find_warnings(self._model, self.trace, self._propagation, self._target)
 
+    @property
+    def _classes(self) -> int | None:
+        """How many classes the target has, if the network has scores for another number."""
+        return classes_wanted(self.trace, self._target) if self._target else None
+
     @cached_property
     def fixes(self) -> list[Fix]:
         """Repairs that make the network take this input, best first; empty if nothing is wrong."""
+        if self.kind == "num-classes" and self._classes is not None:
+            return other_classes(self._model, self.trace, self._classes)
         if self.ok and not sizes_in_doubt(self.trace, self._propagation):
             return []
         if self._rearranged is not None:
@@ -332,7 +357,7 @@ def diagnose(
     *,
     dtypes: Sequence[torch.dtype] | None = None,
     kwargs: Mapping[str, Any] | None = None,
-    target: Sequence[int] | None = None,
+    target: Sequence[int] | torch.Tensor | None = None,
 ) -> Diagnosis:
     """Say where and why a network refuses an input, which inputs it takes, and how to repair it.
 
@@ -347,8 +372,9 @@ def diagnose(
     dtypes, kwargs
         Types of the inputs, and what the forward is given by name: as in `vgglab.trace`.
     target
-        Shape of the target that the loss will compare the output with; if it is given and does not
-        fit, a warning says what the loss will say.
+        What the loss will compare the output with: its shape, or the tensor itself, whose class
+        indices are then looked at. If it does not fit, a warning says what the loss will say, and
+        another number of classes is a repair.
 
     Returns
     -------
@@ -363,5 +389,12 @@ def diagnose(
         If a size is below 1.
     """
     found = trace(model, input_size, dtypes=dtypes, kwargs=kwargs)
-    (wanted,) = check_sizes("target", target) if target is not None else (None,)
-    return Diagnosis(model, found, wanted)
+    return Diagnosis(model, found, None if target is None else _target_of(target))
+
+
+def _target_of(target: Sequence[int] | torch.Tensor) -> Target:
+    if not isinstance(target, torch.Tensor):
+        (shape,) = check_sizes("target", target)
+        return Target(shape)
+    is_labels = not target.is_floating_point() and not target.is_meta and target.numel() > 0
+    return Target(tuple(target.shape), int(target.max()) if is_labels else None)

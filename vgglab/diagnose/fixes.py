@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from torch import nn
 
 from vgglab.convert.chain import shared_chains
+from vgglab.convert.single_layers import last_layer
 from vgglab.diagnose.scene import Problem, map_for
 from vgglab.diagnose.warnings import adaptive_pools, flattened
 from vgglab.summary import Summary, summary
@@ -109,6 +110,11 @@ class Fix:
         """What part of the network's weights that is, from 0 to 1."""
         total = sum(parameter.count for parameter in self.trace.parameters.values())
         return self.weights_kept / total if total else 1.0
+
+    @property
+    def output_shapes(self) -> tuple[Shape, ...]:
+        """Shapes of what the repaired network returns for the input."""
+        return self._summary.trace.output_shapes
 
     @property
     def works(self) -> bool:
@@ -245,6 +251,23 @@ def in_channels(problem: Problem) -> Candidate:
         "Sums or repeats the weights of the first convolution for other channels; all others stay. "
         "Train it on.",
     )
+
+
+def other_classes(model: nn.Module, trace: Trace, num_classes: int) -> list[Fix]:
+    """Return the repair that gives a network another number of classes, if it has a last layer."""
+    source = trace.output_sources[0]
+    while source >= 0 and trace.ops[source].kind not in (Kind.LINEAR, Kind.CONVOLUTION):
+        source = trace.ops[source].sources[0] if trace.ops[source].sources else -1
+    path = trace.ops[source].path if source >= 0 else ""
+    layer = "" if path == last_layer(model) else f", {path!r}"
+    candidate = Candidate(
+        "classes",
+        f"model = vgglab.with_num_classes(model, {num_classes}{layer})",
+        "no",
+        f"A fresh {path} for {num_classes} classes, which must be trained; all others stay.",
+    )
+    found = tried(model, trace, [candidate])
+    return [fix for fix in found if fix.output_shapes[0][1:2] == (num_classes,)]
 
 
 def _candidates(case: Case) -> Iterator[Candidate]:

@@ -102,7 +102,8 @@ class Identity(Report):
     def explanation(self) -> str:
         """Which network it is, in a sentence or two."""
         convolutions, linear = self.layers
-        counts = f"It executes {_count(convolutions, 'convolution')} and {_count(linear, 'linear layer')}"
+        both = _count(convolutions, "convolution"), _count(linear, "linear layer")
+        counts = f"It executes {' and '.join(both)}"
         if self.name is None:
             return f"{counts}, and is like none of the networks that are known here."
         kind = "It is" if self.exact else "It is nearest to"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import chain
 from math import isqrt, prod
+from typing import NamedTuple
 
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -17,8 +18,23 @@ from vgglab.valid_sizes import Propagation, axes_of
 from vgglab.valid_sizes.size_rules import Dim, Map
 
 
+class Target(NamedTuple):
+    """What a loss compares an output with.
+
+    Attributes
+    ----------
+    shape
+        Of the tensor.
+    highest
+        The highest of its class indices; ``None`` if they are not known.
+    """
+
+    shape: Shape
+    highest: int | None = None
+
+
 def find_warnings(
-    model: nn.Module, trace: Trace, propagation: Propagation, target: Shape | None = None
+    model: nn.Module, trace: Trace, propagation: Propagation, target: Target | None = None
 ) -> list[str]:
     """Return a sentence for each thing that runs and is not what it seems to be.
 
@@ -31,7 +47,7 @@ def find_warnings(
     propagation
         What `vgglab.valid_sizes.propagate` makes of it.
     target
-        Shape of what the loss compares the output with, if it is known.
+        What the loss compares the output with, if it is known.
     """
     found = chain(
         sizes_in_doubt(trace, propagation),
@@ -326,11 +342,33 @@ _TRAPS: tuple[Callable[[Trace, nn.Module], Iterator[str]], ...] = (
 )
 
 
-def _target(trace: Trace, target: Shape) -> Iterator[str]:
+def classes_wanted(trace: Trace, target: Target) -> int | None:
+    """Return how many classes a target has, if the output has scores for another number."""
+    if trace.failure is not None or len(trace.output_shapes) != 1:
+        return None
+    (out,) = trace.output_shapes
+    if len(out) < 2 or out[1] < 2:
+        return None
+    images, classes, *sides = out
+    if target.shape == (images, *sides) and target.highest is not None:
+        return target.highest + 1 if target.highest >= classes else None
+    if len(target.shape) == len(out) and target.shape == (images, target.shape[1], *sides):
+        return target.shape[1] if target.shape[1] not in (1, classes) else None
+    return None
+
+
+def _target(trace: Trace, known: Target) -> Iterator[str]:
     """Say what the usual losses make of an output and a target."""
     if trace.failure is not None or len(trace.output_shapes) != 1:
         return
-    (out,) = trace.output_shapes
+    (out,), target = trace.output_shapes, known.shape
+    wanted = classes_wanted(trace, known)
+    if wanted is not None:
+        yield (
+            f"The output {out} has scores for {out[1]} classes, and the target {wanted}: the last "
+            "layer was made for another number of classes."
+        )
+        return
     if out == target:
         return
     labels = (out[0], *out[2:])
