@@ -120,6 +120,10 @@ def shuffle(x: Tensor, conv: nn.Module, fc: nn.Module) -> Tensor:
     return fc(F.avg_pool2d(first + second, 2).flatten(1))
 
 
+def expanded(x: Tensor, y: Tensor) -> Tensor:
+    return x * y.mean((2, 3), keepdim=True).expand_as(x) + y
+
+
 def two_scales(x: Tensor, fc: nn.Module) -> Tensor:
     return fc(torch.cat([F.max_pool2d(x, 2).flatten(1), F.avg_pool2d(x, 4).flatten(1)], dim=1))
 
@@ -179,7 +183,51 @@ FUNCTIONAL = {
             lambda x, fc: fc((x * x.mean((2, 3), True).expand_as(x)).flatten(1)),
             nn.Linear(4 * 16 * 16, 2),
         ),
+        [16],
+    ),
+    "expanded after a pooling": (
+        lambda: Net(
+            lambda x, fc: fc(expanded(F.max_pool2d(x, 3, 2, 1), F.max_pool2d(x, 2)).flatten(1)),
+            nn.Linear(4 * 8 * 8, 2),
+        ),
+        [16],
+    ),
+    "expanded to a number": (
+        lambda: Net(lambda x: x * x.mean((2, 3), True).expand(-1, -1, 8, 8)),
+        [1, 8],
+    ),
+    "expanded to half of the input": (
+        lambda: Net(
+            lambda x: (
+                F.max_pool2d(x, 2, ceil_mode=True)
+                * x.mean((2, 3), True).expand(-1, -1, x.shape[2] // 2, x.shape[3] // 2)
+            ),
+        ),
         None,
+    ),
+    "rows expanded": (
+        lambda: Net(
+            lambda x, fc: fc((x * x.mean(3, True).expand_as(x)).flatten(1)),
+            nn.Linear(4 * 9 * 9, 2),
+        ),
+        [9],
+    ),
+    "resized to a number": (
+        lambda: Net(lambda x, fc: fc(F.interpolate(x, (6, 6)).flatten(1)), nn.Linear(4 * 36, 2)),
+        list(SIZES),
+    ),
+    "resized to a map before": (
+        lambda: Net(
+            lambda x, fc: fc(
+                (F.interpolate(F.max_pool2d(x, 4), x.shape[2:], mode="bilinear") + x).flatten(1)
+            ),
+            nn.Linear(4 * 20 * 20, 2),
+        ),
+        [20],
+    ),
+    "gain of a fixed size": (
+        lambda: Net(lambda x: x * x.mean((2, 3), True).expand(-1, -1, 8, 8).relu()),
+        [1, 8],
     ),
     "pooled and enlarged again": (
         lambda: Net(
@@ -190,7 +238,7 @@ FUNCTIONAL = {
             ),
             nn.Linear(8 * 16 * 16, 2),
         ),
-        None,
+        [16],
     ),
     "pooled to the size of a map": (
         lambda: Net(lambda x: x + F.adaptive_avg_pool2d(x, 8).relu()),

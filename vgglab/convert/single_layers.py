@@ -241,9 +241,9 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 def last_layer(model: nn.Module) -> str | None:
     """Return the path of the last linear layer or, where there is none, the last convolution."""
     for kinds in ((nn.Linear,), _CONVOLUTIONS):
-        found = [path for path, module in model.named_modules() if type(module) in kinds]
-        if found:
-            return found[-1]
+        paths: list[str] = [path for path, m in model.named_modules() if type(m) in kinds]
+        if paths:
+            return paths[-1]
     return None
 
 

@@ -38,7 +38,15 @@ from vgglab.diagnose.warnings import (
 )
 from vgglab.report import Remark, Report
 from vgglab.tracing import InputSize, Shape, Trace, trace
-from vgglab.valid_sizes import Interval, Propagation, Search, ValidSizes, propagate, search
+from vgglab.valid_sizes import (
+    Interval,
+    Propagation,
+    Search,
+    ValidSizes,
+    propagate,
+    search,
+    with_second,
+)
 from vgglab.valid_sizes.size_rules import Map
 
 __all__ = ["Diagnosis", "Fix", "Interval", "ValidSizes", "diagnose"]
@@ -57,7 +65,7 @@ class Diagnosis(Report):
         self.trace = trace
         self._model = model
         self._target = target
-        self._propagation = propagate(trace)
+        self._propagation = with_second(model, trace, propagate(trace))
         self._problem = (
             find_problem(trace, self._propagation) if trace.failure is not None else None
         )

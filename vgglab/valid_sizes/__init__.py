@@ -27,7 +27,9 @@ from vgglab import tracing
 from vgglab.tracing import Op, Shape, Trace
 from vgglab.tracing.operations import ADAPTIVE_POOLS, Kind
 from vgglab.valid_sizes.size_rules import (
+    RESIZED,
     AmbiguousError,
+    ChosenError,
     Dim,
     Fits,
     Input,
@@ -179,6 +181,8 @@ class Propagation:
         Whether a larger input may tell what this one did not.
     asked
         The size that a reader asked about, if this is another trace of the same network.
+    chosen
+        Whether a second trace may tell what sizes the code chose.
     """
 
     sizes: Sides
@@ -190,6 +194,7 @@ class Propagation:
     unsupported: str | None = None
     ambiguous: bool = False
     asked: tuple[int, ...] = ()
+    chosen: bool = False
 
     def valid_sizes(self) -> ValidSizes:
         """Return the sizes that fit, each axis for itself.
@@ -373,12 +378,13 @@ def search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
         if larger.failure is None and again.unsupported is None:
             again.asked = propagation.given
             trace, propagation = larger, again
+    propagation = with_second(model, trace, propagation)
     while propagation.unsupported is None:
         sizes = propagation.valid_sizes()
         if trace.failure is None or not sizes or len(stops) == TRIES:
             break
         further = retrace(model, trace, sizes.nearest(propagation.given))
-        again = propagate(further)
+        again = with_second(model, further, propagate(further))
         again.asked = propagation.asked or propagation.given
         stops.append(further)
         if further.failure is not None and len(further.ops) <= len(trace.ops):
@@ -394,6 +400,48 @@ def search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
     if trace.failure is not None and sizes:
         sizes = ValidSizes(((),) * len(sizes.axes), exact=False, names=sizes.names)
     return Search(sizes, tuple(stops))
+
+
+def with_second(model: nn.Module, trace: Trace, propagation: Propagation) -> Propagation:
+    """Return a propagation that knows sizes that the code chose, where a second trace tells them.
+
+    A size that is the same in both traces is a number, others are those of a map that has the same
+    two sides. So that one map alone has them, the second size is one at which maps differ most,
+    from each other and from what they were.
+
+    Parameters
+    ----------
+    model
+        The network.
+    trace
+        Its trace.
+    propagation
+        What `propagate` makes of it.
+    """
+    if not propagation.chosen:
+        return propagation
+    maps = [layout for layout in propagation.layouts.values() if isinstance(layout, Map)]
+    probe: list[int] = []
+    taken: list[int] = []  # sides of maps along the axes before
+    for axis, given in enumerate(propagation.given):
+        sides = np.unique([m.sides[axis] for m in maps if axis in m.sides], axis=0)
+        fit = propagation.fits[axis].copy()
+        fit[[given - 1, *(side - 1 for side in probe)]] = False
+        indices = np.flatnonzero(fit)
+        if not len(indices):
+            return propagation
+        told = [
+            len(np.unique([*sides[:, k], *taken])) + np.sum(sides[:, k] != sides[:, given - 1])
+            for k in indices
+        ]
+        best = indices[np.array(told) == max(told)]
+        best = best[best >= 2 * given - 1] if best[-1] >= 2 * given - 1 else best
+        chosen = int(best[np.argmin(np.abs(best - 2 * given))])
+        probe.append(chosen + 1)
+        taken += list(sides[:, chosen])
+    found = propagate(trace, retrace(model, trace, probe), tuple(probe))
+    found.asked = propagation.asked
+    return found
 
 
 def _meet(one: ValidSizes, other: ValidSizes) -> bool:
@@ -509,7 +557,9 @@ def _places(shape: Shape, ops: Sequence[Op]) -> tuple[int, ...]:
     return tuple(range(-min(max(rank - 2, 1 if rank < 3 else 2), 3), 0))
 
 
-def propagate(trace: Trace) -> Propagation:
+def propagate(
+    trace: Trace, beside: Trace | None = None, probe: tuple[int, ...] = ()
+) -> Propagation:
     """Push all sizes through a trace from 1 to `LIMIT` at once.
 
     Parameters
@@ -517,6 +567,10 @@ def propagate(trace: Trace) -> Propagation:
     trace
         Of any network. If the forward stopped, the operation that refused counts: it says what it
         wants.
+    beside
+        Another trace of the network, if sizes that the code chose are to be told: `with_second`.
+    probe
+        The size of each axis in that trace.
     """
     axes = axes_of(trace)
     shape = trace.input_sizes[axes.inputs[0]]
@@ -537,15 +591,26 @@ def propagate(trace: Trace) -> Propagation:
         propagation.unsupported = "the error came from Python code"
     for op in (*trace.ops, failure.op) if failure and failure.op else trace.ops:
         inputs = [_input(propagation, trace, op, source, shapes[source]) for source in op.sources]
-        traced = tuple(side - 1 for side in given)
-        step = Step(op, inputs, trace, fits, propagation.wanted, traced)
-        if any(layout is not None for layout, _ in inputs):
+        step = Step(
+            op,
+            inputs,
+            trace,
+            fits,
+            propagation.wanted,
+            tuple(side - 1 for side in given),
+            beside,
+            tuple(side - 1 for side in probe),
+            layouts,
+        )
+        is_resized = op.kind in RESIZED and bool(inputs) and step.beside is not None
+        if is_resized or any(layout is not None for layout, _ in inputs):
             try:
                 layout = pass_through(step)
             except Unsupported as reason:
                 found = f"{op.name} in {op.path or 'the model'}: {reason}"
                 propagation.unsupported = propagation.unsupported or found
                 propagation.ambiguous = isinstance(reason, AmbiguousError)
+                propagation.chosen = isinstance(reason, ChosenError) and beside is None
                 break
             if layout is not None:
                 propagation.layouts[op.index] = layout

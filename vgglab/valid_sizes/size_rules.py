@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import NamedTuple, TypeAlias
 
@@ -112,6 +112,10 @@ class AmbiguousError(Unsupported):
     """Sides of 1, which may stand anywhere in a view: a larger input tells."""
 
 
+class ChosenError(Unsupported):
+    """A size that the code chose, a number or that of another map: a second trace tells."""
+
+
 class Input(NamedTuple):
     """What an operation reads: how it holds the axes, if it does, and its shape."""
 
@@ -137,6 +141,12 @@ class Step:
         Features with the number that a layer insists on; rules append to it.
     traced
         For each axis the index of the candidate size that was traced.
+    second
+        A trace at another size, if there is one.
+    probed
+        For each axis the index of that size.
+    known
+        How the operations before hold the axes.
     """
 
     op: Op
@@ -145,10 +155,34 @@ class Step:
     fits: tuple[Fits, ...]
     wanted: list[Wanted]
     traced: tuple[int, ...]
+    second: Trace | None = None
+    probed: tuple[int, ...] = ()
+    known: Mapping[int, Layout] = field(default_factory=dict)
 
     @property
     def refused(self) -> bool:
         return self.trace.failure is not None and self.op is self.trace.failure.op
+
+    @property
+    def beside(self) -> Op | None:
+        """The same operation in the second trace."""
+        if self.second is None:
+            return None
+        failure = self.second.failure
+        ops = (*self.second.ops, *([failure.op] if failure and failure.op else []))
+        twin = ops[self.op.index] if self.op.index < len(ops) else None
+        same = twin and (twin.name, twin.path, twin.sources) == (
+            self.op.name,
+            self.op.path,
+            self.op.sources,
+        )
+        return twin if same else None
+
+    def same_beside(self, source: int) -> bool:
+        """Tell whether what a source returns has the same shape in the second trace."""
+        if self.second is None or not 0 <= source < len(self.second.ops):
+            return False
+        return self.second.ops[source].output_shapes == self.trace.ops[source].output_shapes
 
     @property
     def first(self) -> Input:
@@ -191,6 +225,34 @@ class Step:
             self.require(axis, after > 0)
             sides[axis] = after
         return Map(layout.dims, sides)
+
+    def chosen(self, place: int, reason: str) -> tuple[Dim, Sides | None]:
+        """Return what a dimension of the output holds whose size the code chose.
+
+        It is a number if a second trace has the same, else a side of the one map that had this size
+        in both.
+        """
+        beside = self.beside
+        if beside is None or not beside.output_shapes or self.refused:
+            raise ChosenError(reason)
+        here, there = self.op.output_shapes[0][place], beside.output_shapes[0][place]
+        if here == there:
+            pairs = zip(self.traced, self.probed, strict=True)
+            if not all(max(a, b) + 1 >= 2 * (min(a, b) + 1) for a, b in pairs):
+                raise Unsupported(reason)  # a part of the image, rounded down, may stay as well
+            return Dim(here), None
+        found: list[tuple[int, Sides]] = []
+        for layout in self.known.values():
+            for axis, sides in layout.sides.items() if isinstance(layout, Map) else ():
+                pair = sides[self.traced[axis]], sides[self.probed[axis]]
+                is_new = not any(axis == a and np.array_equal(sides, other) for a, other in found)
+                if pair == (here, there) and is_new:
+                    found.append((axis, sides))
+        if len(found) != 1:
+            raise Unsupported(reason)
+        ((axis, sides),) = found
+        self.require(axis, sides > 0)
+        return Dim(1, (axis,)), sides
 
     def require_axes(self, layout: Map, rank: int, reason: str) -> None:
         """Make sure that no axis is merged with something in the last `rank` dimensions."""
@@ -288,6 +350,29 @@ def _same(step: Step) -> Layout | None:
     return layout
 
 
+def _expand(step: Step) -> Layout | None:
+    """Repeat along dimensions of size 1, to a size that the code chose."""
+    layout, shape = step.inputs[0]
+    if step.refused or isinstance(layout, Flat):
+        return _same(step)
+    out = step.op.output_shapes[0]
+    new = len(out) - len(shape)
+    dims = [Dim(1)] * new + [*(layout.dims if layout else map(Dim, shape))]
+    sides = dict(layout.sides) if layout else {}
+    for place in range(-len(out), 0):
+        before = shape[place] if -place <= len(shape) else 1
+        if dims[place].axes or before == out[place] > 1:
+            if before != out[place]:
+                raise Unsupported("it repeats an axis of the image if that is 1")
+            continue
+        dims[place], there = step.chosen(place, "the size that it repeats to may be a map's")
+        for axis in dims[place].axes:
+            if axis in sides or there is None:
+                raise Unsupported("it repeats along an axis that is there")
+            sides[axis] = there
+    return Map(tuple(dims), sides) if sides else None
+
+
 def _batch_norm(step: Step) -> Layout | None:
     layout, shape = step.first
     if isinstance(layout, Map) and len(shape) > 1 and layout.dims[1].axes and step.op.constants:
@@ -372,18 +457,22 @@ def _together(step: Step, *, stretched: bool = False, beside: int | None = None)
 
 def _sides_that_meet(step: Step, place: int, joint: Dim) -> Iterator[int | dict[int, Sides]]:
     """Yield what all that an operation reads has in one dimension: sides of axes, or a number."""
-    fixed = [(shape, not derived) for shape, derived in step.op.constants]
+    twins = [shape for shape, _ in step.beside.constants] if step.beside else []
+    fixed = [
+        (shape, not derived or twins[k : k + 1] == [shape])
+        for k, (shape, derived) in enumerate(step.op.constants)
+    ]
     for source, (layout, shape) in zip(step.op.sources, step.inputs, strict=True):
         if isinstance(layout, Map) and len(shape) >= -place and layout.dims[place].axes:
             yield {axis: layout.sides[axis] for axis in joint.axes}
         elif isinstance(layout, Map):
             yield shape[place] if len(shape) >= -place else 1
         else:
-            fixed.append((shape, _has_fixed_size(step.trace, source)))
+            fixed.append((shape, step.same_beside(source) or _has_fixed_size(step.trace, source)))
     for shape, is_fixed in fixed:
         side = shape[place] if len(shape) >= -place else 1
         if side > 1 and not is_fixed:
-            raise Unsupported("it reads a tensor whose size may come from that of the image")
+            raise ChosenError("it reads a tensor whose size may come from that of the image")
         yield side
 
 
@@ -617,19 +706,33 @@ def _with_numbers(step: Step, layout: Map) -> Map:
 
 def _upsample(step: Step) -> Layout | None:
     scales = step.op.all_scales
-    layout = step.map()
-    step.require_axes(layout, len(scales), "it resizes a dimension that holds several")
-
-    def resized(place: int, sides: Sides) -> Sides:
-        if place < -len(scales):
-            return sides
-        scale = scales[place]
-        if scale is None:
-            raise Unsupported("the size that it resizes to may depend on the image")
-        places: Sides = np.floor(sides * scale).astype(np.int64)
-        return places
-
-    return _with_numbers(step, step.on_sides(layout, resized))
+    layout, shape = step.inputs[0]
+    if isinstance(layout, Flat):
+        raise Unsupported("it reads no feature map")
+    dims = list(layout.dims if layout else map(Dim, shape))
+    sides = dict(layout.sides) if layout else {}
+    if any(dim.axes and not dim.is_axis for dim in dims[-len(scales) :]):
+        raise Unsupported("it resizes a dimension that holds several")
+    for place in range(-len(scales), 0):
+        scale, (held, held_axes) = scales[place], dims[place]
+        for axis in held_axes:
+            step.require(axis, sides[axis] > 0)
+        if scale is not None and held_axes:
+            (axis,) = held_axes
+            sides[axis] = np.floor(sides[axis] * scale).astype(np.int64)
+            step.require(axis, sides[axis] > 0)
+        elif scale is not None:
+            dims[place] = Dim(int(held * scale))
+        else:
+            for axis in held_axes:
+                del sides[axis]
+            reason = "the size that it resizes to may depend on the image"
+            dims[place], there = step.chosen(place, reason)
+            for axis in dims[place].axes:
+                if axis in sides or there is None:
+                    raise Unsupported(reason)
+                sides[axis] = there
+    return Map(tuple(dims), sides) if sides else None
 
 
 def _unpool(step: Step) -> Layout | None:
@@ -647,7 +750,8 @@ RULES: Mapping[Kind, Callable[[Step], Layout | None]] = {
     **dict.fromkeys(WINDOWS, _window),
     **dict.fromkeys(ADAPTIVE_POOLS, _adaptive_pool),
     **dict.fromkeys(REDUCTIONS, _reduction),
-    **dict.fromkeys((Kind.ELEMENTWISE, Kind.CLONE, Kind.EXPAND, Kind.SOFTMAX), _same),
+    **dict.fromkeys((Kind.ELEMENTWISE, Kind.CLONE, Kind.SOFTMAX), _same),
+    Kind.EXPAND: _expand,
     Kind.BATCH_NORM: _batch_norm,
     Kind.GROUP_NORM: _group_norm,
     Kind.LAYER_NORM: _layer_norm,
@@ -665,6 +769,15 @@ RULES: Mapping[Kind, Callable[[Step], Layout | None]] = {
     Kind.OTHER_UPSAMPLE: _upsample,
     Kind.UNPOOL: _unpool,
 }
+
+
+RESIZED = {
+    Kind.EXPAND,
+    Kind.NEAREST_UPSAMPLE,
+    Kind.BILINEAR_UPSAMPLE,
+    Kind.OTHER_UPSAMPLE,
+}
+"""Kinds whose output has a size that the code chose, also if their input has none of the image."""
 
 
 def pass_through(step: Step) -> Layout | None:
