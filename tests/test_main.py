@@ -18,7 +18,7 @@ from sampling import sampled
 
 import vgglab
 from vgglab import diagnose, explain_error
-from vgglab.__main__ import main
+from vgglab.__main__ import FORMAT, main
 from vgglab.course.notebooks import RESULTS
 from vgglab.explain import format_causes
 from vgglab.explain.interpreter import read_rules
@@ -161,7 +161,7 @@ def test_rf_prints_the_fields_of_a_model():
     assert "427x427" in result.output
     everything = run("rf", "torchvision:resnet50", "--size", "224", "--all").output
     assert len(everything.splitlines()) > len(result.output.splitlines())
-    rows = json.loads(run("rf", "torchvision:resnet50", "--json").output)
+    rows = json.loads(run("rf", "torchvision:resnet50", "--json").output)["fields"]
     assert rows[0]["size"] == [7, 7]
     assert rows[-1]["exactness"] == "exact"
 
@@ -227,16 +227,75 @@ def test_explain_reads_bytes_of_any_encoding(data):
     assert result.output == format_causes(explain_error(MESSAGE)) + "\n"
 
 
+SCHEMA = json.loads((files("vgglab") / "output.schema.json").read_text("utf-8"))
+NARROW = ["vgglab:A,head=fc-fixed,width=0.0625", "--size"]
+AS_JSON = {
+    "explain": [[MESSAGE], ["nothing known"]],
+    "diagnose": [[*NARROW, "400"], [*NARROW, "230"], ["timm:vit_tiny_patch16_224", "--size", "60"]],
+    "identify": [[*NARROW, "224"], ["torchvision:resnet18"], ["torch.nn:ReLU"]],
+    "summary": [[*NARROW, "400"], [*NARROW, "224"]],
+    "rf": [
+        [*NARROW, "224"],
+        [*NARROW, "224", "--layer", "features.2"],
+        [*NARROW, "224", "--layer", "features.2", "--cell", "0,1"],
+        ["torchvision:vit_b_32"],
+    ],
+    "repairs": [[*NARROW, "400"]],
+}
+
+
+def test_every_command_with_json_has_an_entry_in_the_schema():
+    names = {
+        name
+        for name, command in main.commands.items()
+        if any("--json" in parameter.opts for parameter in command.params)
+    }
+    assert names == set(AS_JSON) == {r["$ref"].rpartition("/")[2] for r in SCHEMA["oneOf"]}
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("command", AS_JSON)
+def test_what_is_printed_as_json_is_as_the_schema_says(command):
+    for words in AS_JSON[command]:
+        result = run(command, *words, "--json")
+        assert result.exit_code in (0, 1), result.output
+        printed = json.loads(result.output)
+        assert (printed["format"], printed["command"]) == (FORMAT, command)
+        # The entry alone, for a reason if it fails; then the whole.
+        jsonschema.validate(printed, {"$ref": f"#/$defs/{command}", "$defs": SCHEMA["$defs"]})
+        jsonschema.validate(printed, SCHEMA)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(printed | {"format": FORMAT + 1}, SCHEMA)
+
+
 def test_explain_as_json():
-    schema = json.loads((files("vgglab.explain") / "explain.schema.json").read_text("utf-8"))
     for message in (MESSAGE, "nothing known"):
         result = run("explain", "--json", message)
         printed = json.loads(result.output)
-        jsonschema.validate(printed, schema)
         assert printed["causes"] == [dataclasses.asdict(c) for c in explain_error(message)]
     assert result.exit_code == 1
-    kinds = schema["properties"]["causes"]["items"]["properties"]["kind"]["enum"]
-    assert kinds == list(read_rules()["kinds"])
+    assert SCHEMA["$defs"]["kind"]["enum"] == list(read_rules()["kinds"])
+
+
+def test_annotations_for_a_workflow(tmp_path, monkeypatch):
+    (tmp_path / "shallow.py").write_text(
+        "from torch import nn\nclass Net(nn.Module):\n    def __init__(self):\n"
+        "        super().__init__()\n        self.c = nn.Conv2d(3, 8, 3, 2, 1)\n"
+        "        self.fc = nn.Linear(2048, 10)\n    def forward(self, x):\n"
+        "        return self.fc(self.c(x).flatten(1))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    result = run("diagnose", "shallow.py:Net", "--size", "48", "--format", "github")
+    assert result.exit_code == 1
+    (line,) = result.output.splitlines()
+    head = "::error file=shallow.py,line=8,title=vgglab%3A input-size::"
+    assert line.startswith(head + "fc (Linear) wants 2048")
+    assert line.endswith("%0ASizes that fit: 31 to 32 px along each axis.")
+    result = run("diagnose", "torchvision:alexnet", "--size", "100", "--format", "github")
+    assert result.exit_code == 0
+    assert result.output.startswith("::warning title=vgglab%3A AlexNet::")
+    assert run("diagnose", "shallow.py:Net", "--size", "32", "--format", "github").output == "\n"
+    sys.modules.pop("shallow", None)
 
 
 def test_what_the_skill_for_agents_says_runs(tmp_path, monkeypatch, capsys):

@@ -42,6 +42,14 @@ def parse_cell(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
+FORMAT = 1  # of what is printed as JSON; output.schema.json describes it
+
+
+def print_json(command: str, body: dict[str, Any]) -> None:
+    """Print what a command found as JSON, with its name and the version of its form."""
+    click.echo(json.dumps({"format": FORMAT, "command": command, **body}, indent=2))
+
+
 def model_and_input(command: Callable[..., None]) -> Callable[..., None]:
     """Add the argument MODEL and the options that describe an input."""
     for option in (
@@ -89,6 +97,7 @@ def main() -> None:
     show_default=True,
     help="Layout and conventions of the table.",
 )
+@click.option("--json", "style", flag_value="json", help="The same as --format json.")
 def summary(model: str, size: tuple[int, int], batch: int, channels: int, style: str) -> None:
     """Print the layers of MODEL with shapes, parameters, multiply-adds and memory.
 
@@ -101,7 +110,10 @@ def summary(model: str, size: tuple[int, int], batch: int, channels: int, style:
         table = summarise(load_model(model), (batch, channels, *size))
     except (TypeError, ValueError) as error:
         raise BadInput(str(error)) from None
-    click.echo(json.dumps(table.to_dict(), indent=2) if style == "json" else table.format(style))
+    if style == "json":
+        print_json("summary", table.to_dict())
+    else:
+        click.echo(table.format(style))
     if table.trace.failure is not None:
         raise SystemExit(1)
 
@@ -143,7 +155,7 @@ def rf(
             field = receptive_field(network, input_size, layer)
             box = cell and field.box(*cell)
             if as_json:
-                click.echo(json.dumps(field.to_dict() | {"box": box and box._asdict()}, indent=2))
+                print_json("rf", {"fields": [field.to_dict()], "box": box and box._asdict()})
             else:
                 click.echo(field)
                 if box:
@@ -159,7 +171,7 @@ def rf(
         raise BadInput(str(error)) from None
     fields = fields_of(traced)
     if as_json:
-        click.echo(json.dumps([field.to_dict() for field in fields], indent=2))
+        print_json("rf", {"fields": [field.to_dict() for field in fields]})
     else:
         click.echo(fields_table(fields, whole=whole))
     if traced.failure is not None:
@@ -169,14 +181,25 @@ def rf(
 
 @main.command()
 @model_and_input
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-def diagnose(model: str, size: tuple[int, int], batch: int, channels: int, as_json: bool) -> None:
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+    help="github: annotations of a workflow of GitHub.",
+)
+@click.option("--json", "style", flag_value="json", help="The same as --format json.")
+def diagnose(model: str, size: tuple[int, int], batch: int, channels: int, style: str) -> None:
     """Say whether MODEL takes an input, where and why it stops, and how to repair it.
 
     If the forward stops, the command exits with 1.
     """
     found = _diagnosis(model, (batch, channels, *size))
-    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
+    if style == "json":
+        print_json("diagnose", found.to_dict())
+    else:
+        click.echo("\n".join(found.annotations(Path.cwd())) if style == "github" else str(found))
     if not found.ok:
         raise SystemExit(1)
 
@@ -196,7 +219,10 @@ def identify(model: str, size: tuple[int, int], batch: int, channels: int, as_js
         found = identify_model(load_model(model), (batch, channels, *size))
     except (TypeError, ValueError) as error:
         raise BadInput(str(error)) from None
-    click.echo(json.dumps(found.to_dict(), indent=2) if as_json else str(found))
+    if as_json:
+        print_json("identify", found.to_dict())
+    else:
+        click.echo(found)
     if found.name is None:
         raise SystemExit(1)
 
@@ -216,7 +242,10 @@ def explain(message: str | None, as_json: bool) -> None:
             raise BadInput("message must be an argument, or come from standard input")
         message = _decoded(sys.stdin.buffer.read())
     causes = explain_error(message)
-    click.echo(json.dumps(report(causes), indent=2) if as_json else format_causes(causes))
+    if as_json:
+        print_json("explain", report(causes))
+    else:
+        click.echo(format_causes(causes))
     if causes[0].kind == "unknown":
         raise SystemExit(1)
 
@@ -321,7 +350,7 @@ def repairs(
     except (ConnectionError, ImportError, OSError, TypeError, ValueError) as error:
         raise BadInput(str(error)) from None
     if as_json:
-        click.echo(json.dumps([table.to_dict() for table in tables], indent=2))
+        print_json("repairs", {"tables": [table.to_dict() for table in tables]})
     else:
         click.echo("\n\n".join(map(str, tables)))
 

@@ -49,6 +49,35 @@ def _write_weights(app: Sphinx, exception: Exception | None) -> None:
             (folder / f"{head}.js").write_text(see.weights_script(head), encoding="utf-8")
 
 
+def _write_llms_txt(app: Sphinx, exception: Exception | None) -> None:
+    """Write what the book has for agents, a line a page: https://llmstxt.org."""
+    if exception is not None or app.builder.name != "html":
+        return
+    env, base = app.env, app.config.html_baseurl
+    lines = [f"# {app.config.project}", "", f"> {_first_words(app, app.config.root_doc)}", ""]
+    toc = app.config.external_site_map
+    for part in toc.root.subtrees:
+        lines += [f"## {part.caption or 'Pages'}", ""]
+        for page in part.files():
+            if page in env.titles:
+                words = _first_words(app, page)
+                title = env.titles[page].astext()
+                lines.append(f"- [{title}]({base}{page}.html){f': {words}' if words else ''}")
+        lines.append("")
+    lines += ["## For programs", "", f"- [JSON schema]({base}output.schema.json): what the command"
+              " prints with --json", ""]  # fmt: skip
+    Path(app.outdir, "llms.txt").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _first_words(app: Sphinx, page: str) -> str:
+    """Return the first sentence of a page."""
+    for paragraph in app.env.get_doctree(page).findall(nodes.paragraph):
+        words = " ".join(paragraph.astext().split())
+        if words.endswith((".", "?", ":")):
+            return re.split(r"(?<=[.?:])\s", words)[0]
+    return ""
+
+
 def _mend_lists(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
@@ -224,4 +253,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-skip-member", _skip_bare_fields)
     app.connect("html-page-context", _mend_lists)
     app.connect("build-finished", _write_weights)
+    app.connect("build-finished", _write_llms_txt)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import combinations, pairwise
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -254,6 +255,27 @@ class Diagnosis(Report):
             ],
         }
 
+    def annotations(self, root: Path) -> list[str]:
+        """Return the problem and the warnings as annotations of a workflow of GitHub.
+
+        Parameters
+        ----------
+        root
+            Folder of the repository: lines of files in it are annotated in the source.
+        """
+        lines = []
+        if self._problem is not None:
+            line = self.trace.failure and self.trace.failure.line
+            file = Path(line.file) if line else None
+            place = {}
+            if line and file and file.is_relative_to(root):
+                place = {"file": file.relative_to(root).as_posix(), "line": str(line.number)}
+            text = " ".join(filter(None, [self.explanation, self.advice]))
+            text += f"\nSizes that fit: {self.valid_sizes}."
+            lines.append(_annotation("error", {**place, "title": f"vgglab: {self.kind}"}, text))
+        title = {"title": f"vgglab: {self.trace.model_type}"}
+        return [*lines, *(_annotation("warning", title, warning) for warning in self.warnings)]
+
     def _title(self) -> str:
         sizes = ", ".join(map(str, self.trace.input_sizes))
         return f"{self.trace.model_type}, input {sizes}: {self.kind or 'ok'}"
@@ -296,6 +318,14 @@ _SAME = {
     "this size": "this size alone",
     "no": "nowhere: to be trained",
 }
+
+
+def _annotation(level: str, properties: Mapping[str, str], text: str) -> str:
+    """Return a command of a workflow: https://docs.github.com/actions, "Workflow commands"."""
+    escapes = str.maketrans({"%": "%25", "\r": "%0D", "\n": "%0A"})
+    inside = escapes | str.maketrans({":": "%3A", ",": "%2C"})
+    said = ",".join(f"{name}={value.translate(inside)}" for name, value in properties.items())
+    return f"::{level} {said}::{text.translate(escapes)}"
 
 
 def _spatial(trace: Trace) -> str:

@@ -11,8 +11,6 @@ from typing import Any
 
 from vgglab.explain.interpreter import compiled_rules, fill, fitting_causes
 
-FORMAT = 1  # of `report`; explain.schema.json describes it
-
 
 @dataclass(frozen=True)
 class Cause:
@@ -89,5 +87,5 @@ def format_causes(causes: Iterable[Cause]) -> str:
 
 
 def report(causes: Iterable[Cause]) -> dict[str, Any]:
-    """Return the causes for machines: what ``vgglab explain --json`` prints."""
-    return {"format": FORMAT, "causes": [asdict(cause) for cause in causes]}
+    """Return the causes for machines, as ``vgglab explain --json`` prints them."""
+    return {"causes": [asdict(cause) for cause in causes]}
