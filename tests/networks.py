@@ -6,6 +6,7 @@ from collections.abc import Callable
 from unittest import mock
 
 import torch
+import torch.nn.functional as F
 from hypothesis import assume
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -80,28 +81,118 @@ class SmallNetwork(nn.Module):
         return self.classifier(FLATTENS[self.flatten](x, linear.in_features))
 
 
-SIDES = st.tuples(st.integers(1, 4), st.integers(1, 4))
+class Gain(nn.Module):
+    """A gain of each channel, through a view of a parameter."""
+
+    def __init__(self, channels: int, axes: int, cells: int = 1) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.rand(channels, cells))
+        self.shape = (1, channels, *[1] * (axes - 1), cells)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gain.view(self.shape)
+
+
+class Expanded(nn.Module):
+    """Squeeze and excitation as textbooks write it."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = self.fc(x.flatten(2).mean(2))
+        return x * weights.view(*weights.shape, *[1] * (x.dim() - 2)).expand_as(x)
+
+
+class Branches(nn.Module):
+    """Two ways that meet, in a sum or side by side."""
+
+    def __init__(self, first: nn.Module, second: nn.Module, side_by_side: bool) -> None:
+        super().__init__()
+        self.first, self.second, self.side_by_side = first, second, side_by_side
+
+    def forward(self, x: Tensor) -> Tensor:
+        ways = self.first(x), self.second(x)
+        return torch.cat(ways, 1) if self.side_by_side else ways[0] + ways[1]
+
+
+class Enlarged(nn.Module):
+    """What is pooled, resized to the map that it was pooled from, and added to it."""
+
+    def __init__(self, by: int) -> None:
+        super().__init__()
+        self.by = by
+
+    def forward(self, x: Tensor) -> Tensor:
+        pool = {3: F.max_pool1d, 4: F.max_pool2d, 5: F.max_pool3d}[x.dim()]
+        return x + F.interpolate(pool(x, self.by), x.shape[2:])
+
+
+CONVOLUTIONS = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+POOLINGS = {
+    1: [nn.MaxPool1d, nn.AvgPool1d],
+    2: [nn.MaxPool2d, nn.AvgPool2d],
+    3: [nn.MaxPool3d, nn.AvgPool3d],
+}
+
+
+@st.composite
+def further_layers(draw: st.DrawFn, channels: int, axes: int) -> tuple[nn.Module, int]:
+    """Generate what plain networks do not have; return it and the channels that come out."""
+    kind = draw(st.sampled_from(["groups", "gain", "cells", "expand", "norm", "ways", "enlarge"]))
+    conv = CONVOLUTIONS[axes]
+    if kind == "groups":
+        return conv(channels, 2 * channels, draw(st.integers(1, 3)), groups=channels), 2 * channels
+    if kind == "gain":
+        return Gain(channels, axes), channels
+    if kind == "cells":
+        return Gain(channels, axes, draw(st.integers(2, 9))), channels
+    if kind == "expand":
+        return Expanded(channels), channels
+    if kind == "norm":
+        layer = conv(channels, channels, 3, draw(st.integers(1, 2)), 1)
+        return nn.utils.parametrizations.weight_norm(layer), channels
+    if kind == "enlarge":
+        return Enlarged(draw(st.integers(2, 3))), channels
+    stride, side_by_side = draw(st.integers(1, 2)), draw(st.booleans())
+    first = conv(channels, channels, 3, stride, draw(st.integers(0, 1)))
+    second = draw(
+        st.sampled_from(
+            [
+                conv(channels, channels, 1, stride),
+                POOLINGS[axes][0](2, stride, ceil_mode=draw(st.booleans())),
+            ]
+        )
+    )
+    return Branches(first, second, side_by_side), channels * (1 + side_by_side)
 
 
 @st.composite
 def small_networks(
-    draw: st.DrawFn, blocks: int | None = None, flatten: str | None = None
+    draw: st.DrawFn,
+    blocks: int | None = None,
+    flatten: str | None = None,
+    axes: int = 2,
+    further: bool = False,
 ) -> tuple[nn.Module, int, int]:
     """Generate a network, the channels that it takes, and the side of the square it was made for.
 
     Convolutions and poolings have any kernel, stride, padding, dilation and ceil_mode that torch
-    accepts; the kernel need not be square.
+    accepts; the kernel need not be square. With `further`, other layers stand between them: see
+    `further_layers`.
     """
+    sides = st.tuples(*[st.integers(1, 4)] * axes)
     channels = in_channels = draw(st.integers(1, 3))
     layers: list[nn.Module] = []
     for _ in range(blocks or draw(st.integers(1, 4))):
         if draw(st.booleans()):
             out_channels = draw(st.integers(1, 4))
             layers.append(
-                nn.Conv2d(
+                CONVOLUTIONS[axes](
                     channels,
                     out_channels,
-                    kernel_size=draw(SIDES),
+                    kernel_size=draw(sides),
                     stride=draw(st.integers(1, 2)),
                     padding=draw(st.integers(0, 2)),
                     dilation=draw(st.integers(1, 2)),
@@ -115,14 +206,17 @@ def small_networks(
                 "padding": draw(st.integers(0, kernel_size // 2)),
                 "ceil_mode": draw(st.booleans()),
             }
-            kind = draw(st.sampled_from([nn.MaxPool2d, nn.AvgPool2d]))
+            kind = draw(st.sampled_from(POOLINGS[axes]))
             layers.append(kind(kernel_size, **options))
+        if further and draw(st.booleans()):
+            layer, channels = draw(further_layers(channels, axes))
+            layers.append(layer)
         if draw(st.booleans()):
             layers.append(draw(st.sampled_from([nn.ReLU(), nn.ReLU(inplace=True), nn.Sigmoid()])))
     features = nn.Sequential(*layers)
-    made_for = draw(st.integers(4, 48))
+    made_for = draw(st.integers(4, {1: 96, 2: 48, 3: 14}[axes]))
     try:
-        shape = features(torch.zeros(1, in_channels, made_for, made_for)).shape
+        shape = features(torch.zeros(1, in_channels, *[made_for] * axes)).shape
     except RuntimeError:
         assume(False)
     assume(shape.numel() <= 4000)

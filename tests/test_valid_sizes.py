@@ -19,12 +19,12 @@ from vgglab.valid_sizes import Interval, ValidSizes, propagate, valid_sizes
 SIZES = range(1, 129)
 
 
-def runs(model: nn.Module, channels: int, height: int, width: int) -> bool:
+def runs(model: nn.Module, channels: int, *sides: int) -> bool:
     """Tell whether the forward of two images ends and returns a row for each."""
     try:
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of zero-sized layers
-            return len(model(torch.zeros(2, channels, height, width))) == 2
+            return len(model(torch.zeros(2, channels, *sides))) == 2
     except RuntimeError:
         return False
 
@@ -44,6 +44,38 @@ def test_sizes_agree_with_running_every_size(
     ]
     # With a width that fits, exactly the heights that are named fit.
     assert ((height, made_for) in sizes) == runs(model, channels, height, made_for)
+
+
+LARGEST = {1: 128, 2: 64, 3: 20}
+
+
+@pytest.mark.wide
+@examples(1, 334)
+@given(st.data())
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_any_network_is_told_rightly_or_not_at_all(axes: int, data: st.DataObject) -> None:
+    """Groups, views of parameters, expansions, weight_norm and branches, over 1 to 3 axes."""
+    model, channels, made_for = data.draw(small_networks(axes=axes, further=True))
+    traced = data.draw(st.integers(1, LARGEST[axes]))
+    model = model.eval()
+    seen = trace(model, (2, channels, *[traced] * axes))
+    sizes = valid_sizes(model, seen)
+    everything = range(1, LARGEST[axes] + 1)
+    right = [n for n in everything if runs(model, channels, *[n] * axes)]
+    told = [n for n in everything if (n,) * axes in sizes]
+    assert set(told) <= set(right)
+    if not sizes.exact:
+        return
+    assert told == right
+    # Along each axis alone, the ends of the intervals and what is beside them.
+    if not sizes or (made_for,) * axes not in sizes:
+        return
+    for axis, intervals in enumerate(sizes.axes):
+        ends = [end for interval in intervals[:2] for end in interval if end is not None]
+        for side in {end + d for end in ends for d in (-1, 0, 1)} & {*everything}:
+            size = [made_for] * axes
+            size[axis] = side
+            assert (tuple(size) in sizes) == runs(model, channels, *size), size
 
 
 @pytest.mark.sampled
