@@ -356,6 +356,15 @@ def test_where_no_square_image_fits_the_map_nearest_to_a_square_is_found() -> No
     assert sizes == ValidSizes(((Interval(16, 17),), (Interval(32, 35),)))
 
 
+@pytest.mark.parametrize("pool", [nn.AvgPool1d, nn.MaxPool1d])
+def test_a_network_of_poolings_alone_is_one_of_signals(pool: type[nn.Module]) -> None:
+    model = nn.Sequential(pool(4, 2, 2), nn.Flatten(), nn.Linear(3 * 8, 2))
+    for traced in (40, 8, 14):
+        sizes = valid_sizes(model, trace(model, (2, 3, traced)))
+        assert sizes.names == ("length",)
+        assert [n for n in SIZES if (n,) in sizes] == [n for n in SIZES if runs(model, 3, n)]
+
+
 def test_vgg_fits_224_to_255() -> None:
     model = vgg("D", head="fc-fixed", device="meta").eval()
     for traced in (20, 32, 224, 400, 2000):

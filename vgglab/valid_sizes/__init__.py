@@ -547,6 +547,8 @@ def _places(shape: Shape, ops: Sequence[Op]) -> tuple[int, ...]:
             slides = len(op.options["output_size"])
         if op.kind is Kind.CONVOLUTION and not slides:
             slides = len(op.options["kernel_size"])  # its input has too few dimensions
+        if slides == 2 and rank == 3 and _is_of_signals(op):
+            slides = 1
         if slides == 3 and rank < 5 and op.kind is not Kind.CONVOLUTION:
             continue  # over the channels: local response normalisation
         if slides == 2 and rank == 5:  # frames, each of which is treated as an image
@@ -555,6 +557,12 @@ def _places(shape: Shape, ops: Sequence[Op]) -> tuple[int, ...]:
         if slides:
             return tuple(range(-min(slides, rank - 1, 3), 0))
     return tuple(range(-min(max(rank - 2, 1 if rank < 3 else 2), 3), 0))
+
+
+def _is_of_signals(op: Op) -> bool:
+    """Tell a pooling of signals, which torch executes as one of maps of height 1."""
+    shape, windows = op.input_shapes[0], op.all_windows
+    return len(shape) == 4 and shape[-2] == 1 and windows[0].kernel_size == 1
 
 
 def propagate(
