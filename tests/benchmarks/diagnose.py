@@ -1,6 +1,8 @@
-"""Time of ``vgglab.diagnose`` beside a real forward on the CPU, in one run.
+"""Time of ``vgglab.diagnose`` beside one trace, and beside a real forward on the CPU, in one run.
 
-    python tests/benchmarks/diagnose.py
+    python tests/benchmarks/diagnose.py [--traces]
+
+With --traces the forwards are left out, and larger networks are looked at.
 
 A diagnosis here is everything but the repairs: whether the forward ends, why it stops, which sizes
 fit, what not to trust. The real forward only says whether it ends. Times are medians over the calls
@@ -10,15 +12,17 @@ after a first one that is not counted.
 import contextlib
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable
 
+import timm
 import torch
 from tabulate import tabulate
 from torch import nn
 from torchvision import models
 
-from vgglab import diagnose, vgg
+from vgglab import diagnose, trace, vgg
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "vgg16 of the paper": lambda: vgg("D", head="fc-fixed"),
@@ -27,6 +31,14 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "torchvision vgg19_bn": models.vgg19_bn,
     "torchvision resnet50": models.resnet50,
     "torchvision densenet121": models.densenet121,
+}
+LARGER: dict[str, Callable[[], nn.Module]] = {
+    "torchvision swin_t": models.swin_t,
+    "torchvision swin_v2_t": models.swin_v2_t,
+    "torchvision vit_b_16": models.vit_b_16,
+    "timm ecaresnet26t": lambda: timm.create_model("ecaresnet26t"),
+    "timm convnext_atto": lambda: timm.create_model("convnext_atto"),
+    "timm nasnetalarge": lambda: timm.create_model("nasnetalarge"),
 }
 SIZES = (32, 224, 400, 512)
 CALLS = 9
@@ -52,8 +64,40 @@ def milliseconds(action: Callable[[], None], calls: int) -> float:
     return statistics.median(times)
 
 
+def processor_milliseconds(action: Callable[[], None], calls: int) -> float:
+    """Return the time that the processor took, which other work on the machine changes less."""
+    action()
+    times = []
+    for _ in range(calls):
+        start = time.process_time()
+        action()
+        times.append(1000 * (time.process_time() - start))
+    return statistics.median(times)
+
+
+def beside_traces() -> None:
+    rows = []
+    for name, build in (NETWORKS | LARGER).items():
+        with torch.device("meta"):
+            model = build().eval()
+        for side in SIZES[1:3]:
+            size = (1, 3, side, side)
+            ours = processor_milliseconds(lambda: diagnosis(model, size), 3)  # noqa: B023
+            one = processor_milliseconds(lambda: trace(model, size), 3)  # noqa: B023
+            printed = processor_milliseconds(lambda: str(diagnose(model, size)), 1)  # noqa: B023
+            numbers = [f"{n:.0f}" for n in (one, ours, printed)]
+            rows.append([name, side, *numbers, f"{ours / one:.1f}", f"{printed / one:.1f}"])
+            print(*rows[-1], flush=True)
+    headers = ["network", "side", "trace (ms)", "diagnosis (ms)", "with repairs (ms)", "ratio"]
+    headers.append("with repairs")
+    print(tabulate(rows, headers, disable_numparse=True, colalign=("left", *["right"] * 6)))
+
+
 def main() -> None:
     print(f"{platform.platform()}, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    if "--traces" in sys.argv:
+        beside_traces()
+        return
     rows = []
     for name, build in NETWORKS.items():
         model = build().eval()

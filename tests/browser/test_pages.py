@@ -237,3 +237,16 @@ def test_the_first_screen_has_something_to_look_at(visit: Visit, path: str, mode
         "found => found.map(e => e.getBoundingClientRect()).filter(r => r.width).map(r => r.top)"
     )
     assert min(tops) < 0.9 * MODES[mode][1]
+
+
+def test_programs_find_every_page_and_the_schema(site: Path) -> None:
+    root = Path(__file__).parents[2]
+    text = (site / "llms.txt").read_text(encoding="utf-8")
+    toc = (root / "book" / "_toc.yml").read_text(encoding="utf-8")
+    listed = re.findall(r"- file: (\S+)", toc)
+    linked = re.findall(r"\]\(https://vgglab\.github\.io/vgglab/(\S+?)\)", text)
+    assert [page.removesuffix(".html") for page in linked[:-1]] == listed
+    assert all((site / page).exists() for page in linked)
+    assert text.startswith("# VGG Lab\n\n> ")
+    schema = (root / "vgglab" / "output.schema.json").read_bytes()
+    assert (site / linked[-1]).read_bytes() == schema
