@@ -2,11 +2,12 @@
 
     python tests/benchmarks/doctors.py --out book/reference/doctors.json [--only vgglab]
 
-Each posted network of ``tests/data/reports.json`` that raises, and VGG-16 at 400 px, a quarter as
-wide, is given to each tool as it was posted. Each tool has a virtual environment of its own, which
-sees this project's torch. Nobody judges: what counts as an answer is decided by the functions
-below, from what a tool printed and from a real forward. Checkers of types need to be told what
-comes in; the type of the input is written into the code for them, and nothing else is changed.
+Each posted network of ``tests/data/reports.json`` that raises and is not too large, and VGG-16 at
+400 px, a quarter as wide, is given to each tool as it was posted. Each tool has a virtual
+environment of its own, which sees this project's torch. Nobody judges: what counts as an answer is
+decided by the functions below, from what a tool printed and from a real forward. Checkers of types
+need to be told what comes in; the type of the input is written into the code for them, and nothing
+else is changed.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import importlib.util
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -28,14 +30,40 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 120  # seconds
+MOST_PARAMETERS = 20_000_000  # larger ones take minutes each
 
 VGG_400 = {
     "id": "vgg16-400",
     "source": "https://stackoverflow.com/questions/53114882",
-    "model_code": (
-        "import vgglab\n\n\ndef make():\n"
-        "    return vgglab.vgg('D', head='fc-fixed', width=0.25).eval()\n"
-    ),
+    "model_code": """import torch
+from torch import nn
+
+
+class VGG16(nn.Module):
+    def __init__(self):
+        super().__init__()
+        layers, channels = [], 3
+        for out in [16, 16, 0, 32, 32, 0, 64, 64, 64, 0, 128, 128, 128, 0, 128, 128, 128, 0]:
+            if out:
+                layers += [nn.Conv2d(channels, out, 3, padding=1), nn.ReLU(inplace=True)]
+                channels = out
+            else:
+                layers += [nn.MaxPool2d(2, 2)]
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(
+            nn.Linear(128 * 7 * 7, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(),
+            nn.Linear(1024, 1000),
+        )
+
+    def forward(self, x):
+        x = self.features(x)
+        x = torch.flatten(x, 1)
+        return self.classifier(x)
+
+
+def make():
+    return VGG16().eval()
+""",
     "input_size": [1, 3, 400, 400],
     "shapes_that_run": [[1, 3, 224, 224], [1, 3, 255, 255]],
     "shapes_that_fail": [[1, 3, 223, 224], [1, 3, 256, 224]],
@@ -73,11 +101,11 @@ TOOLS = {
         ("tsf", "check"),
         (
             "Annotated[torch.Tensor, Shape({})]",
-            "import torch\nfrom typing import Annotated\nfrom torchshapeflow import Shape",
+            "import torch; from typing import Annotated; from torchshapeflow import Shape",
         ),
     ),
     "torch-model-inspector": Tool(("torch-model-inspector",)),
-    "tensor-sensor": Tool(("tensor-sensor", "graphviz", "ipython", "matplotlib")),
+    "tensor-sensor": Tool(("tensor-sensor", "graphviz")),
     "torchinfo": Tool(("torchinfo",)),
     "set in_features": Tool(),
 }
@@ -132,8 +160,9 @@ def kept(model: Any, repaired: Any) -> int:
 
 
 def runs(model: Any, size: list[int]) -> bool:
-    """Tell whether a network returns a row for each input."""
+    """Tell whether a network returns a row for each input, of scores if linear layers end it."""
     import torch
+    from torch import nn
 
     try:
         with torch.no_grad():
@@ -141,7 +170,8 @@ def runs(model: Any, size: list[int]) -> bool:
     except Exception:
         return False
     out = out[0] if isinstance(out, tuple) else out
-    return len(size) < 4 or len(out) == size[0]
+    is_row = out.dim() == 2 or not any(isinstance(m, nn.Linear) for m in model.modules())
+    return is_row and (len(size) < 4 or len(out) == size[0])
 
 
 def with_features(model: Any, size: list[int]) -> Any:
@@ -171,10 +201,9 @@ def with_features(model: Any, size: list[int]) -> Any:
     return model
 
 
-def ask(tool: str, model: Any, size: list[int]) -> tuple[str, list[Any]]:
+def ask(tool: str, model: Any, x: Any) -> tuple[str, list[Any]]:
     """Return what a tool prints of a network, and the repaired networks that it offers."""
-    import torch
-
+    size = list(x.shape)
     if tool == "vgglab":
         from vgglab import diagnose
 
@@ -188,13 +217,13 @@ def ask(tool: str, model: Any, size: list[int]) -> tuple[str, list[Any]]:
         import torchinspect
 
         with contextlib.redirect_stdout(io.StringIO()) as out:
-            torchinspect.print_report(torchinspect.analyze(model, torch.rand(size)))
+            torchinspect.print_report(torchinspect.analyze(model, x))
         return out.getvalue(), []
     if tool == "tensor-sensor":
         import tsensor
 
         with tsensor.clarify(show=None):
-            model(torch.rand(size))
+            model(x)
         return "", []
     copied = copy.deepcopy(model)
     return "", [lambda: with_features(copied, size)]
@@ -206,10 +235,11 @@ def child(tool: str, case: dict[str, Any], path: Path) -> dict[str, Any]:
     torch.manual_seed(0)
     torch.set_num_threads(1)
     model, size = load(path), case["input_size"]
+    x = torch.rand(size)
     before, offered = state(model), []
     start = time.perf_counter()
     try:
-        text, offered = ask(tool, model, size)
+        text, offered = ask(tool, model, x)
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
     seconds = time.perf_counter() - start
@@ -227,11 +257,18 @@ def child(tool: str, case: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def truth(case: dict[str, Any], path: Path) -> dict[str, Any] | None:
-    """Return where a real forward stops: module, line of the file, message; None if it ends."""
+    """Return where a real forward stops: module, line of the file, message.
+
+    None if it ends, or if the network is too large.
+    """
     import torch
     from torch import nn
 
     torch.set_num_threads(1)
+    with torch.device("meta"):
+        count = sum(p.numel() for p in load(path).parameters())
+    if count > MOST_PARAMETERS:
+        return None
     model = load(path)
     open_calls: list[str] = []
     for name, module in model.named_modules():
@@ -242,7 +279,11 @@ def truth(case: dict[str, Any], path: Path) -> dict[str, Any] | None:
             model(torch.rand(case["input_size"]))
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        lines = [f.lineno for f in frames if Path(f.filename).name == path.name]
+        lines = [
+            [Path(frame.filename).name, frame.lineno]
+            for frame in frames
+            if "site-packages" not in frame.filename and Path(frame.filename) != Path(__file__)
+        ]
         return {
             "layer": open_calls[-1],
             "lines": lines,
@@ -255,12 +296,12 @@ def truth(case: dict[str, Any], path: Path) -> dict[str, Any] | None:
 # ---- what counts, from the text
 
 
-def names_the_place(text: str, known: dict[str, Any], file: str) -> bool:
+def names_the_place(text: str, known: dict[str, Any]) -> bool:
     """Tell whether the layer or the line that stops is named."""
     layer = known["layer"]
     named = bool(layer) and re.search(rf"(?<![\w.]){re.escape(layer)}(?![\w.]*\w)", text)
-    lines = "|".join(map(str, known["lines"][-1:]))
-    return bool(named or (lines and re.search(rf"{re.escape(file)}:({lines})\b", text)))
+    line = any(re.search(rf"{re.escape(f)}:{n}\b", text) for f, n in known["lines"][-1:])
+    return bool(named or line)
 
 
 def says_the_cause(text: str, known: dict[str, Any]) -> bool:
@@ -284,7 +325,7 @@ def cells(answer: dict[str, Any], case: dict[str, Any], known: dict[str, Any]) -
     total = answer.get("parameters")
     best = max((repair["kept"] for repair in working), default=None)
     return {
-        "place": names_the_place(text, known, "case.py"),
+        "place": names_the_place(text, known),
         "cause": says_the_cause(text, known),
         "sizes": gives_sizes(text, case) if case["shapes_that_run"] else None,
         "repairs": len(answer.get("repairs", ())),
@@ -292,7 +333,7 @@ def cells(answer: dict[str, Any], case: dict[str, Any], known: dict[str, Any]) -
         "kept": None if best is None or not total else best / total,
         "unchanged": answer["unchanged"],
         "seconds": round(answer["seconds"], 2),
-        "said": text[:1500],
+        "said": text[:6000],
     }
 
 
@@ -323,21 +364,24 @@ def environment(tool: str, folder: Path) -> tuple[Path, dict[str, str]]:
 
 
 def annotated(code: str, annotation: tuple[str, str], size: list[int]) -> str:
-    """Write the type of the input into the forward of the network that is made."""
+    """Write the type of the input into the forward of the network that is made.
+
+    Lines keep their numbers. The input gets a name of its own, because what is assigned to a name
+    with a type must be of that type.
+    """
     kind, imports = annotation
     made = re.search(r"return (\w+)\(", code[code.index("def make") :])
     start = code.find(f"class {made[1]}(") if made else -1
     if start < 0:
-        return f"{imports}\n{code}"
+        return f"{imports}; {code}"
     head, body = code[:start], code[start:]
     body = re.sub(
-        r"( *)def forward\(self, (\w+)\):\n",
-        rf"\1def forward(self, given: {kind.format(', '.join(map(str, size)))}):\n"
-        r"\1    \2 = given\n",
+        r"def forward\(self, (\w+)\):\n( +)(?!for |if |while |with )",
+        rf"def forward(self, given: {kind.format(', '.join(map(str, size)))}):\n\2\1 = given; ",
         body,
         count=1,
     )
-    return f"{imports}\n{head}{body}"
+    return f"{imports}; {head}{body}"
 
 
 def outside(tool: str, python: Path, case: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -390,11 +434,33 @@ def answer_all(tool: str, folder: Path) -> None:
     (folder / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
 
 
+def recount(path: Path, cases: list[dict[str, Any]]) -> None:
+    """Apply the rules to recorded answers, which ask the tools again about nothing."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as place:
+        for case in cases:
+            Path(place, case["id"]).mkdir()
+            Path(place, case["id"], "case.json").write_text(json.dumps(case), encoding="utf-8")
+        known = inside("truth", Path(sys.executable), Path(place))
+    for case in cases:
+        row = record["cases"].get(case["id"])
+        for cell in row["tools"].values() if row else ():
+            row["lines"] = known[case["id"]]["lines"]
+            if "failed" not in cell:
+                cell["place"] = names_the_place(cell["said"], known[case["id"]])
+                cell["cause"] = says_the_cause(cell["said"], known[case["id"]])
+                cell["sizes"] = gives_sizes(cell["said"], case) if case["shapes_that_run"] else None
+    path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--only", choices=list(TOOLS), action="append")
     parser.add_argument("--environments", type=Path, help="Folder to keep them in.")
+    parser.add_argument(
+        "--recount", action="store_true", help="Of the answers in --out, by the rules as they are."
+    )
     parser.add_argument("--child", choices=[*TOOLS, "truth"])
     parser.add_argument("--cases", type=Path)
     options = parser.parse_args()
@@ -414,6 +480,9 @@ def main() -> None:
         "not_installed": {},
         "cases": {},
     }
+    if options.recount:
+        recount(options.out, cases)
+        return
     with tempfile.TemporaryDirectory() as place:
         homes = options.environments or Path(place, "environments")
         homes.mkdir(parents=True, exist_ok=True)
@@ -429,13 +498,22 @@ def main() -> None:
             (folder / case["id"]).mkdir()
             (folder / case["id"] / "case.json").write_text(json.dumps(case), encoding="utf-8")
         known = inside("truth", Path(sys.executable), folder)
-        cases = [case for case in cases if known[case["id"]] is not None]
         for case in cases:
+            if known[case["id"]] is None:
+                shutil.rmtree(folder / case["id"])
+        cases = [case for case in cases if known[case["id"]] is not None]
+        if options.only and options.out and options.out.exists():  # the others stay
+            before = json.loads(options.out.read_text(encoding="utf-8"))
+            found = before["versions"] | record["versions"]
+            record["versions"] = {tool: found[tool] for tool in TOOLS if tool in found}
+            record["cases"] = before["cases"]
+        for case in cases if not record["cases"] else ():
             where = known[case["id"]]
             record["cases"][case["id"]] = {
                 "source": case["source"],
                 "input_size": case["input_size"],
                 "layer": where["layer"],
+                "lines": where["lines"],
                 "message": where["message"],
                 "tools": {},
             }
@@ -456,9 +534,9 @@ def main() -> None:
                     row[tool] = cells(answer, case, known[case["id"]])
                 shown = {k: v for k, v in row[tool].items() if k != "said"}
                 print(case["id"], tool, shown, flush=True)
-    if options.out:
-        text = json.dumps(record, indent=1, ensure_ascii=False).replace(place, "…")
-        options.out.write_text(text + "\n", encoding="utf-8")
+            if options.out:
+                text = json.dumps(record, indent=1, ensure_ascii=False).replace(place, "…")
+                options.out.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
