@@ -10,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import tempfile
 from html import escape
 from pathlib import Path
@@ -22,6 +23,9 @@ from sphinx.config import Config
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinxcontrib import katex
+
+sys.path.insert(0, str(Path(__file__).parent))
+import recorded_tables
 
 
 def _find_node() -> None:
@@ -210,11 +214,36 @@ class GradingProof(SphinxDirective):
         found = json.loads(path.read_text(encoding="utf-8"))
         for words in proof.faults(found):
             logging.getLogger(__name__).warning(words, location=self.get_location())
-        lines = [f"| {' | '.join(row)} |" for row in proof.rows(found)]
-        lines.insert(1, "|---" + "|---:" * (lines[0].count("|") - 2) + "|")
+        return _table(self, proof.rows(found))
+
+
+class RecordedTable(SphinxDirective):
+    """Puts a table of `recorded_tables` into the page: its name, then the record's file."""
+
+    required_arguments = 2
+
+    def run(self) -> list[nodes.Node]:
+        name, file = self.arguments
+        path = Path(self.env.srcdir) / "reference" / file
+        self.env.note_dependency(str(path))
+        self.env.note_dependency(recorded_tables.__file__)
+        record = json.loads(path.read_text(encoding="utf-8"))
+        made = getattr(recorded_tables, name)(record)
+        if isinstance(made, list):
+            return _table(self, made, ":---")
         node = nodes.Element()
-        self.state.nested_parse(StringList(lines), self.content_offset, node)
+        self.state.nested_parse(StringList([made]), self.content_offset, node)
         return node.children
+
+
+def _table(
+    directive: SphinxDirective, rows: list[list[str]], align: str = "---:"
+) -> list[nodes.Node]:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines.insert(1, "|---" + f"|{align}" * (len(rows[0]) - 1) + "|")
+    node = nodes.Element()
+    directive.state.nested_parse(StringList(lines), directive.content_offset, node)
+    return node.children
 
 
 class SmallClass(SphinxDirective):
@@ -249,6 +278,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("opening-picture", OpeningPicture)
     app.add_directive("grading-proof", GradingProof)
     app.add_directive("small-class", SmallClass)
+    app.add_directive("recorded-table", RecordedTable)
     app.connect("config-inited", _add_scripts)
     app.connect("autodoc-skip-member", _skip_bare_fields)
     app.connect("html-page-context", _mend_lists)
