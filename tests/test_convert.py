@@ -963,6 +963,13 @@ def test_refusals(convert, error, message):
     assert str(caught.value).startswith(message)
 
 
+def test_a_network_that_is_one_layer_is_exchanged():
+    assert with_num_classes(nn.Linear(8, 10), 3)(torch.zeros(2, 8)).shape == (2, 3)
+    assert with_num_classes(nn.Conv2d(8, 10, 1), 3)(torch.zeros(2, 8, 4, 4)).shape == (2, 3, 4, 4)
+    assert with_new_linear(nn.Linear(8, 10), "", 5)(torch.zeros(2, 5)).shape == (2, 10)
+    assert with_in_channels(nn.Conv2d(3, 4, 3), 1)(torch.zeros(2, 1, 4, 4)).shape == (2, 4, 2, 2)
+
+
 def test_another_number_of_classes_changes_the_last_layer_alone() -> None:
     model = narrow()
     before = everything(model)

@@ -291,6 +291,8 @@ def _layer(network: nn.Module, path: str) -> nn.Module:
 
 
 def _replaced(network: nn.Module, path: str, new: nn.Module) -> nn.Module:
+    if not path:  # the network is the layer
+        return new
     where, _, name = path.rpartition(".")
     network.get_submodule(where)._modules[name] = new
     return network
