@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from itertools import product
 from pathlib import Path
 
-import nbformat
 import pytest
 import torch
 import torchvision.transforms.v2.functional as transforms
-from pages import assert_self_contained
+from pages import assert_self_contained, chart_of_the_page
 from torch import nn
 
 import vgglab
 from vgglab.compare.reference import relative_l2
-from vgglab.figures.repair_chart import Answers, RepairChart, choose, memory, repair_chart
+from vgglab.figures.repair_chart import Answers, choose, memory, repair_chart
 from vgglab.lab.experiments.reading import recorded
 from vgglab.lab.repairs import REPAIRS, Case, apply_repair, repairs_table
 from vgglab.models.network import vgg
@@ -25,25 +23,13 @@ BOOK = Path(__file__).parents[1] / "book"
 OLD, NEW = (1, 3, 224, 224), (1, 3, 400, 400)
 
 
-def of_the_page() -> tuple[RepairChart, str]:
-    """Return the chart that chapter 08 shows, and its HTML."""
-    notebook = nbformat.read(BOOK / "notebooks" / "08_repair_shop.ipynb", as_version=4)
-    found = [
-        o.get("data", {}).get("text/html", "") for c in notebook.cells for o in c.get("outputs", [])
-    ]
-    (html,) = (html for html in found if "<vgglab-repair-chart" in html)
-    text = re.search('<script type="application/json">(.*?)</script>', html, re.S)[1]
-    data = json.loads(text)
-    return RepairChart("VGG", data["rows"], data["classes"], data["measured"]), html
-
-
 @pytest.fixture(scope="module")
 def chart():
-    return of_the_page()[0]
+    return chart_of_the_page()[0]
 
 
 def test_the_figure_needs_nothing_else_and_has_a_table_of_all_repairs():
-    html = of_the_page()[1]
+    html = chart_of_the_page()[1]
     assert_self_contained(html)
     body = re.search("<tbody>(.*?)</tbody>", html, re.S)[1]
     assert re.findall('<th scope="row">([^<]*)', body) == [*REPAIRS]

@@ -32,6 +32,8 @@ HOUSE = {
     "assignments": "the assignments' pages",
     "pages": "every page of the built book",
     "quiz": "the quizzes in a page",
+    "search": "the search of the built book",
+    "recorded_tables": "tables of pages that are made of records",
 }
 
 # What is the same to the last bit because nothing was computed twice in floating point.

@@ -9,19 +9,18 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from pages import chart_of_the_page
 from playwright.sync_api import Browser, BrowserContext, Page
 from sampling import sampled
-from test_repair_chart import of_the_page
 
 from vgglab.figures.repair_chart import REASONS, Answers, choose
 from vgglab.lab.repairs import REPAIRS
 
-from .conftest import MODES
-from .test_field_explorer import PAGE
+from .conftest import BARE, MODES
 
 pytestmark = pytest.mark.browser
 
-CHART, HTML = of_the_page()
+CHART, HTML = chart_of_the_page()
 # Answer the questions of the form, and read what it says.
 ASK = """(host, answers) => {
   const root = host.shadowRoot;
@@ -42,7 +41,7 @@ def open_chart(contexts: dict[str, BrowserContext], tmp_path: Path) -> Iterator[
 
     def open_page(mode: str = "light") -> Page:
         path = tmp_path / "chart.html"
-        path.write_text(PAGE.replace("%s", HTML), encoding="utf-8")
+        path.write_text(BARE.replace("%s", HTML), encoding="utf-8")
         page = contexts[mode].new_page()
         pages.append(page)
         page.on("console", lambda message: problems.append(message.text))
@@ -112,7 +111,7 @@ def test_it_works_by_keyboard(open_chart: Open) -> None:
 
 def test_without_scripts_it_is_a_table(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "chart.html"
-    path.write_text(PAGE.replace("%s", HTML), encoding="utf-8")
+    path.write_text(BARE.replace("%s", HTML), encoding="utf-8")
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(path.as_uri())

@@ -19,6 +19,11 @@ from vgglab.tracing.operations import ADAPTIVE_POOLS, PRODUCTS, Constant, Kind, 
 from vgglab.tracing.records import CodeLine, Failure, ModuleCall
 from vgglab.tracing.shortcuts import shortcut
 
+_ADAPTIVE_LAYERS = (
+    *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
+    *(nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d),
+)
+
 
 class Recorder(TorchDispatchMode):
     """Runs a model that nobody else uses and writes down operations and module calls."""
@@ -67,6 +72,8 @@ class Recorder(TorchDispatchMode):
         # The operation to which a storage is booked (-1: it came from outside), and its bytes.
         self._booked: dict[int, tuple[int, int]] = {}
         self._saved: set[int] = set()
+        # What adaptive poolings were built for, by their path.
+        self._output_sizes: dict[str, Any] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -79,6 +86,8 @@ class Recorder(TorchDispatchMode):
         for path, module in self.model.named_modules():
             if isinstance(module, torch.jit.ScriptModule):
                 continue
+            if isinstance(module, _ADAPTIVE_LAYERS):
+                self._output_sizes[path] = module.output_size
             if isinstance(module, nn.RNNBase):
                 module.forward = self._as_one(module)
             if path:
@@ -314,7 +323,7 @@ class Recorder(TorchDispatchMode):
         if kind in ADAPTIVE_POOLS:
             # By now the layer has put what comes in the place of each None.
             rank = len(options["output_size"])
-            asked = getattr(self.model.get_submodule(path), "output_size", rank)
+            asked = self._output_sizes.get(path, rank)
             sides = asked if isinstance(asked, tuple | list) else [asked] * rank
             options["kept"] = [k - rank for k, side in enumerate(sides) if side is None]
         return options

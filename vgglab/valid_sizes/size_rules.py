@@ -583,7 +583,10 @@ def _view(step: Step) -> Layout | None:
             return None
     if out is None:
         raise Unsupported("it merges height and width with something else")
-    if by_linear and any(layout.sides[axis][step.traced[axis]] == 1 for axis in layout.places):
+    may_stand_anywhere = by_linear or 2 < len(out) != len(shape)
+    if may_stand_anywhere and any(
+        layout.sides[axis][step.traced[axis]] == 1 for axis in layout.places
+    ):
         raise AmbiguousError("its map has a side of 1")
     return layout.with_dims(_regrouped(step, layout, shape, out))
 
