@@ -5,9 +5,7 @@ whatever else the machine does falls on all of them; the first arm is timed twic
 how far those two are apart is what the method cannot tell from nothing.
 """
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +24,7 @@ from vgglab.lab.experiments.reading import AGAIN
 from vgglab.lab.experiments.running import Settings
 from vgglab.lab.pretrained import trained_slim_fc_vgg
 from vgglab.lab.repairs import REPAIRS, Case, apply_repair, onnx_sizes
+from vgglab.lab.timing import here, one_precision, time_call
 from vgglab.models.network import VGG, vgg
 from vgglab.summary import summary
 from vgglab.tracing import random_state_kept
@@ -143,19 +142,17 @@ def training_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
     with random_state_kept():
         torch.manual_seed(seed)
         network = vgg(settings["config"], norm=settings["norm"], head=settings["head"])
-    device = _device()
+    device = here()
     saved = summary(network, tuple(images.shape)).saved_bytes
     network, images, labels = network.to(device), images.to(device), labels.to(device)
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-4)
-    seconds = []
-    for _ in range(settings["steps"] + 1):
-        start = time.perf_counter()
+
+    def step() -> None:
         optimizer.zero_grad()
         cross_entropy(network(images), labels).backward()
         optimizer.step()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - start)
+
+    seconds = [time_call(step)[0] for _ in range(settings["steps"] + 1)]
     return {"seconds": seconds[1:], "saved_bytes": saved}
 
 
@@ -180,7 +177,7 @@ def timed(settings: Settings, arms: Mapping[str, _Arm]) -> dict[str, Any]:
         for name, (network, batches) in arms.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in cast}
-    with _one_precision(settings["precision"]), torch.no_grad():
+    with one_precision(settings["precision"]), torch.no_grad():
         for network, batches in cast.values():
             for _ in range(settings["warmup"]):
                 network(batches[0])
@@ -192,30 +189,13 @@ def timed(settings: Settings, arms: Mapping[str, _Arm]) -> dict[str, Any]:
 
 def run_seconds(arm: _Arm, passes: int) -> float:
     """Return the time of one pass, as the mean of several between two looks at the clock."""
-    _wait()
-    start = time.perf_counter()
-    for _ in range(passes):
-        for batch in arm.batches:
-            arm.network(batch)
-    _wait()
-    return (time.perf_counter() - start) / passes
 
+    def call() -> None:
+        for _ in range(passes):
+            for batch in arm.batches:
+                arm.network(batch)
 
-@contextmanager
-def _one_precision(name: str) -> Iterator[None]:
-    """Compute convolutions and matrix products alike; torch's default is TF32 for the first only.
-
-    Source: https://docs.pytorch.org/docs/stable/notes/cuda.html, section on TensorFloat-32.
-    """
-    places = torch.backends.cudnn.conv, torch.backends.cuda.matmul  # type: ignore[attr-defined]
-    before = [place.fp32_precision for place in places]
-    for place in places:
-        place.fp32_precision = "tf32" if name == "tf32" else "ieee"
-    try:
-        yield
-    finally:
-        for place, precision in zip(places, before, strict=True):
-            place.fp32_precision = precision
+    return time_call(call)[0] / passes
 
 
 def _peak_bytes(network: nn.Module, images: Tensor) -> int | None:
@@ -282,7 +262,7 @@ class _Alive(TorchDispatchMode):
 
 def _vgg(settings: Settings, seed: int) -> VGG:
     """Return VGG-16, drawn on the CPU so that a seed means the same weights everywhere."""
-    return deepcopy(_drawn(settings["head"], settings["width"], seed)).to(_device())
+    return deepcopy(_drawn(settings["head"], settings["width"], seed)).to(here())
 
 
 @lru_cache(maxsize=1)  # the runs of a seed follow each other, and drawing takes longer than timing
@@ -298,13 +278,4 @@ def _first(network: nn.Module, kind: type[_Layer]) -> _Layer:
 
 
 def _random(seed: int, *shape: int) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)).to(_device())
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def _wait() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)).to(here())
