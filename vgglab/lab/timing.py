@@ -23,8 +23,10 @@ from torch.linalg import vector_norm as _norm
 _Result = TypeVar("_Result")
 _copy, _fill, _detach, _double = Tensor.copy_, Tensor.fill_, Tensor.detach, Tensor.double
 _clone, _sub, _empty_like = torch.clone, torch.sub, torch.empty_like
-_Generator, _Event, _synchronize = torch.Generator, torch.cuda.Event, torch.cuda.synchronize
-_record, _elapsed_time = _Event.record, _Event.elapsed_time
+_Generator, _synchronize = torch.Generator, torch.cuda.synchronize
+_event: Callable[..., torch.cuda.Event] = torch.cuda.Event
+_record: Callable[..., None] = torch.cuda.Event.record
+_elapsed_time: Callable[..., float] = torch.cuda.Event.elapsed_time
 
 _UNTOUCHED = 0.5
 """Relative error of a tensor that was not worked on at all is 1; rounding stays far below this."""
@@ -77,7 +79,7 @@ def time_call(call: Callable[[], _Result]) -> tuple[float, _Result]:
         begun = _clock()
         result = call()
         return _clock() - begun, result
-    start, end = _Event(enable_timing=True), _Event(enable_timing=True)
+    start, end = _event(enable_timing=True), _event(enable_timing=True)
     _synchronize()
     _record(start)
     result = call()

@@ -1,0 +1,250 @@
+"""The memory that a step takes: predicted from a trace, tracked by torch, and allocated."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from vgglab.lab.experiments.running import Settings
+from vgglab.lab.timing import here
+from vgglab.models.network import vgg
+from vgglab.tracing import Trace, random_state_kept, trace
+from vgglab.tracing.operations import RESHAPES, Op, Shape
+
+
+class _Optimizer(NamedTuple):
+    make: Callable[[Any], torch.optim.Optimizer]
+    state: int  # numbers that it keeps of each weight
+    scratch: int  # numbers that it needs for a moment of each weight that it is busy with
+
+
+OPTIMIZERS = {
+    "sgd": _Optimizer(partial(torch.optim.SGD, lr=1e-3, foreach=False), 0, 0),
+    "momentum": _Optimizer(partial(torch.optim.SGD, lr=1e-3, momentum=0.9, foreach=False), 1, 0),
+    "adam": _Optimizer(partial(torch.optim.Adam, lr=1e-3, foreach=False), 2, 2),
+}
+"""Those that are known here, by name; they go from weight to weight, on every device."""
+
+
+class Memory(NamedTuple):
+    """Bytes, at the moment of a step at which there are most.
+
+    Attributes
+    ----------
+    weights
+        Parameters and buffers.
+    gradients
+        Of the parameters, as far as there are any yet.
+    optimizer
+        What the optimiser keeps from step to step.
+    activations
+        The input, and what is kept of the maps for the backward pass.
+    workspace
+        What is there for a moment: an operation's input and output without autograd, the gradients
+        of maps in the backward pass, an optimiser's intermediate results. What a kernel allocates
+        for itself is not known to torch's dispatcher, and is not in it.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    workspace: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self)
+
+
+def predicted_memory(
+    model: nn.Module, input_size: tuple[int, ...], optimizer: str | None = None
+) -> Memory:
+    """Predict the peak of a training step, or of a forward pass, without computing anything.
+
+    The step is one that follows others: the optimiser's state is there, the last gradients are
+    gone, and the loss is the cross-entropy of the logits.
+
+    Parameters
+    ----------
+    model
+        Of weights of one type.
+    input_size
+        (N, C, H, W).
+    optimizer
+        ``"sgd"`` (without momentum), ``"momentum"`` or ``"adam"``; ``None`` for a forward pass
+        without autograd, in the mode that the model is in.
+
+    Returns
+    -------
+    Memory
+        In bytes.
+
+    Raises
+    ------
+    ValueError
+        If there is no such optimiser, or the model does not take the input.
+    """
+    if optimizer is not None and optimizer not in OPTIMIZERS:
+        raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {optimizer!r}")
+    traced = trace(model, input_size, training=optimizer is not None)
+    if traced.failure is not None or traced.fallback is not None:
+        reason = traced.fallback if traced.failure is None else traced.failure.message
+        raise ValueError(f"model must take input_size {input_size} on the meta device; {reason}")
+    weights = sum(p.bytes for p in traced.parameters.values())
+    weights += sum(buffer.nbytes for buffer in model.buffers())
+    moments = _forward if optimizer is None else _training
+    return max(moments(traced, weights, optimizer), key=lambda moment: moment.total)
+
+
+def _forward(traced: Trace, weights: int, optimizer: str | None) -> Iterator[Memory]:
+    size = _Sizes(traced)
+    owner: dict[int, int] = {}  # the operation that made the memory of each one's output
+    last_read: dict[int, int] = {}
+    for op in traced.ops:
+        made = [source for source in op.sources if source >= 0]
+        last_read |= dict.fromkeys((owner[source] for source in made), op.index)
+        hands_on = op.name.endswith("_") or op.kind in RESHAPES
+        owner[op.index] = owner[made[0]] if hands_on and made else op.index
+    alive: dict[int, int] = {}
+    for op in traced.ops:
+        alive = {index: held for index, held in alive.items() if last_read[index] >= op.index}
+        if owner[op.index] == op.index:
+            alive[op.index] = size.of(op.output_shapes[0])
+            last_read.setdefault(op.index, op.index)
+        indices = sum(prod(shape) * torch.int64.itemsize for shape in op.output_shapes[1:])
+        yield Memory(weights, 0, 0, traced.input_bytes, sum(alive.values()) + indices)
+
+
+def _training(traced: Trace, weights: int, optimizer: str | None) -> Iterator[Memory]:
+    chosen = OPTIMIZERS[str(optimizer)]
+    size = _Sizes(traced)
+    trainable = [p for p in traced.parameters.values() if p.trainable]
+    kept = chosen.state * sum(p.bytes for p in trainable)
+    logits = sum(map(size.of, traced.output_shapes))
+    saved = traced.input_bytes + sum(op.saved_bytes or 0 for op in traced.ops)
+    yield Memory(weights, 0, kept, saved + logits, 2 * logits)  # the loss: log-softmax is kept
+    gradients = 0
+    counted: set[str] = set()
+    for op in reversed(traced.ops):
+        own = op.saved_bytes or 0
+        saved -= own
+        # Of its own output an operation keeps what is no map: indices, a mask. The map itself is
+        # kept for those that come after, whose backward pass is over.
+        aside = max(0, own - size.of(op.output_shapes[0]))
+        for name in {*op.parameters} - counted:
+            gradients += traced.parameters[name].bytes * traced.parameters[name].trainable
+        counted.update(op.parameters)
+        flowing = size.of(op.output_shapes[0])
+        if op.kind not in RESHAPES:  # those hand the same gradient on
+            flowing += sum(size.of(shape) for shape in size.of_maps(op))
+        yield Memory(weights, gradients, kept, saved + aside, flowing)
+    scratch = chosen.scratch * max((p.bytes for p in trainable), default=0)
+    yield Memory(weights, gradients, kept, saved, scratch)
+
+
+class _Sizes:
+    """Bytes of tensors of a trace, in the type of its parameters."""
+
+    def __init__(self, traced: Trace) -> None:
+        first = next(iter(traced.parameters.values()), None)
+        self._each = first.bytes // first.count if first else torch.finfo().bits // 8
+
+    def of(self, shape: Shape) -> int:
+        """Return the bytes of a map."""
+        return prod(shape) * self._each
+
+    def of_maps(self, op: Op) -> list[Shape]:
+        """Return the shapes of the inputs that other operations made."""
+        computed = [source >= 0 for source in op.sources]
+        return [shape for shape, made in zip(op.input_shapes, computed, strict=False) if made]
+
+
+def tracked_memory(model: nn.Module, input_size: tuple[int, ...], optimizer: str | None) -> int:
+    """Run what `predicted_memory` predicts, and return the peak that torch's own tracker saw.
+
+    Source: ``torch.distributed._tools.mem_tracker``.
+
+    Parameters
+    ----------
+    model, input_size, optimizer
+        As `predicted_memory` takes them. The weights change in a training step; on the meta device
+        nothing is computed.
+
+    Returns
+    -------
+    int
+        In bytes.
+    """
+    from torch.distributed._tools.mem_tracker import MemTracker
+
+    step, held = _step(model, input_size, optimizer)
+    tracker = MemTracker()
+    tracker.track_external(model, *held)
+    with tracker:
+        step()
+    return sum(peak["Total"] for peak in tracker.get_tracker_snapshot("peak").values())
+
+
+def allocated_memory(
+    model: nn.Module, input_size: tuple[int, ...], optimizer: str | None
+) -> int | None:
+    """Run what `predicted_memory` predicts, and return the peak of a GPU's allocator.
+
+    Returns
+    -------
+    int or None
+        In bytes, with the weights; ``None`` if the model is on no GPU.
+    """
+    step, _ = _step(model, input_size, optimizer)
+    if next(model.parameters()).device.type != "cuda":
+        return None
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    return torch.cuda.max_memory_allocated()
+
+
+def _step(
+    model: nn.Module, input_size: tuple[int, ...], optimizer: str | None
+) -> tuple[Callable[[], None], list[Any]]:
+    """Return a step that others have gone before, and what it holds besides the model."""
+    first = next(model.parameters())
+    images = torch.zeros(input_size, device=first.device, dtype=first.dtype)
+    if optimizer is None:
+
+        def forward() -> None:
+            with torch.no_grad():
+                model(images)
+
+        return forward, [images]
+    labels = torch.zeros(input_size[0], device=first.device, dtype=torch.long)
+    chosen = OPTIMIZERS[optimizer].make(model.parameters())
+
+    def step() -> None:
+        cross_entropy(model(images), labels).backward()
+        chosen.step()
+
+    step()
+    chosen.zero_grad()
+    return step, [images, labels, chosen]
+
+
+def memory_of_a_step(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
+    """Predict, track and allocate the memory of a step of some VGG."""
+    with random_state_kept():
+        torch.manual_seed(seed)
+        network = vgg(settings["config"], head=settings["head"], width=settings["width"])
+    side, optimizer = settings["side"], settings["optimizer"]
+    input_size = (settings["batch_size"], 3, side, side)
+    network.train(optimizer is not None)
+    predicted = predicted_memory(network.to(here()), input_size, optimizer)
+    return {
+        "predicted": {**predicted._asdict(), "total": predicted.total},
+        "tracked": tracked_memory(network, input_size, optimizer),
+        "allocated": allocated_memory(network, input_size, optimizer),
+    }
