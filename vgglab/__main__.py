@@ -16,6 +16,7 @@ from vgglab import __version__
 
 if TYPE_CHECKING:
     from vgglab.diagnose import Diagnosis
+    from vgglab.lab.experiments import Experiment
 
 SIZE = "SIDE or HEIGHTxWIDTH"
 
@@ -386,7 +387,7 @@ def experiment(
     if reproduce and not folder.is_dir():
         raise BadInput(f"--results must be a folder with records; {str(folder)!r} does not exist")
     differs = False
-    try:
+    with _runs_errors():
         chosen = experiments.find_experiment(name)
         settings = dict(_setting(text) for text in only)
         if reproduce:
@@ -394,20 +395,69 @@ def experiment(
                 differs |= bool(differences)
                 click.echo(f"{_run_line(made)}: {'; '.join(differences) or 'the same'}")
         else:
-            for text in (chosen.question, chosen.control, chosen.held_equal, chosen.changes_mind):
-                click.echo(fill(text, width=88), err=True)
-            click.echo(f"Recording in {folder / chosen.name}.json", err=True)
-            for made in experiments.run(chosen, budget, folder, only=settings):
-                click.echo(f"{_run_line(made)}: {made['seconds']:.1f} s")
-    except ImportError as error:
-        raise BadInput(str(error)) from None
-    except (OSError, ValueError) as error:
+            _record(chosen, budget, folder, settings)
+    if differs:
+        raise SystemExit(1)
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option(
+    "--budget",
+    type=click.Choice(["tiny", "cpu", "gpu"]),
+    default="tiny",
+    show_default=True,
+    help="Under a minute, some on two cores, or for a GPU.",
+)
+@click.option("--only", multiple=True, metavar="SETTING=VALUE", help="Run a part: side=400.")
+@click.option(
+    "--results",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="results",
+    show_default=True,
+    help="Folder of the records.",
+)
+def bench(names: tuple[str, ...], budget: str, only: tuple[str, ...], folder: Path) -> None:
+    """Measure how fast VGG-16 is here, or what is left of it, and record every run.
+
+    NAMES are of grids: bench-ways (precision, layout, compilation, CUDA graphs), bench-sizes,
+    bench-heads, bench-memory; by default all. --only is for one of them. Every result is checked,
+    and a figure above what the device can do is refused.
+    """
+    from vgglab.lab.grids import BENCHMARKS, find_benchmark
+
+    if only and len(names) != 1:
+        raise BadInput(f"--only needs the name of one grid, such as {next(iter(BENCHMARKS))}")
+    with _runs_errors():
+        from vgglab.lab.measurements import read_benchmark
+
+        for chosen in [find_benchmark(name) for name in names or BENCHMARKS]:
+            _record(chosen, budget, folder, dict(_setting(text) for text in only))
+            if not only:
+                click.echo(f"\n{read_benchmark(folder / f'{chosen.name}.json', budget)}\n")
+
+
+@contextmanager
+def _runs_errors() -> Iterator[None]:
+    try:
+        yield
+    except (ImportError, OSError, ValueError) as error:
         raise BadInput(str(error)) from None
     except KeyboardInterrupt:
         click.echo("Stopped. What is finished is recorded; run it again to resume.", err=True)
         raise SystemExit(130) from None
-    if differs:
-        raise SystemExit(1)
+
+
+def _record(chosen: "Experiment", budget: str, folder: Path, only: dict[str, Any]) -> None:
+    """Run what is left of an experiment, and say what is done."""
+    from vgglab.lab.experiments import run
+
+    for text in (chosen.question, chosen.control, chosen.held_equal, chosen.changes_mind):
+        click.echo(fill(text, width=88), err=True)
+    click.echo(f"Recording in {folder / chosen.name}.json", err=True)
+    for made in run(chosen, budget, folder, only=only):
+        click.echo(f"{_run_line(made)}: {made['seconds']:.1f} s")
 
 
 @main.command()

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO
 
 
@@ -37,6 +38,22 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             kept = "; the one from before is whole" if path.exists() else ""
             raise OSError(f"{str(path)!r} could not be written ({reason}){kept}") from error
         raise
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder, and find out whether files can be written there, before work begins.
+
+    Raises
+    ------
+    OSError
+        If they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(f"nothing can be written to {str(folder)!r} ({error.strerror})") from error
 
 
 def write_all(folder: Path, files: Mapping[str, bytes], remove: Collection[str] = ()) -> None:

@@ -15,6 +15,8 @@ AGAIN = " again"
 
 NOT_MEASURED = "not measured yet"
 
+_PROVENANCE = ("device", "threads", "torch", "python", "vgglab")
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -168,9 +170,10 @@ class Recorded:
         where = self.provenance
         threads = f"{where['threads']} thread{'s' if where['threads'] != 1 else ''}"
         images = f"images: {where['images']['data']}; " if "images" in where else ""
+        seeds = self.definition["seeds"]
         return (
             f"{where['device']}, {threads}; torch {where['torch']}\n"
-            f"{images}{self.definition['seeds']} seeds; {when}\n{self.command}"
+            f"{images}{seeds} seed{'s' if seeds != 1 else ''}; {when}\n{self.command}"
         )
 
 
@@ -189,13 +192,20 @@ def recorded(path: Path, budget: str) -> Recorded:
     FileNotFoundError
         If there is no file.
     ValueError
-        If it is damaged, or does not have the budget, or not all of its runs.
+        If it is damaged, or does not have the budget, or not all of its runs, or if it does not say
+        on which device and with which versions they were made.
     """
     whole = read_results(path)
     parts = whole["budgets"]
     if budget not in parts:
         raise ValueError(f"budget must be one of {', '.join(parts)} in {path.name}; got {budget!r}")
     part = parts[budget]
+    unknown = [name for name in _PROVENANCE if not part.get("provenance", {}).get(name)]
+    if unknown:
+        raise ValueError(
+            f"results must say what made them; {path.name} lacks {', '.join(unknown)} at budget "
+            f"{budget!r}"
+        )
     wanted = part["definition"]["seeds"]
     for values in part["definition"]["vary"].values():
         wanted *= len(values)

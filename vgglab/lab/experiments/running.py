@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
+from vgglab.files import check_writable
 from vgglab.lab.experiments.results import Results, as_json, read_results
 
 BUDGETS = ("tiny", "cpu", "gpu")
@@ -82,6 +83,8 @@ class Experiment:
         It allows for the rounding of another processor, driver or version, which training
         magnifies. Whole numbers and words must be the same. What a clock or an allocator measures
         is not compared: see `MEASURED`.
+    command
+        What runs it, before its name.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Experiment:
     held_equal: str = ""
     changes_mind: str = ""
     tolerance: float = 0.0
+    command: str = "vgglab experiment"
 
 
 def open_results(experiment: Experiment, budget: str, folder: Path) -> Results:
@@ -114,7 +118,7 @@ def open_results(experiment: Experiment, budget: str, folder: Path) -> Results:
         budget,
         {"vary": size.vary, "held": size.held, "seeds": size.seeds},
         here,
-        f"vgglab experiment {experiment.name} --budget {budget}",
+        f"{experiment.command} {experiment.name} --budget {budget}",
     )
 
 
@@ -138,9 +142,17 @@ def run(
     ------
     dict
         Each run as it is recorded.
+
+    Raises
+    ------
+    OSError
+        Before anything runs, if nothing can be written there.
+    ValueError
+        As `open_results` does, or if `only` names what is not there.
     """
     wanted = list(_wanted(experiment, budget, only or {}))
     results = open_results(experiment, budget, folder)
+    check_writable(folder)
     done = {_key(run["settings"], run["seed"]) for run in results.runs()}
     for settings, seed in wanted:
         if _key(settings, seed) not in done:
