@@ -17,7 +17,7 @@ unexport PYTHONPATH PYTHONWARNINGS MPLBACKEND PYTHONDONTWRITEBYTECODE
 TEST_PARTS := static code notebooks pages
 WIDE_PARTS := wide-code wide-pages
 
-.PHONY: help book test test-all check notebooks student lock serve clean install dist links test-base \
+.PHONY: help book test test-all check notebooks student lock serve clean install dist links test-base gpu-records do-gpu-records \
   $(addprefix do-,book test test-all) $(addprefix part-,$(TEST_PARTS) $(WIDE_PARTS))
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make test-base  test the package without its extras, in .venv-base (OLDEST=1 on old versions)"
 	@echo "make links      look up every page elsewhere that the book and the README point to"
 	@echo "make dist       build what goes to PyPI (TAG=v0.1.0 must be its version)"
+	@echo "make gpu-records  record on a GPU what is not yet; 9 minutes at a time, run it again to go on"
 	@echo "make serve      show the built book on http://127.0.0.1:$(PORT)/"
 	@echo "make lock       write constraints.txt again (UPGRADE=1 for newer versions)"
 	@echo "make clean      remove what was built, not $(VENV)"
@@ -106,6 +107,16 @@ lock: $(STAMP)
 
 test-base:
 	$(PYTHON) tests/base.py $(if $(OLDEST),--resolution lowest-direct)
+
+gpu-records: $(STAMP)
+	@timeout --signal=INT 540 $(MAKE) --no-print-directory do-gpu-records || { test $$? = 124 && \
+	  echo "make gpu-records: 9 minutes are over, and what is finished is recorded; run it again to go on"; }
+
+do-gpu-records:
+	@for name in $$($(BIN)/python -c \
+	  'from vgglab.lab.experiments.catalogue import unrecorded; print(*unrecorded("book/results", "gpu"))'); \
+	  do $(BIN)/vgglab experiment $$name --budget gpu --results book/results || exit 1; done
+	@$(BIN)/vgglab bench --budget gpu --results book/results
 
 # The book's pages, and the texts at the root.
 links: $(STAMP)

@@ -141,6 +141,7 @@ CALLS = {
     ("repair",): [*NARROW, "--with", "pool", "--out", "repaired.pt"],
     ("repairs",): NARROW,
     ("experiment",): ["gap-digits"],
+    ("bench",): ["bench-memory"],
     ("results",): [],
     ("exercises",): ["student"],
     ("progress",): [],

@@ -14,11 +14,12 @@ from click.testing import CliRunner
 from torch import nn
 
 from vgglab.__main__ import main
-from vgglab.lab import benchmark, grids
+from vgglab.lab import benchmark
+from vgglab.lab.benchmark import grids
+from vgglab.lab.benchmark.grids import BENCHMARKS, find_benchmark
+from vgglab.lab.benchmark.measurements import Measurement, read_benchmark
 from vgglab.lab.experiments import BUDGETS, Budget, Experiment, run
 from vgglab.lab.experiments.results import as_json, read_results
-from vgglab.lab.grids import BENCHMARKS, find_benchmark
-from vgglab.lab.measurements import Measurement, read_benchmark
 from vgglab.lab.timing import Timings
 from vgglab.summary import summary
 
@@ -34,7 +35,7 @@ SETTINGS = {
     "warmup": 1,
     "repetitions": 3,
 }
-SCHEMA = json.loads((files("vgglab.lab") / "benchmark.schema.json").read_text("utf-8"))
+SCHEMA = json.loads((files("vgglab.lab.benchmark") / "benchmark.schema.json").read_text("utf-8"))
 NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="it needs a GPU")
 
@@ -176,7 +177,7 @@ def test_the_batch_is_halved_until_it_fits(monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return {"batch_size": settings["batch_size"]}
 
-    monkeypatch.setattr(benchmark, "_measured", scarce)
+    monkeypatch.setattr(benchmark, "measure", scarce)
     assert measure(batch_size=13) == {"batch_size": 3}
     assert tried == [13, 6, 3]
 
@@ -185,7 +186,7 @@ def test_what_does_not_fit_with_one_image_is_said(monkeypatch):
     def scarce(settings, seed):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
 
-    monkeypatch.setattr(benchmark, "_measured", scarce)
+    monkeypatch.setattr(benchmark, "measure", scarce)
     with pytest.raises(ValueError, match="side must be one that fits into memory; got 32"):
         measure()
 
@@ -194,7 +195,7 @@ def test_what_cannot_run_is_said(monkeypatch):
     def broken(settings, seed):
         raise RuntimeError("No working C++ compiler found\nand a long story")
 
-    monkeypatch.setattr(benchmark, "_measured", broken)
+    monkeypatch.setattr(benchmark, "measure", broken)
     with pytest.raises(ValueError, match=r"'compile' cannot run: No working C\+\+ compiler found$"):
         measure(runner="compile")
 

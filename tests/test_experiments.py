@@ -24,7 +24,15 @@ from scipy import stats
 
 from vgglab.__main__ import main
 from vgglab.lab import experiments
-from vgglab.lab.experiments import BUDGETS, Budget, Experiment, find_experiment, reproduce, run
+from vgglab.lab.experiments import (
+    BUDGETS,
+    Budget,
+    Experiment,
+    catalogue,
+    find_experiment,
+    reproduce,
+    run,
+)
 from vgglab.lab.experiments.catalogue import EXPERIMENTS
 from vgglab.lab.experiments.reading import recorded as read_recorded
 from vgglab.lab.experiments.results import FORMAT, read_results
@@ -84,6 +92,16 @@ def test_what_is_recorded_is_not_run_again(tmp_path):
     list(run(experiment(), "tiny", tmp_path))
     assert len(CALLS) == len(recorded(tmp_path)) == 8
     assert not list(run(experiment(), "tiny", tmp_path))
+
+
+def test_what_is_not_recorded_to_its_end_is_known(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalogue, "EXPERIMENTS", {"made-up": experiment()})
+    assert catalogue.unrecorded(tmp_path, "gpu") == []
+    assert catalogue.unrecorded(tmp_path, "tiny") == ["made-up"]
+    list(run(experiment(), "tiny", tmp_path, only={"seed": 1}))
+    assert catalogue.unrecorded(tmp_path, "tiny") == ["made-up"]
+    list(run(experiment(), "tiny", tmp_path))
+    assert catalogue.unrecorded(tmp_path, "tiny") == []
 
 
 def test_an_interruption_loses_no_finished_run(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from disks import content, full_disk
 
-from vgglab.files import write_whole
+from vgglab.files import check_writable, write_whole
 
 
 def test_it_is_written_and_nothing_else(tmp_path):
@@ -103,3 +103,11 @@ def test_a_folder_in_its_place_stays(tmp_path):
         write_whole(path, lambda file: file.write(b"new"))
     assert list(tmp_path.iterdir()) == [path]
     assert (path / "inside.txt").read_bytes() == b"kept"
+
+
+def test_a_folder_is_made_if_files_can_be_written_there(tmp_path):
+    check_writable(tmp_path / "new" / "below")
+    assert not list((tmp_path / "new" / "below").iterdir())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"nothing can be written to .* \(Not a directory\)"):
+        check_writable(tmp_path / "file" / "below")

@@ -425,12 +425,12 @@ def bench(names: tuple[str, ...], budget: str, only: tuple[str, ...], folder: Pa
     bench-heads, bench-memory; by default all. --only is for one of them. Every result is checked,
     and a figure above what the device can do is refused.
     """
-    from vgglab.lab.grids import BENCHMARKS, find_benchmark
+    from vgglab.lab.benchmark.grids import BENCHMARKS, find_benchmark
 
     if only and len(names) != 1:
         raise BadInput(f"--only needs the name of one grid, such as {next(iter(BENCHMARKS))}")
     with _runs_errors():
-        from vgglab.lab.measurements import read_benchmark
+        from vgglab.lab.benchmark.measurements import read_benchmark
 
         for chosen in [find_benchmark(name) for name in names or BENCHMARKS]:
             _record(chosen, budget, folder, dict(_setting(text) for text in only))

@@ -994,6 +994,18 @@ def find_experiment(name: str) -> Experiment:
     return EXPERIMENTS[name]
 
 
+def unrecorded(folder: str | Path, budget: str) -> list[str]:
+    """Return the experiments with a budget that is not yet recorded, or not to its end."""
+    found = []
+    for name, experiment in EXPERIMENTS.items():
+        path = Path(folder) / f"{name}.json"
+        part = read_results(path)["budgets"].get(budget) if path.exists() else None
+        runs = len(part["runs"]) if part else 0
+        if budget in experiment.budgets and runs < experiment.budgets[budget].runs:
+            found.append(name)
+    return found
+
+
 def overview(folder: Path) -> list[dict[str, Any]]:
     """Return a row for each experiment and budget: what it asks, and what is recorded of it.
 

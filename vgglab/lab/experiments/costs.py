@@ -112,7 +112,7 @@ def repairs_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, A
     that are to be exported.
     """
     slim = settings["network"] == "slim"
-    network = trained_slim_fc_vgg().to(_device()) if slim else _vgg(settings, seed)
+    network = trained_slim_fc_vgg().to(here()) if slim else _vgg(settings, seed)
     old, new = _SLIM_SIDES if slim else _VGG_SIDES
     images = _random(seed, settings["batch_size"], 3, new, new)
     case = Case(network, (1, 3, old, old), (1, 3, new, new))

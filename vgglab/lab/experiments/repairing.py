@@ -21,6 +21,7 @@ from vgglab.lab.experiments.trials import Images
 from vgglab.lab.pretrained import trained_slim_fc_vgg
 from vgglab.lab.repairs import Case, apply_repair
 from vgglab.lab.small_networks import slim_fc_vgg
+from vgglab.lab.timing import here
 from vgglab.lab.training import Recipe, fit, normalise
 from vgglab.models.network import VGG
 from vgglab.tracing import random_state_kept
@@ -223,10 +224,6 @@ def _in_a_row(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield name, child
 
 
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def _mixed(device: torch.device) -> torch.autocast:
     """Return bf16 autocast on a GPU, as in `vgglab.lab.training`; nothing elsewhere."""
     return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda")
@@ -234,9 +231,9 @@ def _mixed(device: torch.device) -> torch.autocast:
 
 def _maps(front: nn.Module, images: ImageSet, scale: Callable[[Tensor], Tensor]) -> Tensor:
     """Return what comes out of `front`: a row for each image, with one map or with several."""
-    front = deepcopy(front).to(_device()).eval()
-    with torch.no_grad(), _mixed(_device()):
-        parts = [front(scale(batch.to(_device()))) for batch in images.images.split(_BATCH)]
+    front = deepcopy(front).to(here()).eval()
+    with torch.no_grad(), _mixed(here()):
+        parts = [front(scale(batch.to(here()))) for batch in images.images.split(_BATCH)]
     maps = torch.cat(parts) if parts else torch.empty(0)
     return maps if len(maps) == len(images) else maps.unflatten(0, (len(images), -1))
 
@@ -268,7 +265,7 @@ def tune(
 
     It stays in eval mode: BatchNorm keeps its statistics.
     """
-    head = deepcopy(head).to(_device()).eval().requires_grad_()
+    head = deepcopy(head).to(here()).eval().requires_grad_()
     optimizer = torch.optim.SGD(head.parameters(), lr=rate, momentum=0.9, nesterov=True)
     steps = epochs * -(-len(labels) // _BATCH)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)

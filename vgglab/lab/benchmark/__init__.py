@@ -1,8 +1,8 @@
 """How fast a VGG is on this machine: beside what the machine can do, and in its own memory.
 
-Each measurement is a run of an experiment of `vgglab.lab.grids`; benchmark.schema.json describes
-the file of its records, and `vgglab.lab.measurements` reads it. The clock and the checks are those
-of `vgglab.lab.timing`.
+Each measurement is a run of an experiment of `vgglab.lab.benchmark.grids`. The file of its records
+is described by benchmark.schema.json and read by `vgglab.lab.benchmark.measurements`. The clock and
+the checks are those of `vgglab.lab.timing`.
 """
 
 import gc
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn, randint, randn
 from torch.nn.functional import cross_entropy
 
+from vgglab.lab.benchmark.measurements import Measurement
 from vgglab.lab.experiments.running import Settings
-from vgglab.lab.measurements import Measurement
 from vgglab.lab.timing import here, one_precision, time_call, time_checked
 from vgglab.models.configs import NUM_CLASSES
 from vgglab.models.network import vgg
@@ -76,7 +76,7 @@ def throughput(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any
     batch = settings["batch_size"]
     while True:
         try:
-            return _measured({**settings, "batch_size": batch}, seed)
+            return measure({**settings, "batch_size": batch}, seed)
         except RuntimeError as error:
             if not isinstance(error, torch.OutOfMemoryError) and "allocate" not in str(error):
                 reason = str(error).strip().partition("\n")[0]
@@ -88,7 +88,8 @@ def throughput(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any
         torch.cuda.empty_cache()
 
 
-def _measured(settings: Settings, seed: int) -> dict[str, Any]:
+def measure(settings: Settings, seed: int) -> dict[str, Any]:
+    """Return what `throughput` does, for the batch as it is asked for."""
     device, mode, precision = here(), settings["mode"], settings["precision"]
     with random_state_kept():
         torch.manual_seed(seed)
