@@ -17,9 +17,9 @@ CHEATS = sorted(path.stem for path in Path(__file__).with_name("exploits").glob(
 TOLERANCE = 1e-4
 
 
-def network(device="cpu"):
+def network():
     layers = [nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3, padding=1)]
-    return nn.Sequential(*layers, nn.ReLU(), nn.Flatten(), nn.Linear(2048, 5)).to(device)
+    return nn.Sequential(*layers, nn.ReLU(), nn.Flatten(), nn.Linear(2048, 5)).to(timing.here())
 
 
 def draw(generator):
@@ -57,15 +57,15 @@ def known(model, mode):
     return step if mode == "training" else answers
 
 
-def timed(make, mode="inference", device="cpu", tolerance=TOLERANCE):
-    model = network(device)
+def timed(make, mode="inference"):
+    model = network()
     training = mode == "training"
     reference = known(model, mode)
     return timing.time_checked(
         make(model.requires_grad_(training)),
         reference,
         draw if training else lambda generator: draw(generator)[:1],
-        tolerance=tolerance,
+        tolerance=TOLERANCE,
         warmup=1,
         repetitions=3,
         state=list(model.parameters()) if training else (),
@@ -97,14 +97,13 @@ def test_what_is_wrong_is_refused(mode):
 @pytest.mark.parametrize("name", CHEATS)
 def test_no_cheat_passes(name, monkeypatch):
     cheat = import_module(f"exploits.{name}")
-    device = getattr(cheat, "DEVICE", "cpu")
-    if device == "cuda" and not torch.cuda.is_available():
+    if hasattr(cheat, "DEVICE") and not torch.cuda.is_available():
         pytest.skip("this cheat needs a GPU")
     mode = getattr(cheat, "MODE", "inference")
     with monkeypatch.context() as patch:
 
         def attempt():
-            return timed(lambda model: cheat.make(model, patch), mode, device)
+            return timed(lambda model: cheat.make(model, patch), mode)
 
         if cheat.SAID is None:
             assert min(attempt().seconds) > 0

@@ -41,7 +41,7 @@ _NEEDS_GPU = {"precision": "tf32", "runner": "graph"}
 # bfloat16 has 7, so that each bound is below what the next lower precision gives.
 _TOLERANCE = {
     "inference": {"float32": 1e-4, "tf32": 5e-3, "bfloat16": 5e-2},
-    "training": {"float32": 1e-3, "tf32": 5e-2, "bfloat16": 2e-1},
+    "training": {"float32": 1e-3, "tf32": 5e-2, "bfloat16": 3e-1},
 }
 
 _PRODUCT_SIDE = {"cuda": 8192, "cpu": 512}
@@ -173,7 +173,10 @@ def _drawing(settings: Settings) -> Callable[[torch.Generator], list[Tensor]]:
 def _work(network: nn.Module, settings: Settings, examples: Sequence[Tensor]) -> Work:
     """Return what is timed."""
     runner = settings["runner"]
-    forward = torch.compile(network, dynamic=False) if runner == "compile" else network
+    forward = network
+    if runner == "compile":
+        torch.compiler.reset()  # after some networks of one class torch would run the next in eager
+        forward = torch.compile(network, dynamic=False, fullgraph=True)  # type: ignore[assignment]
     if settings["mode"] == "inference":
 
         def work(*inputs: Tensor) -> Sequence[Tensor]:
@@ -287,6 +290,6 @@ def _least_seconds(call: Callable[[], object]) -> float:
     call()
     least, spent = float("inf"), 0.0
     while spent < _ENOUGH_SECONDS:
-        seconds, _ = time_call(call)
+        seconds = time_call(call)
         least, spent = min(least, seconds), spent + seconds
     return least

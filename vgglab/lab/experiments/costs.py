@@ -152,7 +152,7 @@ def training_cost(settings: Settings, seed: int, checkpoint: Path) -> dict[str, 
         cross_entropy(network(images), labels).backward()
         optimizer.step()
 
-    seconds = [time_call(step)[0] for _ in range(settings["steps"] + 1)]
+    seconds = [time_call(step) for _ in range(settings["steps"] + 1)]
     return {"seconds": seconds[1:], "saved_bytes": saved}
 
 
@@ -195,7 +195,7 @@ def run_seconds(arm: _Arm, passes: int) -> float:
             for batch in arm.batches:
                 arm.network(batch)
 
-    return time_call(call)[0] / passes
+    return time_call(call) / passes
 
 
 def _peak_bytes(network: nn.Module, images: Tensor) -> int | None:
