@@ -324,6 +324,14 @@ def test_what_cannot_be_followed_is_named() -> None:
     assert "tried" in str(sizes)
 
 
+def test_an_average_over_volumes_wants_its_kernel_inside() -> None:
+    model = nn.Sequential(nn.AvgPool3d(2, 2, padding=1), nn.Flatten(), nn.LazyLinear(3))
+    model(torch.zeros(1, 1, 3, 3, 3))
+    sizes = valid_sizes(model, trace(model, (1, 1, 3, 3, 3)))
+    assert sizes.axes == ((Interval(2, 3),),) * 3
+    assert not runs(model, 1, 1, 2, 2)
+
+
 def test_what_does_not_depend_on_the_image_fits_no_size() -> None:
     model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 2))
     sizes = valid_sizes(model, trace(model, (1, 3, 32, 32)))

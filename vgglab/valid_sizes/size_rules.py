@@ -284,11 +284,15 @@ def _window(step: Step) -> Layout | None:
             return None
         layout = moved
     transposed = op.options.get("transposed")
+    # torch lets no kernel of these be larger than its input, whatever the padding.
+    in_volumes = op.kind is Kind.AVERAGE_POOL and rank == 3
 
     def slid(place: int, sides: Sides) -> Sides:
         if place < -rank:
             return sides
         window = windows[place]
+        if in_volumes:
+            return np.where(sides >= window.extent, places_of(window, sides), 0)
         if not transposed:
             return places_of(window, sides)
         extra = op.options["output_padding"][place]
