@@ -52,7 +52,7 @@ def test_images_of_a_folder_are_asked_about(tmp_path, monkeypatch, small_vgg):
     monkeypatch.setenv("VGGLAB_DATA", folder(tmp_path, names, 3))
     done = invoke(*ASKED, "--epochs", "1", "--json")
     assert done.exit_code == 0, done.output
-    _, found = json.loads(done.output)
+    _, found = json.loads(done.output)["tables"]
     assert sorted(found["classes"]) == ["Golden_Retriever", "n01440764"]
     assert found["left_out"] == ["nothing of that name"]
     for row in found["rows"].values():

@@ -260,6 +260,6 @@ def invoke(*words):
 def test_the_command_prints_the_table():
     done = invoke("vgglab:A,head=fc-fixed,width=0.0625", "--size", "400", "--json")
     assert done.exit_code == 0, done.output
-    (found,) = json.loads(done.output)
+    (found,) = json.loads(done.output)["tables"]
     assert found["old"] == [1, 3, 224, 224]
     assert found["distances"] == {}
