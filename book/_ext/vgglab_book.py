@@ -58,7 +58,7 @@ def _write_llms_txt(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.name != "html":
         return
     env, base = app.env, app.config.html_baseurl
-    lines = [f"# {app.config.project}", "", f"> {_first_words(app, app.config.root_doc)}", ""]
+    lines = [f"# {app.config.html_title}", "", f"> {_first_words(app, app.config.root_doc)}", ""]
     toc = app.config.external_site_map
     for part in toc.root.subtrees:
         lines += [f"## {part.caption or 'Pages'}", ""]
