@@ -88,7 +88,7 @@ WRONG = {
             "The last corners begin where the",
         ),
         (lambda i, c: [(b, a) for a, b in corners(i, c)], "The places are right; their order"),
-        (lambda i, c: corners(i, c)[:4], "Asked for is"),
+        (lambda i, c: corners(i, c)[:4], "It has too few entries: 4"),
         (lambda i, c: (i - c) // 2, "Asked for is"),
     ],
     "08-3": [
