@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
 from vgglab.lab.experiments import costs, find_experiment
 from vgglab.lab.experiments.reading import AGAIN
@@ -130,15 +129,6 @@ def test_memory_is_told_for_each_size():
     assert result["saved_bytes"].keys() == result["peak_bytes"].keys() == {"32 px", "64 px"}
     # Every map has four times the cells; the weights are not counted.
     assert 3 < result["saved_bytes"]["64 px"] / result["saved_bytes"]["32 px"] <= 4
-
-
-def test_what_a_forward_allocates_at_most():
-    """A third layer comes when the first one's output is gone; in place nothing is allocated."""
-    images = torch.rand(4, 1, 64, 64)
-    alike = [nn.Sequential(*[nn.ReLU()] * layers) for layers in (1, 2, 3)]
-    peaks = [costs.forward_peak_bytes(network, images) for network in alike]
-    assert peaks == [images.nbytes, 2 * images.nbytes, 2 * images.nbytes]
-    assert costs.forward_peak_bytes(nn.ReLU(inplace=True), images) == 0
 
 
 def test_every_repair_is_timed_and_five_crops_take_five_times_the_work(arms):

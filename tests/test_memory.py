@@ -11,6 +11,7 @@ from torch import nn
 from vgglab.lab.memory import (
     OPTIMIZERS,
     allocated_memory,
+    forward_peak_bytes,
     memory_of_a_step,
     predicted_memory,
     tracked_memory,
@@ -88,6 +89,15 @@ def test_columns_of_a_record():
     assert sum(parts.values()) == found["predicted"]["total"]
     assert found["tracked"] > 0
     assert (found["allocated"] is None) == (not torch.cuda.is_available())
+
+
+def test_what_a_forward_allocates_at_most():
+    """A third layer comes when the first one's output is gone; in place nothing is allocated."""
+    images = torch.rand(4, 1, 64, 64)
+    alike = [nn.Sequential(*[nn.ReLU()] * layers) for layers in (1, 2, 3)]
+    peaks = [forward_peak_bytes(network, images) for network in alike]
+    assert peaks == [images.nbytes, 2 * images.nbytes, 2 * images.nbytes]
+    assert forward_peak_bytes(nn.ReLU(inplace=True), images) == 0
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="the allocator is a GPU's")

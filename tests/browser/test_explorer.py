@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page
 from sampling import sampled
 
@@ -16,18 +15,9 @@ from vgglab.figures.explorer import EXAMPLES, INPUT_SIZES, POOLS, START, explore
 from vgglab.models.configs import CONFIGS, Conv
 from vgglab.shapes import feature_map_sizes, input_sizes
 
-from .conftest import MODES, Visit
+from .conftest import BARE, MODES, Visit, faults
 
 pytestmark = pytest.mark.browser
-
-# As a page does that leaves its colours to the browser; `%s` stands for the figures.
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Figure</title>
-<meta name="viewport" content="width=device-width">
-<style>:root { color-scheme: light dark; font-family: sans-serif }</style></head>
-<body><main><h1>Figure</h1>
-%s
-</main></body></html>"""
 
 # What a reader sees, as nested lists of text.
 READ = """host => {
@@ -62,7 +52,7 @@ def open_figures(contexts: dict[str, BrowserContext], tmp_path: Path) -> Iterato
     def open_page(*configs: str, mode: str = "light") -> Page:
         path = tmp_path / "figure.html"
         html = "\n".join(explorer(config)._repr_html_() for config in configs)
-        path.write_text(PAGE.replace("%s", html), encoding="utf-8")
+        path.write_text(BARE.replace("%s", html), encoding="utf-8")
         page = contexts[mode].new_page()
         pages.append(page)
         page.on("console", lambda message: problems.append(message.text))
@@ -277,8 +267,7 @@ def test_twice_on_a_page(open_figures: Open, mode: str) -> None:
     assert page.locator("table").first.is_hidden()
     for key in ("ArrowLeft", "Home"):  # in vain, and where it fits
         press(page, key)
-        violations = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-        assert [(v["id"], [node["html"] for node in v["nodes"]]) for v in violations] == []
+        assert faults(page, but=()) == []
 
 
 def test_colours_follow_the_page(open_figures: Open) -> None:
@@ -309,7 +298,7 @@ def test_no_text_is_cut(open_figures: Open, width: int) -> None:
 @pytest.mark.parametrize("mode", sampled(MODES, 1))
 def test_without_scripts_the_table_is_shown(browser: Browser, tmp_path: Path, mode: str) -> None:
     path = tmp_path / "figure.html"
-    path.write_text(PAGE.replace("%s", explorer("D")._repr_html_()), encoding="utf-8")
+    path.write_text(BARE.replace("%s", explorer("D")._repr_html_()), encoding="utf-8")
     width, height, scheme = MODES[mode]
     context = browser.new_context(
         java_script_enabled=False,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from pages import chart_of_the_page
 from playwright.sync_api import Browser, BrowserContext, Page
 from sampling import sampled
@@ -16,7 +15,7 @@ from sampling import sampled
 from vgglab.figures.repair_chart import REASONS, Answers, choose
 from vgglab.lab.repairs import REPAIRS
 
-from .conftest import BARE, MODES
+from .conftest import BARE, MODES, faults
 
 pytestmark = pytest.mark.browser
 
@@ -125,6 +124,4 @@ def test_without_scripts_it_is_a_table(browser: Browser, tmp_path: Path) -> None
 def test_nothing_is_in_a_readers_way(open_chart: Open, mode: str) -> None:
     page = open_chart(mode)
     assert page.evaluate("document.documentElement.scrollWidth") <= MODES[mode][0]
-    page.evaluate(Axe().axe_script)
-    found = page.evaluate("() => axe.run({resultTypes: ['violations'], preload: false})")
-    assert [(v["id"], v["nodes"][0]["html"][:200]) for v in found["violations"]] == []
+    assert faults(page, but=()) == []

@@ -435,16 +435,15 @@ def _layers(seen: Trace) -> list[str]:
     """Return the layers with weights in words; the last one's width is that of the classes."""
     said = []
     for op in seen.ops:
-        width = "{}"
         if op.kind is Kind.LINEAR:
-            said.append((f"a linear layer to {width} features", op.output_shapes[0][-1]))
+            said.append(("a linear layer to {} features", op.output_shapes[0][-1]))
         elif op.kind is Kind.CONVOLUTION:
             sides = "×".join(str(window.kernel_size) for window in op.all_windows)
             stride = op.all_windows[0].stride if op.all_windows else 1
             groups = op.options["groups"]
             words = f"a {sides} convolution of stride {stride}"
             words += f" in {groups} groups" if groups > 1 else ""
-            said.append((f"{words} to {width} channels", op.output_shapes[0][1]))
+            said.append((words + " to {} channels", op.output_shapes[0][1]))
     last = len(said) - 1
     return [text.format("so many" if k == last else n) for k, (text, n) in enumerate(said)]
 

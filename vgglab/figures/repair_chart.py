@@ -15,10 +15,10 @@ from torch import nn
 
 from vgglab.convert.chain import shared_chains
 from vgglab.figures.element import fallback_table, figure_html
-from vgglab.lab.experiments.costs import forward_peak_bytes
 from vgglab.lab.experiments.reading import Recorded
 from vgglab.lab.experiments.repair_findings import SCENE_NAMES, repair_accuracies
 from vgglab.lab.experiments.verdicts import interval
+from vgglab.lab.memory import forward_peak_bytes
 from vgglab.lab.repairs import REPAIRS, Case, RepairRow, RepairsTable, apply_repair
 from vgglab.report import MIB
 from vgglab.tracing import trace

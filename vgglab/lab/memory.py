@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from vgglab.lab.experiments.running import Settings
@@ -181,11 +181,16 @@ def tracked_memory(model: nn.Module, input_size: tuple[int, ...], optimizer: str
     int
         In bytes.
     """
+    step, held = _step(model, input_size, optimizer)
+    return _tracked(step, model, *held)
+
+
+def _tracked(step: Callable[[], object], *held: Any) -> int:
+    """Return the most bytes of tensors during a step, with those of what is held before."""
     from torch.distributed._tools.mem_tracker import MemTracker
 
-    step, held = _step(model, input_size, optimizer)
     tracker = MemTracker()
-    tracker.track_external(model, *held)
+    tracker.track_external(*held)
     with tracker:
         step()
     return sum(peak["Total"] for peak in tracker.get_tracker_snapshot("peak").values())
@@ -207,6 +212,24 @@ def allocated_memory(
     torch.cuda.reset_peak_memory_stats()
     step()
     return torch.cuda.max_memory_allocated()
+
+
+def forward_peak_bytes(network: nn.Module, images: Tensor) -> int:
+    """Return what a forward without gradients allocates at most, beside weights and images.
+
+    On a CPU it is the most that tensors take at once; what a library takes within one operation is
+    not seen.
+    """
+    with torch.no_grad():
+        if images.device.type == "cuda":
+            network(images)  # what is allocated once is there
+            before: int = torch.cuda.memory_allocated()
+            torch.cuda.reset_peak_memory_stats()
+            network(images)
+            peak: int = torch.cuda.max_memory_allocated()
+            return peak - before
+        held = sum(x.nbytes for x in (images, *network.parameters(), *network.buffers()))
+        return _tracked(lambda: network(images), network, images) - held
 
 
 def _step(

@@ -10,18 +10,16 @@ from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from weakref import finalize
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from vgglab.convert import fc_to_conv, fold_adaptive_pool
 from vgglab.convert.chain import shared_chains
 from vgglab.lab.experiments.reading import AGAIN
 from vgglab.lab.experiments.running import Settings
+from vgglab.lab.memory import forward_peak_bytes
 from vgglab.lab.pretrained import trained_slim_fc_vgg
 from vgglab.lab.repairs import REPAIRS, Case, apply_repair, onnx_sizes
 from vgglab.lab.timing import here, one_precision, time_call
@@ -208,56 +206,6 @@ def _peak_bytes(network: nn.Module, images: Tensor) -> int | None:
     peak = torch.cuda.max_memory_allocated() - before
     network.zero_grad()
     return peak
-
-
-def forward_peak_bytes(network: nn.Module, images: Tensor) -> int:
-    """Return what a forward without gradients allocates at most, beside weights and images.
-
-    On a CPU it is the most that tensors take at once; what a library takes within one operation is
-    not seen.
-    """
-    with torch.no_grad():
-        if images.device.type == "cuda":
-            network(images)  # what is allocated once is there
-            before: int = torch.cuda.memory_allocated()
-            torch.cuda.reset_peak_memory_stats()
-            network(images)
-            peak: int = torch.cuda.max_memory_allocated()
-            return peak - before
-        alive = _Alive(images, *network.parameters(), *network.buffers())
-        with alive:
-            network(images)
-    return alive.peak
-
-
-class _Alive(TorchDispatchMode):
-    """Adds up the memory of the tensors that operations make, from when to when they are there."""
-
-    def __init__(self, *known: Tensor) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.bytes = self.peak = 0
-        self._there = {id(tensor.untyped_storage()) for tensor in known}
-        self._kept = known  # so that no other storage gets the identity of one of these
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
-            if isinstance(tensor, Tensor):
-                self._count(tensor.untyped_storage())
-        return made
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        key, size = id(storage), storage.nbytes()
-        if key in self._there:
-            return
-        self._there.add(key)
-        self.bytes += size
-        self.peak = max(self.peak, self.bytes)
-        finalize(storage, self._release, key, size)
-
-    def _release(self, key: int, size: int) -> None:
-        self._there.discard(key)
-        self.bytes -= size
 
 
 def _vgg(settings: Settings, seed: int) -> VGG:
