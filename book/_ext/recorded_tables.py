@@ -75,7 +75,7 @@ def tool_rows(record: dict[str, Any]) -> Rows:
                 f"{sum(cell['sizes'] for cell in asked)} of {len(asked)}",
                 f"{sum(cell['repairs_that_run'] > 0 for cell in done)} of {len(said)}",
                 f"{min(kept):.0%} to {max(kept):.0%}" if kept else "no repair",
-                f"{sum(known)} of {len(known)}" if known else "runs in a process of its own",
+                f"{sum(known)} of {len(known)}" if known else "own process",
                 f"{median(cell['seconds'] for cell in done):.2g}",
             ]
         )
