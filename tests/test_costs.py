@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from sampling import sampled
 
 from vgglab.lab.experiments import costs, find_experiment
 from vgglab.lab.experiments.reading import AGAIN
@@ -44,7 +45,8 @@ def arms(monkeypatch):
     return taken
 
 
-@TIMED
+@pytest.mark.sampled
+@pytest.mark.parametrize("name", sampled(RUNS, 2))
 def test_each_repetition_of_each_arm_is_kept(name):
     result = run(name)
     first, again, *others = result["seconds"]

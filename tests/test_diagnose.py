@@ -264,7 +264,8 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize("case", FAILURES)
+@pytest.mark.sampled
+@pytest.mark.parametrize("case", sampled(FAILURES, 9))
 def test_failures(case: str) -> None:
     make, size, facts, quoted = FAILURES[case]
     model = make().eval()
@@ -383,7 +384,8 @@ DOUBTS = {
 }
 
 
-@pytest.mark.parametrize("case", DOUBTS)
+@pytest.mark.sampled
+@pytest.mark.parametrize("case", sampled(DOUBTS, 3))
 def test_doubts(case: str) -> None:
     make, size, words = DOUBTS[case]
     model = make().eval()

@@ -254,7 +254,8 @@ def test_every_command_with_json_has_an_entry_in_the_schema():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-@pytest.mark.parametrize("command", AS_JSON)
+@pytest.mark.sampled
+@pytest.mark.parametrize("command", sampled(AS_JSON, 2))
 def test_what_is_printed_as_json_is_as_the_schema_says(command):
     for words in AS_JSON[command]:
         result = run(command, *words, "--json")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from sampling import sampled
 from torch import nn
 
 from vgglab import diagnose, trace
@@ -76,7 +77,8 @@ def test_every_posted_network_is_looked_at() -> None:
     assert SAID.keys() == CASES.keys()
 
 
-@pytest.mark.parametrize("name", SAID)
+@pytest.mark.sampled
+@pytest.mark.parametrize("name", sampled(SAID, 6))
 def test_a_posted_network_is_told_what_is_wrong(name: str) -> None:
     case = CASES[name]
     model = built(case)

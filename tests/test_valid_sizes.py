@@ -291,7 +291,8 @@ FUNCTIONAL = {
 }
 
 
-@pytest.mark.parametrize("case", FUNCTIONAL)
+@pytest.mark.sampled
+@pytest.mark.parametrize("case", sampled(FUNCTIONAL, 9))
 def test_functional_code(case: str) -> None:
     """Code that is followed gives exactly the sizes that run; other code says that it is not."""
     make, expected = FUNCTIONAL[case]
