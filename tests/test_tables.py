@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from scipy import stats
@@ -7,12 +8,14 @@ from timed_record import timed
 from vgglab.lab.experiments import Budget, Experiment
 from vgglab.lab.experiments.reading import recorded
 from vgglab.lab.experiments.tables import (
+    DifferenceTable,
     ResultTable,
     cost_report,
     cost_rows,
     cost_verdicts,
     interval_table,
 )
+from vgglab.lab.experiments.verdicts import difference
 
 MADE = Experiment("made", "So?", lambda *_: {}, {"gpu": Budget({}, {}, 2)})
 
@@ -90,3 +93,31 @@ def test_what_has_no_record_is_not_measured_yet(tmp_path):
     path.write_text(json.dumps(whole))
     with pytest.raises(ValueError, match="has 3 of 4 runs of 'tiny'"):
         cost_report(MADE, tmp_path, ["tiny"])
+
+
+def test_differences_are_drawn_beside_zero_and_said_in_words():
+    found = {
+        "ahead <": difference([0.60, 0.61, 0.62], [0.50, 0.52, 0.51], 3),
+        "behind": difference([0.40, 0.41, 0.42], [0.50, 0.52, 0.51], 3),
+        "neither": difference([0.50, 0.60, 0.40], [0.52, 0.55, 0.44], 3),
+    }
+    table = DifferenceTable("T", found, first="arm", more="it gains", less="it loses")
+    lines = str(table).splitlines()
+    for name, words in zip(found, ("it gains", "it loses", "no difference seen"), strict=True):
+        (line,) = (line for line in lines if line.startswith(name))
+        assert words in line
+        assert f"{100 * found[name].mean:+.1f} [{100 * found[name].low:+.1f}, " in line
+    effect = 100 * found["neither"].minimum_detectable_effect
+    assert lines[-1].startswith("n = 3; 3 intervals that hold together. Where no difference")
+    assert f"one of {effect:.1f} points" in lines[-1]
+
+    html = table._repr_html_()
+    assert "ahead &lt;" in html
+    zero, *_ = (float(x) for x in re.findall(r'd="M([\d.]+) 0V', html))
+    drawn = re.findall(r'd="M([\d.]+) 10H([\d.]+)".*?cx="([\d.]+)".*?fill="(\w+)"', html)
+    places = [(*map(float, numbers), fill) for *numbers, fill in drawn]
+    (ahead, behind, neither) = places
+    assert zero < ahead[0] < ahead[2] < ahead[1]
+    assert behind[0] < behind[2] < behind[1] < zero
+    assert neither[0] < zero < neither[1]
+    assert [fill for *_, fill in places] == ["currentColor", "currentColor", "none"]

@@ -1,7 +1,8 @@
 """Tables of what is recorded: they print in a terminal, and show in a notebook."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
+from html import escape
 from math import floor, log10
 from pathlib import Path
 from statistics import median
@@ -12,7 +13,7 @@ from tabulate import tabulate
 from vgglab.lab.experiments.reading import AGAIN, NOT_MEASURED, Recorded, recorded
 from vgglab.lab.experiments.results import read_results
 from vgglab.lab.experiments.running import Budget, Experiment, Settings
-from vgglab.lab.experiments.verdicts import CONFIDENCE, interval
+from vgglab.lab.experiments.verdicts import CONFIDENCE, Difference, interval
 from vgglab.report import Report
 
 INTERVAL = f"{CONFIDENCE:.0%} interval"
@@ -94,6 +95,95 @@ def interval_table(
         rows.append({first: name, **{k: _with_interval(v, spec) for k, v in columns.items()}})
     source = [_one_line(record)] if record else []
     return ResultTable(title, rows, [*said, *source])
+
+
+@dataclass(frozen=True, repr=False)
+class DifferenceTable(Report):
+    """Differences with their intervals, each drawn beside 0: a forest plot that is a table.
+
+    Attributes
+    ----------
+    title
+        What is compared.
+    found
+        At least one difference, by the name of its row.
+    first
+        What the rows are.
+    more, less
+        What a difference above and below 0 means.
+    unit, scale, spec
+        Of the numbers shown: the differences times `scale`, written by `format`.
+    said
+        Further sentences below the table.
+    """
+
+    title: str
+    found: Mapping[str, Difference]
+    _: KW_ONLY
+    first: str
+    more: str
+    less: str
+    unit: str = "points"
+    scale: float = 100.0
+    spec: str = ".1f"
+    said: Sequence[str] = ()
+
+    def _title(self) -> str:
+        return self.title
+
+    def _tables(self, tablefmt: str) -> list[str]:
+        columns = [self.first, f"{self.unit} and {INTERVAL}", "so"]
+        rows = []
+        for name, found in self.found.items():
+            mean, low, high = (self.scale * v for v in (found.mean, found.low, found.high))
+            numbers = f"{mean:+{self.spec}} [{low:+{self.spec}}, {high:+{self.spec}}]"
+            rows.append([name, numbers, found.in_words(self.more, self.less)])
+        if tablefmt == "html":
+            (first, numbers, _), *cells = ([escape(c) for c in row] for row in (columns, *rows))
+            columns = [first, f"{escape(self.less)} ← 0 → {escape(self.more)}", numbers]
+            drawn = _drawn(list(self.found.values()))
+            rows = [
+                [name, picture, f"{number}<br>{words}"]
+                for (name, number, words), picture in zip(cells, drawn, strict=True)
+            ]
+            tablefmt = "unsafehtml"
+        return [tabulate(rows, columns, tablefmt, disable_numparse=True)]
+
+    def _sentences(self) -> list[str]:
+        found = list(self.found.values())
+        unseen = [self.scale * f.minimum_detectable_effect for f in found if not f.significant]
+        seeds = sorted({f.n for f in found})
+        how = f"n = {' and '.join(map(str, seeds))}"
+        if (claims := max(f.claims for f in found)) > 1:
+            how += f"; {claims} intervals that hold together"
+        if unseen:
+            of = " to ".join(
+                sorted({f"{v:{self.spec}}" for v in (min(unseen), max(unseen))}, key=float)
+            )
+            how += (
+                f". Where no difference is seen, one of {of} {self.unit} would have been seen in "
+                "four of five such experiments"
+            )
+        return [f"{how}.", *self.said]
+
+
+def _drawn(found: Sequence[Difference]) -> list[str]:
+    """Return the intervals as SVG, on one scale with a line at 0; their numbers stand beside."""
+    least, most = min(0.0, *(f.low for f in found)), max(0.0, *(f.high for f in found))
+    width, height, edge = 150, 20, 8
+    unit = (width - 2 * edge) / ((most - least) or 1.0)
+
+    def at(value: float) -> str:
+        return f"{edge + unit * (value - least):.1f}"
+
+    return [
+        f'<svg viewBox="0 0 {width} {height}" width="{width}" height="{height}" aria-hidden="true" '
+        f'stroke="currentColor"><path d="M{at(0)} 0V{height}" stroke-dasharray="2"/>'
+        f'<path d="M{at(f.low)} {height // 2}H{at(f.high)}" stroke-width="2"/>'
+        f'<circle cx="{at(f.mean)}" cy="{height // 2}" r="4" '
+        f'fill="{"currentColor" if f.significant else "none"}"/></svg>'
+        for f in found
+    ]
 
 
 def _one_line(record: Recorded) -> str:

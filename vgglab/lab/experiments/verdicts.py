@@ -51,6 +51,12 @@ class Difference(ConfidenceInterval):
         """Whether 0 is within a tenth of the interval's width of the nearer bound."""
         return min(abs(self.low), abs(self.high)) < (self.high - self.low) / 10
 
+    def in_words(self, more: str, less: str) -> str:
+        """Return `more`, `less` or that no difference is seen."""
+        if not self.significant:
+            return "no difference seen"
+        return f"{more if self.mean > 0 else less}{', but only just' if self.only_just else ''}"
+
     def verdict(self, more: str, less: str, unit: str = "", scale: float = 1.0) -> str:
         """Say it in words, the interval first.
 
@@ -69,11 +75,11 @@ class Difference(ConfidenceInterval):
         unit = f" {unit}" if unit else ""
         together = f", {self.claims} claims together" if self.claims > 1 else ""
         numbers = f"{mean}{unit} [{low}, {high}], n = {self.n}{together}"
+        said = f"{numbers}: {self.in_words(more, less)}"
         if self.significant:
-            said = more if self.mean > 0 else less
-            return f"{numbers}: {said}{', but only just' if self.only_just else ''}"
+            return said
         return (
-            f"{numbers}: no difference seen; one of "
+            f"{said}; one of "
             f"{scale * self.minimum_detectable_effect:.2g}{unit} would have been seen in four of "
             "five such experiments"
         )
