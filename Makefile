@@ -17,7 +17,7 @@ unexport PYTHONPATH PYTHONWARNINGS MPLBACKEND PYTHONDONTWRITEBYTECODE
 TEST_PARTS := static code notebooks pages
 WIDE_PARTS := wide-code wide-pages
 
-.PHONY: help book test test-all check notebooks student lock serve clean install dist links test-base gpu-records do-gpu-records \
+.PHONY: help book test test-all check notebooks student lock serve clean install dist links pdf test-base gpu-records do-gpu-records \
   $(addprefix do-,book test test-all) $(addprefix part-,$(TEST_PARTS) $(WIDE_PARTS))
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo "make links      look up every page elsewhere that the book and the README point to"
 	@echo "make dist       build what goes to PyPI (TAG=v0.1.0 must be its version)"
 	@echo "make gpu-records  record on a GPU what is not yet; 9 minutes at a time, run it again to go on"
+	@echo "make pdf        build the book and print it into _build/vgglab.pdf, with Chromium"
 	@echo "make serve      show the built book on http://127.0.0.1:$(PORT)/"
 	@echo "make lock       write constraints.txt again (UPGRADE=1 for newer versions)"
 	@echo "make clean      remove what was built, not $(VENV)"
@@ -133,6 +134,9 @@ dist: $(STAMP)
 	rm -rf dist
 	$(BIN)/uv build --quiet
 	$(BIN)/uv tool run --quiet twine check --strict dist/*
+
+pdf: do-book
+	$(BIN)/python book/make_pdf.py _build/vgglab.pdf
 
 serve:
 	@echo "http://127.0.0.1:$(PORT)/   (stop with Ctrl-C)"

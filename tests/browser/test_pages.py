@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gzip
 import re
+import subprocess
+import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
+from pypdf import PdfReader
 from sampling import WIDE, sampled
 
-from .conftest import MODES, SITE, THEME_RULES, Visit
+from .conftest import MODES, ROOT, SITE, THEME_RULES, Visit
 
 pytestmark = pytest.mark.browser
 
@@ -222,6 +226,31 @@ def test_paper_is_light_and_its_solutions_are_open(visit: Visit) -> None:
     page.emulate_media(media="screen")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert page.locator("main details:not([open])").count() == closed > 0
+
+
+@pytest.mark.wide
+def test_the_pdf_has_what_the_pages_have_and_links_to_the_site(site: Path, tmp_path: Path) -> None:
+    output = tmp_path / "book.pdf"
+    names = ["notebooks/00_start_here", "notebooks/08_repair_shop"]
+    subprocess.run([sys.executable, ROOT / "book" / "make_pdf.py", output, *names], check=True)
+    printed = PdfReader(output)
+    titles = [item.title for item in printed.outline if not isinstance(item, list)]
+    assert len(titles) == len(names)
+    text = " ".join(" ".join(page.extract_text() for page in printed.pages).split())
+    for name, title in zip(names, titles, strict=True):
+        headings = re.findall("<h2>(.*?)<a", (site / f"{name}.html").read_text(encoding="utf-8"))
+        assert headings
+        for heading in (title, *headings):
+            assert unescape(re.sub("<.*?>", "", heading)) in text
+    assert not re.search(r":::|```|\{(glue|cite|ref|doc)", text)
+    links = {
+        str(note.get_object()["/A"]["/URI"])
+        for page in printed.pages
+        for note in page.get("/Annots", [])
+        if "/URI" in note.get_object().get("/A", {})
+    }
+    assert {link.partition(":")[0] for link in links} <= {"https", "mailto"}
+    assert any(link.startswith("https://vgglab.github.io/vgglab/notebooks/") for link in links)
 
 
 TO_LOOK_AT = "figure, .vgglab-figure, main .cell_output img, vgglab-explorer, vgglab-error-form"
