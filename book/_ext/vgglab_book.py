@@ -26,6 +26,7 @@ from sphinxcontrib import katex
 
 sys.path.insert(0, str(Path(__file__).parent))
 import recorded_tables
+import sheet
 
 
 def _find_node() -> None:
@@ -236,6 +237,17 @@ class RecordedTable(SphinxDirective):
         return node.children
 
 
+class SheetTable(SphinxDirective):
+    """Puts one of the tables of the sheet into the page."""
+
+    required_arguments = 1  # a function of `sheet`
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(sheet.__file__)
+        table = _table(self, getattr(sheet, self.arguments[0])(), ":---")
+        return [nodes.container("", *table, classes=["vgglab-sheet"])]
+
+
 def _table(
     directive: SphinxDirective, rows: list[list[str]], align: str = "---:"
 ) -> list[nodes.Node]:
@@ -279,6 +291,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("grading-proof", GradingProof)
     app.add_directive("small-class", SmallClass)
     app.add_directive("recorded-table", RecordedTable)
+    app.add_directive("sheet-table", SheetTable)
     app.connect("config-inited", _add_scripts)
     app.connect("autodoc-skip-member", _skip_bare_fields)
     app.connect("html-page-context", _mend_lists)
