@@ -98,6 +98,7 @@ _HOME = {
     "with_new_linear": "convert",
     "with_num_classes": "convert",
     "with_pooled_features": "convert",
+    "with_resized_inputs": "convert",
     "with_spp_head": "convert",
 }
 

@@ -27,6 +27,7 @@ from vgglab.convert.single_layers import (
     with_new_linear,
     with_num_classes,
     with_pooled_features,
+    with_resized_inputs,
 )
 
 __all__ = [
@@ -41,5 +42,6 @@ __all__ = [
     "with_new_linear",
     "with_num_classes",
     "with_pooled_features",
+    "with_resized_inputs",
     "with_spp_head",
 ]

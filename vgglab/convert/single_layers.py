@@ -20,6 +20,7 @@ _POOLS: Mapping[int, Any] = {
     2: F.adaptive_avg_pool2d,
     3: F.adaptive_avg_pool3d,
 }
+_MODES: Mapping[int, str] = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
 
 class PoolFeatures:
@@ -43,6 +44,32 @@ class PoolFeatures:
         maps = rows.reshape(-1, *self.came)  # (N, C, sides that came)
         pooled: Tensor = _POOLS[len(self.wanted)](maps, self.wanted)
         return (pooled.reshape(*rows.shape[:-1], -1), *others)
+
+
+class ResizeInputs:
+    """A hook before a network: resizes the images, clips or volumes among its inputs.
+
+    Parameters
+    ----------
+    size
+        Their last sides afterwards: height and width, say.
+    """
+
+    def __init__(self, size: Sequence[int]) -> None:
+        self.size = tuple(size)
+
+    def __call__(
+        self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return tuple(map(self._resized, args)), {k: self._resized(x) for k, x in kwargs.items()}
+
+    def _resized(self, value: Any) -> Any:
+        axes = len(self.size)
+        if not isinstance(value, Tensor) or value.dim() < axes + 2:
+            return value
+        maps = value.flatten(0, -axes - 2)  # (N, C, sides), also of a clip of frames
+        resized = F.interpolate(maps, self.size, mode=_MODES[axes], antialias=axes == 2)
+        return resized.unflatten(0, value.shape[: -axes - 1])
 
 
 class FlattenFirst:
@@ -96,6 +123,43 @@ def with_pooled_features(
         )
     network = real_copy(check_model("model", model), hooks=True)
     _layer(network, layer).register_forward_pre_hook(PoolFeatures(came, wanted))
+    return network
+
+
+def with_resized_inputs(model: nn.Module, size: Sequence[int]) -> nn.Module:
+    """Resize all images that a network reads, several of them or keyword arguments too.
+
+    Parameters
+    ----------
+    model
+        Any network.
+    size
+        Height and width in pixels that it is to see; one side for signals, three for volumes.
+
+    Returns
+    -------
+    torch.nn.Module
+        A copy with the old state_dict. Its inputs of at least two dimensions more than `size` are
+        resized, with antialiasing if they are images; all others pass as they are.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type.
+    ValueError
+        If `size` has not 1 to 3 sides.
+
+    Examples
+    --------
+    >>> network = with_resized_inputs(nn.Bilinear(4, 4, 2), (2, 4))
+    >>> network(torch.zeros(1, 1, 2, 8), torch.zeros(1, 1, 2, 8)).shape
+    torch.Size([1, 1, 2, 2])
+    """
+    if not isinstance(size, Sequence) or len(size) not in _MODES:
+        raise ValueError(f"size must have 1 to 3 sides; got {size!r}")
+    size = [check_integer("size", side, minimum=1) for side in size]
+    network = real_copy(check_model("model", model), hooks=True)
+    network.register_forward_pre_hook(ResizeInputs(size), with_kwargs=True)
     return network
 
 
@@ -284,7 +348,7 @@ def fresh_linear(like: nn.Linear, in_features: int, out_features: int) -> nn.Lin
 def _layer(network: nn.Module, path: str) -> nn.Module:
     try:
         return network.get_submodule(path)
-    except AttributeError:
+    except (AttributeError, RuntimeError):  # the latter of a scripted network
         raise ValueError(
             f"layer must be the path of a module of {type(network).__name__}; got {path!r}"
         ) from None

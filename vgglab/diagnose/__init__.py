@@ -22,6 +22,7 @@ from vgglab.diagnose.fixes import (
     Candidate,
     Case,
     Fix,
+    channels_first,
     fixes_for,
     in_channels,
     other_classes,
@@ -146,7 +147,10 @@ class Diagnosis(Report):
         """What to change in the source, with file and line where they are known; may be empty."""
         if self._problem is None or self.trace.failure is None:
             return ""
-        return advice(self._model, self.trace, self._problem)
+        if self._rearranged is not None:
+            return ""  # the input is to change, no layer
+        pools = channels_first(self.trace, self._propagation)
+        return advice(self._model, self.trace, self._problem, pools)
 
     @cached_property
     def _search(self) -> Search:
@@ -158,6 +162,15 @@ class Diagnosis(Report):
         if self._rearranged is not None:
             return self._rearranged[1].valid_sizes
         return self._search.sizes
+
+    @property
+    def _mended(self) -> "Diagnosis | None":
+        """The diagnosis of the network after its first repair, where it takes no input as it is."""
+        kinds = ("missing-flatten", "batch-mixed", "batch-too-small", "wrong-dimensions")
+        if self._problem is None or self._problem.kind not in kinds or self._search.sizes:
+            return None
+        kept = next((fix for fix in self.fixes if fix.same == "all old sizes"), None)
+        return None if kept is None else Diagnosis(kept.repaired_without_data, kept.trace_after)
 
     @cached_property
     def warnings(self) -> list[str]:
@@ -187,7 +200,7 @@ class Diagnosis(Report):
                 others = [in_channels(self._problem)]
             return tried(self._model, self.trace, [first, *both, *others])
         return fixes_for(
-            Case(self._model, self.trace, self._propagation, self._problem, self.valid_sizes)
+            Case(self._model, self.trace, self._propagation, self._problem, self._search.sizes)
         )
 
     @cached_property
@@ -281,10 +294,12 @@ class Diagnosis(Report):
         return f"{self.trace.model_type}, input {sizes}: {self.kind or 'ok'}"
 
     def _answer(self) -> list[str]:
+        after = self._mended
         return [
             self.explanation,
             *([f"In the source: {self.advice}"] if self.advice else []),
-            f"Sizes that fit{' then' if self._rearranged else ''}: {self.valid_sizes}.",
+            f"Sizes that fit{' then' if self._rearranged else ''}: {self.valid_sizes}"
+            f"{f'; after the repair, {after.valid_sizes}' if after else ''}.",
             *(f"Warning: {warning}" for warning in self.warnings),
         ]
 

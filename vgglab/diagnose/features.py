@@ -220,6 +220,8 @@ def _features(scene: Scene, shape: Shape, expected: int, rows: Shape) -> Problem
     way = chain_of_sides(scene.trace, scene.propagation, source) if source is not None else ""
     because = f", because {way}" if way else ""
     made_for = map_for(scene.propagation, expected, channels)
+    if len(sides) == 1 and expected % channels == 0:
+        made_for = (channels, expected // channels)
     wants = product(made_for) if made_for else str(expected)
     text = f"{scene.where} wants {wants} features and gets {came}{because}."
     if rows[-1] != got:  # a view has cut the features of all images into other rows

@@ -1,7 +1,7 @@
 """Repairs for a network and an input size: each a line of code, tried before it is offered."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -9,13 +9,14 @@ from torch import nn
 
 from vgglab.convert.chain import shared_chains
 from vgglab.convert.single_layers import last_layer
+from vgglab.diagnose.problems import EACH_FRAME, find_problem
 from vgglab.diagnose.scene import Problem, map_for
 from vgglab.diagnose.warnings import adaptive_pools, flattened
 from vgglab.summary import Summary, summary
 from vgglab.tracing import Shape, Trace
 from vgglab.tracing.copies import meta_copy
 from vgglab.tracing.operations import Kind
-from vgglab.valid_sizes import Propagation, ValidSizes, axes_of
+from vgglab.valid_sizes import Propagation, ValidSizes, axes_of, propagate
 from vgglab.valid_sizes.size_rules import Map
 
 IMPORTS = """\
@@ -30,6 +31,9 @@ from torchvision.transforms import v2
 
 LEVELS = (1, 2, 4)
 """Levels of the spatial pyramid that is offered: those of most papers, 21 bins."""
+
+MOST_HEADS = 4
+"""How many layers one repair changes."""
 
 Same: TypeAlias = Literal["all old sizes", "this size", "one old size", "no"]
 
@@ -94,11 +98,12 @@ class Fix:
         old = self.trace.parameters
         fresh = {
             f"{path}.{name}".lstrip(".")
-            for path, module in self._repaired.named_modules()
+            for path, module in self.repaired_without_data.named_modules()
             if getattr(module, "is_fresh", False)
             for name, _ in module.named_parameters(recurse=False)
         }
-        there = [f".{name}" for name, _ in self._repaired.named_parameters() if name not in fresh]
+        names = [name for name, _ in self.repaired_without_data.named_parameters()]
+        there = [f".{name}" for name in names if name not in fresh]
         return sum(
             parameter.count
             for name, parameter in old.items()
@@ -114,21 +119,31 @@ class Fix:
     @property
     def output_shapes(self) -> tuple[Shape, ...]:
         """Shapes of what the repaired network returns for the input."""
-        return self._summary.trace.output_shapes
+        return self.trace_after.output_shapes
 
     @property
     def works(self) -> bool:
         """Whether the repaired network takes the input: known from a trace without data."""
-        trace = self._summary.trace
-        return trace.failure is None and not _mixed(trace)
+        return self.trace_after.failure is None and not _mixed(self.trace_after)
+
+    @property
+    def trace_after(self) -> Trace:
+        """The trace of the repaired network at the input."""
+        return self._summary.trace
 
     @cached_property
-    def _repaired(self) -> nn.Module:
+    def repaired_without_data(self) -> nn.Module:
+        """The repaired network, on the meta device."""
         return _run(self.line, self.without_data or meta_copy(self.model, hooks=True))
 
     @cached_property
     def _summary(self) -> Summary:
-        return summary(self._repaired, self.input_sizes)
+        return summary(self.repaired_without_data, self.input_sizes, **self._call_options)
+
+    @property
+    def _call_options(self) -> dict[str, Any]:
+        options = self.trace.call_options
+        return {name: options[name] for name in ("dtypes", "kwargs") if name in options}
 
 
 def _mixed(trace: Trace) -> bool:
@@ -169,17 +184,31 @@ class Case:
     sizes: ValidSizes
 
     @property
+    def problem_map(self) -> Shape | None:
+        return self.problem.map if self.problem else None
+
+    @property
     def input_size(self) -> Shape:
         return self.trace.input_sizes[axes_of(self.trace).inputs[0]]
 
 
 class Candidate(NamedTuple):
-    """A repair that has not been tried."""
+    """A repair that has not been tried.
+
+    Attributes
+    ----------
+    name, line, same, note
+        As of a `Fix`.
+    again
+        What goes on with it, given the trace of a network so repaired that still stops: in a second
+        head, say.
+    """
 
     name: str
     line: str
     same: Same
     note: str
+    again: "Callable[[Trace], Candidate | None] | None" = None
 
 
 def fixes_for(case: Case) -> list[Fix]:
@@ -193,14 +222,20 @@ def tried(model: nn.Module, trace: Trace, candidates: Iterable[Candidate]) -> li
     without_data = meta_copy(model, hooks=True)
     with shared_chains():
         for candidate in candidates:
-            fix = Fix(*candidate, model, trace, without_data)
-            try:
-                works = fix.works
-            except ValueError:  # the conversions say so if they do not apply
-                works = False
-            taken = [(other.name, other.line) for other in found]
-            if works and not any(fix.name == name or fix.line == line for name, line in taken):
-                found.append(fix)
+            if any(candidate.name == fix.name or candidate.line == fix.line for fix in found):
+                continue
+            further: Candidate | None = candidate
+            while further is not None:
+                name, line, same, note, again = further
+                fix = Fix(name, line, same, note, model, trace, without_data)
+                try:
+                    works = fix.works
+                except ValueError:  # the conversions say so if they do not apply
+                    break
+                if works:
+                    found.append(fix)
+                    break
+                further = again(fix.trace_after) if again else None
     return sorted(found, key=lambda fix: fix.same == "no")
 
 
@@ -221,6 +256,12 @@ def other_layout(trace: Trace, problem: Problem) -> tuple[Candidate, Shape] | No
         line = f"model = nn.Sequential(nn.Unflatten(0, {first}), model)"
         note = f"Gives the image the dimensions that are missing; {note}"
         return Candidate("batch", line, "all old sizes", note), wanted
+    if problem.kind == "wrong-dimensions" and problem.instead == EACH_FRAME:
+        frames, rest = size[1], size[2:]
+        line = f"nn.Sequential(nn.Flatten(0, 1), model, nn.Unflatten(0, (-1, {frames})))"
+        note = f"Treats each of the {frames} frames as an image: one answer a frame; {note}"
+        wanted = (size[0] * frames, *rest)
+        return Candidate("frames", f"model = {line}", "all old sizes", note), wanted
     is_input = problem.kind == "channel-mismatch" and len(size) > 2 and problem.got == size[1]
     if not is_input or not isinstance(problem.expected, int):
         return None
@@ -230,6 +271,11 @@ def other_layout(trace: Trace, problem: Problem) -> tuple[Candidate, Shape] | No
         note = f"Puts the channels before height and width; {note}"
         wanted = (size[0], size[3], size[1], size[2])
         return Candidate("permute", line, "all old sizes", note), wanted
+    if len(size) > 3 and size[0] == channels:
+        order = [1, 0, *range(2, len(size))]
+        line = f"model = nn.Sequential(ops.Permute({order}), model)"
+        note = f"Swaps batch and channels; {note}"
+        return Candidate("permute", line, "all old sizes", note), (size[1], size[0], *size[2:])
     wanted = (size[0], channels, *size[2:])
     if len(size) == 4 and (problem.got, channels) in ((1, 3), (3, 1)):
         line = f"model = nn.Sequential(v2.Grayscale(num_output_channels={channels}), model)"
@@ -297,6 +343,13 @@ def _flatten(case: Case) -> Iterator[Candidate]:
     yield Candidate("flatten", f"model = {line}", "all old sizes", note)
     sides = _sides_at_head(case)
     if sides is not None and len(sides) == 2:
+        # The flatten is put in at a size at which the features fit; the pooling serves all others.
+        before = propagate(replace(case.trace, failure=None))
+        maps = [op for op in case.trace.ops if op.output_shapes[0][1:] == case.problem_map]
+        sizes = before.sizes_with(maps[-1].index, sides) if maps else case.sizes
+        if sizes:
+            fitting = (*case.input_size[:-2], *sizes.nearest(case.propagation.given))
+            line = f"vgglab.with_flatten(model, {fitting})"
         pool = _pool(line, sides)
         yield pool._replace(note=f"Adds the flatten that is missing. {pool.note}")
 
@@ -323,6 +376,9 @@ def _other_input(case: Case) -> Iterator[Candidate]:
     to = "×".join(map(str, target))
     unit = " px" if len(size) == 2 else ""
     others = "other sizes are answered as if they had been resized"
+    if axes_of(case.trace).places == (-4, -2, -1) and size[0] == target[0]:
+        size, target = size[1:], target[1:]  # frames of a clip
+        to, unit = "×".join(map(str, target)), " px"
     if len(size) == 2:
         line = f"v2.Resize({target})"
         thing = "image"
@@ -332,13 +388,15 @@ def _other_input(case: Case) -> Iterator[Candidate]:
     dense = ""
     if case.problem is not None and case.problem.kind == "padding-mismatch":
         dense = " Maps that it returns have the resized size."
-    yield Candidate(
-        "resize",
-        f"model = nn.Sequential({line}, model)",
-        "one old size",
-        f"Resizes every {thing} to {to}{unit}: the same function there, and {others}. The network "
-        f"stays as it is.{dense}",
-    )
+    lines = (f"nn.Sequential({line}, model)", f"vgglab.with_resized_inputs(model, {target})")
+    for line in lines:  # the second for several inputs, and for those given by name
+        yield Candidate(
+            "resize",
+            f"model = {line}",
+            "one old size",
+            f"Resizes every {thing} to {to}{unit}: the same function there, and {others}. The "
+            f"network stays as it is.{dense}",
+        )
     smaller = [b - a for a, b in zip(target, size, strict=True)]
     if len(size) == 2 and min(smaller) >= 0:
         yield Candidate(
@@ -348,6 +406,8 @@ def _other_input(case: Case) -> Iterator[Candidate]:
             f"Looks at the central {to} px alone: the same function at {to} px. The network stays "
             f"as it is.{dense}",
         )
+    if len(case.sizes.axes) != len(size):
+        return
     larger = [
         min((max(i.first, side) for i in axis if i.last is None or i.last >= side), default=side)
         for axis, side in zip(case.sizes.axes, size, strict=True)
@@ -423,36 +483,86 @@ def _around_one_layer(case: Case) -> Iterator[Candidate]:
     counted = problem.kind in ("input-size", "missing-pool", "wrong-in-features")
     if not counted or not isinstance(problem.expected, int) or not isinstance(problem.got, int):
         return
+    for candidate in (_pool_before, _new_linear):
+        first = candidate(case.trace, case.propagation, problem, ())
+        if first is not None:
+            yield first
+
+
+def _pool_before(
+    trace: Trace, propagation: Propagation, problem: Problem, others: tuple[str, ...]
+) -> Candidate | None:
+    """Pool before the layer that stops, and before `others` that stopped until they were mended."""
+    path = trace.failure.path if trace.failure else ""
     sides = problem.wanted and problem.wanted[1:]
     whole = problem.map is not None and sides and len(sides) == len(problem.map) - 1
-    if whole and sides and _channels_first(case):
-        to = "×".join(map(str, sides))
-        yield Candidate(
-            "pool",
-            f"model = vgglab.with_pooled_features(model, {failure.path!r}, {problem.map}, {sides})",
-            "all old sizes",
-            f"Averages the map before {failure.path} to {to} cells at this input size; features "
-            "that fit pass unchanged.",
-        )
-    if failure.op is not None and failure.op.kind is Kind.LINEAR:
-        yield Candidate(
-            "fc",
-            f"model = vgglab.with_new_linear(model, {failure.path!r}, {problem.got})",
-            "no",
-            f"A fresh {failure.path} for {problem.got:,} features; it must be trained, and inputs "
-            "that give another number fail.",
-        )
+    if not path or not whole or not sides or not channels_first(trace, propagation):
+        return None
+    call = f"{path!r}, {problem.map}, {sides}"
+    to = "×".join(map(str, sides))
+    return Candidate(
+        "pool",
+        _nested("with_pooled_features", (*others, call)),
+        "all old sizes",
+        f"Averages the map before {_paths((*others, call))} to {to} cells at this input size; "
+        "features that fit pass unchanged.",
+        lambda after: _go_on(_pool_before, after, (*others, call)),
+    )
 
 
-def _channels_first(case: Case) -> bool:
+def _new_linear(
+    trace: Trace, propagation: Propagation, problem: Problem, others: tuple[str, ...]
+) -> Candidate | None:
+    """Replace the layer that stops, and `others` that stopped until they were replaced."""
+    failure = trace.failure
+    if failure is None or failure.op is None or failure.op.kind is not Kind.LINEAR:
+        return None
+    calls = (*others, f"{failure.path!r}, {problem.got}")
+    return Candidate(
+        "fc",
+        _nested("with_new_linear", calls),
+        "no",
+        f"A fresh {_paths(calls)} for {problem.got:,} features; it must be trained, and inputs "
+        "that give another number fail.",
+        lambda after: _go_on(_new_linear, after, calls),
+    )
+
+
+_Make: TypeAlias = Callable[[Trace, Propagation, Problem, tuple[str, ...]], Candidate | None]
+
+
+def _go_on(make: _Make, trace: Trace, calls: tuple[str, ...]) -> Candidate | None:
+    """Mend one more layer, if that is all and they are not too many."""
+    propagation = propagate(trace)
+    if trace.failure is None or len(calls) == MOST_HEADS:
+        return None
+    if any(call.startswith(f"{trace.failure.path!r},") for call in calls):
+        return None
+    problem = find_problem(trace, propagation)
+    counted = isinstance(problem.expected, int) and isinstance(problem.got, int)
+    return make(trace, propagation, problem, calls) if counted else None
+
+
+def _nested(function: str, calls: tuple[str, ...]) -> str:
+    line = "model"
+    for call in calls:
+        line = f"vgglab.{function}({line}, {call})"
+    return f"model = {line}"
+
+
+def _paths(calls: tuple[str, ...]) -> str:
+    return " and ".join(call.split(",")[0].strip("'") for call in calls)
+
+
+def channels_first(trace: Trace, propagation: Propagation) -> bool:
     """Tell whether the features that a layer counts were laid out channel by channel."""
-    failure = case.trace.failure
+    failure = trace.failure
     source = failure.op.sources[0] if failure and failure.op and failure.op.sources else -1
     while source >= 0:
-        op = case.trace.ops[source]
+        op = trace.ops[source]
         if not op.sources:
             return False
-        before, after = (case.propagation.layouts.get(k) for k in (op.sources[0], source))
+        before, after = (propagation.layouts.get(k) for k in (op.sources[0], source))
         if op.kind is Kind.VIEW and isinstance(before, Map) and isinstance(after, Map):
             merged = set(after.dims[-1].axes)
             places = [k for k, dim in enumerate(before.dims) if merged & {*dim.axes}]

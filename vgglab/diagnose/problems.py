@@ -82,13 +82,15 @@ def _unbatched(trace: Trace) -> Problem | None:
     if len(size) not in (axes, axes + 1) or len(trace.input_sizes) > 1:
         return None
     layer = {1: "Conv1d", 2: "Conv2d", 3: "Conv3d"}[axes]
+    failure = trace.failure
+    reader = where(failure) if failure.type == layer else layer
     if len(size) == axes + 1 and channels == 1 != size[0]:
         batch = (size[0], 1, *size[1:])
         return Problem(
             "unbatched-input",
             batch,
             size,
-            f"The input {size} has no dimension for the channel: {layer} reads it as one image of "
+            f"The input {size} has no dimension for the channel: {reader} reads it as one image of "
             f"{size[0]} channels, where 1 is wanted. If these are {size[0]} inputs, give them as "
             f"{batch}: x.unsqueeze(1).",
         )
@@ -111,6 +113,22 @@ def _unbatched(trace: Trace) -> Problem | None:
         f"{thing} without a batch, but what flattens the maps afterwards takes the first dimension "
         f"for the batch. Give it as {batch}.{text}",
     )
+
+
+EACH_FRAME = "each frame"
+"""Stands for the layer that belongs there, if the same layer is for the frames of a clip."""
+
+
+def first_convolution_reads(trace: Trace, shape: Shape) -> bool:
+    """Tell a clip of frames, given to a network of images whose channels they have."""
+    failure = trace.failure
+    weights = [
+        p.shape
+        for name, p in trace.parameters.items()
+        if failure and name.startswith(f"{failure.path}.") and len(p.shape) == 4
+    ]
+    given = trace.input_sizes[axes_of(trace).inputs[0]]
+    return shape == given and len(shape) == 5 and any(w[1] == shape[2] for w in weights)
 
 
 def _dimensions(trace: Trace) -> Problem | None:
@@ -138,6 +156,12 @@ def _dimensions(trace: Trace) -> Problem | None:
         if kind[1] == "BatchNorm":
             instead = f"nn.{other}({shape[1]})"
             text += f" The layer for this map of {shape[1]} channels is {instead}."
+        elif first_convolution_reads(trace, shape):
+            instead = EACH_FRAME
+            text += (
+                f" It was made for images of {shape[2]} channels, and these are {shape[1]} frames: "
+                f"treat each as an image, x.flatten(0, 1), or take an nn.{other}."
+            )
         else:
             text += f" The layer for it is nn.{other}."
     elif len(shape) == 2 and kind[1] != "BatchNorm":

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from vgglab.diagnose.problems import EACH_FRAME
 from vgglab.diagnose.scene import Problem
 from vgglab.tracing import Trace
 
@@ -20,7 +21,7 @@ class Call(NamedTuple):
     code: str
 
 
-def advice(model: nn.Module, trace: Trace, problem: Problem) -> str:
+def advice(model: nn.Module, trace: Trace, problem: Problem, pools: bool = True) -> str:
     """Return what to change in the source, in a sentence; empty if nothing can be named.
 
     Parameters
@@ -31,6 +32,9 @@ def advice(model: nn.Module, trace: Trace, problem: Problem) -> str:
         Its trace, with the failure.
     problem
         What is wrong.
+    pools
+        Whether a pooling before the flatten gives the map that is wanted: not where the channels
+        come last.
     """
     failure = trace.failure
     assert failure is not None
@@ -45,9 +49,12 @@ def advice(model: nn.Module, trace: Trace, problem: Problem) -> str:
         return f"{where}keep the batch: x.flatten(1), x.view(x.size(0), -1) or nn.Flatten()."
     new = _new_call(model, failure.path, problem)
     if new is None:
-        return ""
+        said = _AT_THE_LINE.get(problem.kind)
+        code = failure.line.code if failure.line else ""
+        return f"{where}`{code}`: {said}" if said and code else ""
     found = constructor(model, failure.path)
-    layer = model.get_submodule(failure.path)
+    layer = _module(model, failure.path)
+    assert layer is not None
     old = found.code if found else _written(layer)
     place = f"where {failure.path} is built, "
     if found is not None:
@@ -57,7 +64,7 @@ def advice(model: nn.Module, trace: Trace, problem: Problem) -> str:
     if not isinstance(layer, nn.Linear) or lost is None:
         return f"{text}."
     text += f"; its {lost.numel():,} trained weights are lost."
-    if problem.wanted is not None and len(problem.wanted) > 1:
+    if pools and problem.wanted is not None and len(problem.wanted) > 1:
         sides = problem.wanted[1:]
         kind = f"adaptive_avg_pool{len(sides)}d"
         text += f" F.{kind}(x, {sides}) before the flatten keeps them."
@@ -66,6 +73,32 @@ def advice(model: nn.Module, trace: Trace, problem: Problem) -> str:
 
 def _file(name: str) -> str:
     return Path(name).name
+
+
+_AT_THE_LINE = {
+    "padding-mismatch": "bring what meets here to one size, F.interpolate(x, size=y.shape[2:]) or "
+    "F.pad; no weight changes.",
+    "channel-mismatch": "what comes here must have the channels of the weights.",
+    "input-too-small": "no window fits any more; leave out a halving before it, or give larger "
+    "inputs.",
+    "input-size": "the size of the input is written down here; take it from x.shape.",
+    "wrong-in-features": "what meets here must have one number of features.",
+    "not-contiguous": "write x.reshape(...) or x.flatten(1) for the view; no weight changes.",
+}
+"""What to do at the line at which a forward stopped, where no module is to be built anew."""
+
+
+def _module(model: nn.Module, path: str) -> nn.Module | None:
+    return dict(model.named_modules()).get(path)
+
+
+def _options(layer: nn.RNNBase) -> str:
+    plain = {"num_layers": 1, "batch_first": False, "bidirectional": False}
+    return "".join(
+        f", {name}={value}"
+        for name, default in plain.items()
+        if (value := getattr(layer, name)) != default
+    )
 
 
 def _written(layer: nn.Module) -> str:
@@ -79,15 +112,18 @@ def _new_call(model: nn.Module, path: str, problem: Problem) -> str | None:
     """Return the call that builds a layer for what it gets."""
     if not path or not isinstance(problem.got, int):
         return None
-    layer = model.get_submodule(path)
+    layer = _module(model, path)
     if problem.kind == "wrong-dimensions":
-        return problem.instead
+        return None if problem.instead == EACH_FRAME else problem.instead
     counted = problem.kind in ("input-size", "wrong-in-features")
     if counted and type(layer) is nn.Linear and isinstance(problem.expected, int):
         bias = "" if layer.bias is not None else ", bias=False"
         return f"nn.Linear({problem.got}, {layer.out_features}{bias})"
+    if counted and isinstance(layer, nn.RNNBase) and problem.got != layer.input_size:
+        return f"nn.{type(layer).__name__}({problem.got}, {layer.hidden_size}{_options(layer)})"
     kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-    if problem.kind == "channel-mismatch" and type(layer) in kinds and isinstance(layer, kinds):
+    of_channels = counted or problem.kind == "channel-mismatch"
+    if of_channels and type(layer) in kinds and isinstance(layer, kinds):
         old, new = (f"({n}, {layer.out_channels}," for n in (layer.in_channels, problem.got))
         return _written(layer).replace(old, new, 1)
     return None
@@ -105,7 +141,7 @@ def constructor(model: nn.Module, path: str) -> Call | None:
     """
     names = path.split(".")
     for depth in range(len(names) - 1, -1, -1):
-        owner = model.get_submodule(".".join(names[:depth]))
+        owner = _module(model, ".".join(names[:depth]))
         for kind in type(owner).__mro__:
             if "__init__" not in vars(kind) or kind.__module__.startswith("torch."):
                 continue

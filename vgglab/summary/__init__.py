@@ -1,6 +1,6 @@
 """What a model consists of and what it costs: one table from one trace."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -208,7 +208,11 @@ class Summary(Report):
 
 
 def summary(
-    model: nn.Module, input_size: InputSize, *, dtypes: Sequence[torch.dtype] | None = None
+    model: nn.Module,
+    input_size: InputSize,
+    *,
+    dtypes: Sequence[torch.dtype] | None = None,
+    kwargs: Mapping[str, Any] | None = None,
 ) -> Summary:
     """Summarise a model: shapes, parameters, mult-adds and memory, without computing anything.
 
@@ -222,6 +226,8 @@ def summary(
         Shape of the input, such as ``(1, 3, 224, 224)``, or a list of shapes for several inputs.
     dtypes
         Types of the inputs; by default that of the model's first floating-point parameter.
+    kwargs
+        What else the forward is given by name.
 
     Returns
     -------
@@ -235,7 +241,7 @@ def summary(
     ValueError
         If a size is below 1, or the number of `dtypes` is not that of the inputs.
     """
-    return Summary(trace(model, input_size, dtypes=dtypes))
+    return Summary(trace(model, input_size, dtypes=dtypes, kwargs=kwargs))
 
 
 _HEADERS = (

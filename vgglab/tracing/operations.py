@@ -48,7 +48,7 @@ class Kind(Enum):
     BROADCAST = "add|sub|rsub|mul|div|maximum|minimum|addcmul|lerp"
     CAT = "cat"
     STACK = "stack"
-    LINEAR = "addmm|mm"
+    LINEAR = "addmm|mm|linear(_relu)?_dynamic"
     VIEW = "view|_unsafe_view|_reshape_alias"
     CLONE = "clone"
     EXPAND = "expand"

@@ -247,7 +247,9 @@ class Recorder(TorchDispatchMode):
             if kind_of(name) is Kind.CONVOLUTION and result.numel() == 0 < args[0].numel():
                 raise RuntimeError("Kernel size can't be greater than actual input size")
         except Exception as error:
-            self._note(error, self._op(name, func, args, kwargs, tensors), _shapes(tensors))
+            shapes = (*_shapes(tensors), *map(_of_packed, args))
+            op = self._op(name, func, args, kwargs, tensors)
+            self._note(error, op, tuple(shape for shape in shapes if shape))
             raise
         self._record(name, func, args, kwargs, tensors, result)
         return result
@@ -343,6 +345,14 @@ class Recorder(TorchDispatchMode):
     def _parameters_in(self, tensor: Tensor) -> tuple[str, ...]:
         """Return the parameters that a tensor is, shows a part of, or was computed from alone."""
         return self._state.get(_storage(tensor)) or self._derived_from.get(id(tensor), ())
+
+
+def _of_packed(value: Any) -> Shape:
+    """Return the shape of the matrix in packed weights of a quantised linear layer, else ()."""
+    if not isinstance(value, torch.ScriptObject) or "LinearPacked" not in str(value._type()):
+        return ()
+    weight, _ = torch.ops.quantized.linear_unpack(value)
+    return tuple(weight.shape[::-1])
 
 
 def _line_of(error: BaseException) -> CodeLine | None:
