@@ -158,6 +158,11 @@ def expanded(x: Tensor, y: Tensor) -> Tensor:
     return x * y.mean((2, 3), keepdim=True).expand_as(x) + y
 
 
+def padded_to(x: Tensor, y: Tensor) -> Tensor:
+    height, width = (b - a for a, b in zip(x.shape[2:], y.shape[2:], strict=True))
+    return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
+
+
 def two_scales(x: Tensor, fc: nn.Module) -> Tensor:
     return fc(torch.cat([F.max_pool2d(x, 2).flatten(1), F.avg_pool2d(x, 4).flatten(1)], dim=1))
 
@@ -277,6 +282,23 @@ FUNCTIONAL = {
     "pooled to the size of a map": (
         lambda: Net(lambda x: x + F.adaptive_avg_pool2d(x, 8).relu()),
         [1, 8],
+    ),
+    "padded by code": (
+        lambda: Net(lambda x, fc: fc(F.pad(x, (1, 1, 1, 1)).flatten(1)), nn.Linear(4 * 81, 2)),
+        [7],
+    ),
+    "padded to the skip connection": (
+        lambda: Net(
+            lambda x, fc: fc(
+                (padded_to(F.interpolate(F.max_pool2d(x, 2), None, 2), x) + x).mean((2, 3))
+            ),
+            nn.Linear(4, 2),
+        ),
+        [n for n in SIZES if n > 1],
+    ),
+    "padded to a multiple": (
+        lambda: Net(lambda x: F.max_pool2d(F.pad(x, (0, -x.shape[3] % 4, 0, -x.shape[2] % 4)), 4)),
+        None,
     ),
     "decided by a value": (
         lambda: Net(

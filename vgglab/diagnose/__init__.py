@@ -295,11 +295,13 @@ class Diagnosis(Report):
 
     def _answer(self) -> list[str]:
         after = self._mended
+        because = self._propagation.unsupported if not self.valid_sizes.exact else None
         return [
             self.explanation,
             *([f"In the source: {self.advice}"] if self.advice else []),
             f"Sizes that fit{' then' if self._rearranged else ''}: {self.valid_sizes}"
-            f"{f'; after the repair, {after.valid_sizes}' if after else ''}.",
+            f"{f'; after the repair, {after.valid_sizes}' if after else ''}."
+            f"{f' What cannot be followed: {because}.' if because else ''}",
             *(f"Warning: {warning}" for warning in self.warnings),
         ]
 

@@ -422,7 +422,7 @@ def with_second(model: nn.Module, trace: Trace, propagation: Propagation) -> Pro
         return propagation
     maps = [layout for layout in propagation.layouts.values() if isinstance(layout, Map)]
     probe: list[int] = []
-    taken: list[int] = []  # sides of maps along the axes before
+    taken: set[tuple[int, int]] = set()  # sides of maps along the axes before, here and there
     for axis, given in enumerate(propagation.given):
         sides = np.unique([m.sides[axis] for m in maps if axis in m.sides], axis=0)
         fit = propagation.fits[axis].copy()
@@ -430,15 +430,18 @@ def with_second(model: nn.Module, trace: Trace, propagation: Propagation) -> Pro
         indices = np.flatnonzero(fit)
         if not len(indices):
             return propagation
+        here = sides[:, given - 1]
         told = [
-            len(np.unique([*sides[:, k], *taken])) + np.sum(sides[:, k] != sides[:, given - 1])
+            len({*zip(here, sides[:, k], strict=True), *taken}) + np.sum(sides[:, k] != here)
             for k in indices
         ]
         best = indices[np.array(told) == max(told)]
         best = best[best >= 2 * given - 1] if best[-1] >= 2 * given - 1 else best
-        chosen = int(best[np.argmin(np.abs(best - 2 * given))])
+        # Halved five times it is odd where the given size is even, so what depends on that shows.
+        alike = [bin(((int(k) + 1) ^ ~given) & 31).count("1") for k in best]
+        chosen = int(min(zip(alike, np.abs(best - 2 * given), best, strict=True))[-1])
         probe.append(chosen + 1)
-        taken += list(sides[:, chosen])
+        taken.update(zip(here, sides[:, chosen], strict=True))
     found = propagate(trace, retrace(model, trace, probe), tuple(probe))
     found.asked = propagation.asked
     return found

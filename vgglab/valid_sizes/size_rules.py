@@ -690,10 +690,16 @@ def _moved(step: Step, layout: Map | None = None) -> Map | None:
 def _pad(step: Step) -> Layout | None:
     layout, op = step.map(), step.op
     pads = {place: op.padding(place) for place in range(-len(layout.dims), 0)}
-    held = [pads[place] for place in range(-len(layout.dims), 0) if layout.dims[place].axes]
-    by_module = re.search(r"Pad[123]d$|^Conv", step.trace.modules.get(op.path, ""))
-    if any(map(sum, held)) and not by_module:
-        raise Unsupported("how much it pads may depend on the size")
+    module = step.trace.modules.get(op.path, "")
+    if module.endswith("Same"):
+        return _with_numbers(step, step.on_sides(layout, _same_padding(step)))
+    held = [place for place in pads if layout.dims[place].axes]
+    if held and not re.search(r"Pad[123]d$|^(Lazy)?Conv[123]d$", module):
+        beside = step.beside
+        if beside is None:
+            raise ChosenError(_PADS)
+        if any(beside.padding(place) != pads[place] for place in held):
+            return _padded_to(step, layout, held)
     if any(sum(pads[p]) for p in pads if layout.dims[p].axes and not layout.dims[p].is_axis):
         raise Unsupported("it pads a dimension that holds several")
     if op.kind is Kind.REFLECTION_PAD:
@@ -701,6 +707,44 @@ def _pad(step: Step) -> Layout | None:
             step.require(axis, layout.sides[axis] > max(pads[place]))
     padded = step.on_sides(layout, lambda place, sides: sides + sum(pads[place]))
     return _with_numbers(step, padded)
+
+
+_PADS = "how much it pads may depend on the size"
+
+
+def _padded_to(step: Step, layout: Map, held: list[int]) -> Map:
+    """Pad to the sides of another map, such as the one that waits at a skip connection."""
+    sides = dict(layout.sides)
+    for place in held:
+        dim, there = step.chosen(place, _PADS)
+        if there is None or dim != layout.dims[place]:
+            raise Unsupported(_PADS)
+        (axis,) = dim.axes
+        step.require(axis, sides[axis] > 0)
+        sides[axis] = there
+    return _with_numbers(step, Map(layout.dims, sides))
+
+
+def _same_padding(step: Step) -> Callable[[int, Sides], Sides]:
+    """Return what TensorFlow's rule makes of a side: windows begin at every stride of the input."""
+    op = step.op
+    reader = next((o for o in step.trace.ops if op.index in o.sources), None)
+    if reader is None or not reader.all_windows or step.refused:
+        raise Unsupported(_PADS)
+    windows = reader.all_windows
+
+    def padded(place: int, sides: Sides) -> Sides:
+        if place < -len(windows):
+            return sides
+        window = windows[place]
+        needed = (-(-sides // window.stride) - 1) * window.stride + window.extent
+        return np.maximum(sides, needed)
+
+    for axis, place in step.map().places.items():
+        side = int(step.map().sides[axis][step.traced[axis]])
+        if int(padded(place, np.array([side]))[0]) != step.op.output_shapes[0][place]:
+            raise Unsupported(_PADS)
+    return padded
 
 
 def _with_numbers(step: Step, layout: Map) -> Map:

@@ -1,0 +1,239 @@
+"""Repairs of networks that are no chain of modules over one image: each is offered, and it runs."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+from vgglab import diagnose, with_resized_inputs
+from vgglab.diagnose import Diagnosis
+
+
+class Network(nn.Module):
+    """A convolution that halves images of 32 px to 16, then a linear layer for all cells."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU())
+        self.fc = nn.Linear(2048, 10)
+        self.register_buffer("mean", torch.rand(3, 1, 1))
+
+    def rows(self, x: Tensor) -> Tensor:
+        return self.features(x).flatten(1)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.fc(self.rows((x - self.mean) / 2))
+
+
+class TwoHeads(Network):
+    def __init__(self) -> None:
+        super().__init__()
+        self.boxes = nn.Linear(2048, 4)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        rows = self.rows(x)
+        return {"scores": self.fc(rows), "boxes": self.boxes(rows)}
+
+
+class Siamese(Network):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return (self.fc(self.rows(x)) - self.fc(self.rows(y))).abs()
+
+
+class ByName(Network):
+    def forward(self, *, pixel_values: Tensor, scale: float) -> Tensor:
+        return self.fc(self.rows(pixel_values * scale))
+
+
+class WithMetadata(Network):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(2048 + 5, 10)
+
+    def forward(self, x: Tensor, meta: Tensor) -> Tensor:
+        return self.fc(torch.cat([self.rows(x), meta], 1))
+
+
+class Clips(Network):
+    """Frames, each through the convolution, then a recurrent layer over time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lstm = nn.LSTM(2048, 16, batch_first=True)
+        self.fc = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, frames = x.shape[:2]
+        rows = self.rows(x.flatten(0, 1)).view(n, frames, -1)
+        return self.fc(self.lstm(rows)[0][:, -1])
+
+
+class Columns(nn.Module):
+    """A recurrent layer that reads a text column by column."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 8, 3, stride=2, padding=1)
+        self.gru = nn.GRU(8 * 16, 12, batch_first=True)
+        self.fc = nn.Linear(12, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        n, c, h, w = x.shape
+        steps, _ = self.gru(x.permute(0, 3, 1, 2).reshape(n, w, c * h))
+        return self.fc(steps[:, -1])
+
+
+class Bands(nn.Module):
+    """Three dimensions first, then two: the depth of the bands becomes channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spectral = nn.Conv3d(1, 4, (7, 3, 3))
+        self.spatial = nn.Conv2d(4 * 14, 8, 3)
+        self.fc = nn.Linear(8 * 5 * 5, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.spatial(self.spectral(x).flatten(1, 2)).flatten(1))
+
+
+class ChannelsLast(Network):
+    def rows(self, x: Tensor) -> Tensor:
+        return self.features(x).permute(0, 2, 3, 1).flatten(1)
+
+
+def sequence(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), *layers)
+
+
+def without_warning(make: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    """Return a network in a form that torch has and no longer recommends."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return make(sequence(nn.Flatten(), nn.Linear(2048, 10)))
+
+
+def quantised() -> nn.Module:
+    return without_warning(
+        lambda network: torch.ao.quantization.quantize_dynamic(network, {nn.Linear})
+    )
+
+
+class Case(NamedTuple):
+    """A network that stops, and what is to be said of it."""
+
+    make: Callable[[], nn.Module]
+    sizes: Sequence[Any]
+    kind: str
+    repairs: set[str]
+    told: str
+    kwargs: Mapping[str, Any] = {}
+
+
+CASES = {
+    "normalisation inside": Case(
+        Network, (2, 3, 48, 48), "input-size", {"resize", "pool", "fc"}, "31 to 32"
+    ),
+    "two heads": Case(TwoHeads, (2, 3, 48, 48), "input-size", {"resize", "pool", "fc"}, "31 to 32"),
+    "two images": Case(
+        Siamese, [(2, 3, 48, 48)] * 2, "input-size", {"resize", "pool", "fc"}, "31 to 32"
+    ),
+    "by name": Case(
+        ByName,
+        (2, 3, 48, 48),
+        "input-size",
+        {"resize", "pool", "fc"},
+        "31 to 32",
+        {"scale": 0.5},
+    ),
+    "an image and numbers": Case(
+        WithMetadata, [(2, 3, 48, 48), (2, 5)], "input-size", {"resize", "fc"}, "31 to 32"
+    ),
+    "clips": Case(
+        Clips, (2, 4, 3, 48, 48), "input-size", {"resize", "crop", "pool"}, "nn.LSTM(4608, 16"
+    ),
+    "a clip for a network of images": Case(
+        Network, (2, 4, 3, 32, 32), "wrong-dimensions", {"frames"}, "each as an image"
+    ),
+    "columns": Case(Columns, (2, 1, 40, 100), "input-size", {"resize", "pool"}, "128 = 8·16"),
+    "bands": Case(
+        Bands, (2, 1, 12, 9, 9), "input-size", {"resize"}, "nn.Conv2d(24, 8, kernel_size=(3, 3)"
+    ),
+    "a cube of bands": Case(
+        Bands, (2, 1, 20, 19, 19), "input-size", {"resize", "pool", "fc"}, "9 px"
+    ),
+    "weight_norm": Case(
+        lambda: sequence(nn.Flatten(), parametrizations.weight_norm(nn.Linear(2048, 10))),
+        (2, 3, 48, 48),
+        "input-size",
+        {"resize", "crop", "pool"},
+        "31 to 32",
+    ),
+    "quantised": Case(quantised, (2, 3, 48, 48), "input-size", {"resize", "pool"}, "31 to 32"),
+    "scripted": Case(
+        lambda: without_warning(torch.jit.script),
+        (2, 3, 48, 48),
+        "input-size",
+        {"resize", "crop"},
+        "31 to 32",
+    ),
+    "no flatten, and another size": Case(
+        lambda: sequence(nn.Linear(2048, 10)), (2, 3, 48, 48), "missing-flatten", {"pool"}, "after"
+    ),
+    "batch and channels swapped": Case(
+        lambda: sequence(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)),
+        (3, 6, 32, 32),
+        "channel-mismatch",
+        {"permute", "channels"},
+        "x.transpose(0, 1)",
+    ),
+}
+
+
+def answers(found: Diagnosis, network: nn.Module, kwargs: Mapping[str, Any]) -> Any:
+    inputs = [torch.rand(size) for size in found.trace.input_sizes]
+    with torch.no_grad():
+        if kwargs:
+            return network(pixel_values=inputs[0], **kwargs)
+        return network(*inputs)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_repair_is_offered_and_runs(name: str) -> None:
+    case = CASES[name]
+    model = case.make().eval()
+    found = diagnose(model, case.sizes, kwargs=case.kwargs)
+    assert found.kind == case.kind
+    assert case.repairs <= {fix.name for fix in found.fixes}
+    assert case.told in str(found)
+    with pytest.raises(RuntimeError):
+        answers(found, model, case.kwargs)
+    for fix in found.fixes:
+        assert answers(found, fix.apply().eval(), case.kwargs) is not None
+
+
+def test_two_heads_share_one_line() -> None:
+    found = diagnose(TwoHeads().eval(), (2, 3, 48, 48))
+    lines = {fix.name: fix.line for fix in found.fixes}
+    assert lines["pool"].count("with_pooled_features") == 2
+    assert lines["fc"].count("with_new_linear") == 2
+
+
+def test_resized_inputs_are_those_that_are_images() -> None:
+    model = WithMetadata().eval()
+    x, meta = torch.rand(2, 3, 32, 32), torch.rand(2, 5)
+    with torch.no_grad():
+        same = with_resized_inputs(model, (32, 32))(x, meta)
+        assert torch.allclose(same, model(x, meta))
+    for size in ((), (1, 2, 3, 4), 5):
+        with pytest.raises(ValueError, match="1 to 3 sides"):
+            with_resized_inputs(model, size)  # type: ignore[arg-type]
+
+
+def test_where_channels_come_last_no_pooling_before_the_flatten_is_advised() -> None:
+    assert "adaptive_avg_pool2d" not in diagnose(ChannelsLast().eval(), (2, 3, 48, 48)).advice
+    assert "adaptive_avg_pool2d" in diagnose(Network().eval(), (2, 3, 48, 48)).advice
