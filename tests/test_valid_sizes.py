@@ -337,14 +337,56 @@ def really(model: nn.Module, n: int) -> bool:
 
 
 def test_what_cannot_be_followed_is_named() -> None:
-    model = torchvision_network("vit_b_32", "meta").eval()
+    model = torchvision_network("swin_t", "meta").eval()
     propagation = propagate(trace(model, (1, 3, 224, 224)))
     assert propagation.unsupported is not None
-    assert "cat in the model" in propagation.unsupported
-    sizes = valid_sizes(model, trace(model, (1, 3, 400, 400)))
+    assert "in features.1.0.attn: how much it pads may depend" in propagation.unsupported
+    sizes = valid_sizes(model, trace(model, (1, 3, 97, 97)))
     assert not sizes.exact
-    assert sizes.height == (Interval(224, 224),)
+    assert sizes.height == (Interval(97, 97),)
     assert "tried" in str(sizes)
+
+
+class Patches(nn.Module):
+    """Patches of 4 px with a position embedding for 16 of them, and a class token or none."""
+
+    def __init__(self, tokens: int, strict: bool) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 8, 4, 4)
+        self.token = nn.Parameter(torch.zeros(1, tokens, 8))
+        self.embedding = nn.Parameter(torch.zeros(1, 16 + tokens, 8))
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.strict = strict
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.strict and x.shape[2:] != (16, 16):
+            raise ValueError(f"the image must have 16 px, got {x.shape[2]}")
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(len(x), -1, -1), x], 1) + self.embedding
+        return self.attention(x, x, x)[0].mean(1)
+
+
+@pytest.mark.parametrize("tokens", [1, 3])
+@pytest.mark.parametrize(("strict", "last"), [(False, 19), (True, 16)])
+@pytest.mark.parametrize("traced", [16, 40])
+def test_a_position_embedding_and_what_the_code_checks_besides(
+    tokens: int, strict: bool, last: int, traced: int
+) -> None:
+    model = Patches(tokens, strict).eval()
+    sizes = valid_sizes(model, trace(model, (2, 3, traced, traced)))
+    if strict and traced == 40:  # the message names the size
+        assert sizes.height == (Interval(16, 16),)
+        return
+    assert sizes.exact
+    assert sizes.axes == ((Interval(16, last),),) * 2
+
+
+def test_a_vision_transformer_takes_one_size() -> None:
+    model = torchvision_network("vit_b_32", "meta").eval()
+    for side in (224, 400):
+        sizes = valid_sizes(model, trace(model, (1, 3, side, side)))
+        assert sizes.exact
+        assert sizes.axes == ((Interval(224, 224),),) * 2
 
 
 def test_an_average_over_volumes_wants_its_kernel_inside() -> None:

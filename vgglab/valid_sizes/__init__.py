@@ -399,6 +399,8 @@ def search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
     sizes = propagation.valid_sizes()
     if trace.failure is not None and sizes:
         sizes = ValidSizes(((),) * len(sizes.axes), exact=False, names=sizes.names)
+    elif sizes and any(wanted.is_of_cells for wanted in propagation.wanted):
+        sizes = _as_the_code_says(model, trace, sizes, propagation.given)
     return Search(sizes, tuple(stops))
 
 
@@ -481,9 +483,36 @@ def _tried(model: nn.Module, trace: Trace, propagation: Propagation) -> ValidSiz
     if trace.failure is not None and len(given) == 2:
         tries = [size for size in _guesses(trace, given) if size != given][:TRIES]
     for size in tries:
-        if size == given or retrace(model, trace, size).failure is None:
+        if size != given:
+            further = retrace(model, trace, size)
+            if further.failure is None:
+                return search(model, further, propagate(further)).sizes
+        else:
             return ValidSizes(tuple((Interval(n, n),) for n in size), exact=False, names=names)
     return ValidSizes(((),) * len(given), exact=False, names=names)
+
+
+def _as_the_code_says(
+    model: nn.Module, trace: Trace, sizes: ValidSizes, given: tuple[int, ...]
+) -> ValidSizes:
+    """Return the sizes that code lets pass that also looks at the size, as a ViT's does.
+
+    The ends of the intervals are tried or, if they do not run, the neighbours of the given size.
+    """
+
+    def run(*sides: list[int]) -> list[bool]:
+        tries = {tuple(side) for side in sides if tuple(side) in sizes} - {given}
+        return [retrace(model, trace, side).failure is None for side in sorted(tries)]
+
+    around = [
+        next(i for i in intervals if i.first <= side and (i.last is None or side <= i.last))
+        for side, intervals in zip(given, sizes.axes, strict=True)
+    ]
+    if all(run([i.first for i in around], [i.last or i.first for i in around])):
+        return sizes
+    alone = tuple((Interval(side, side),) for side in given)
+    runs = any(run(*([side + step for side in given] for step in (-1, 1))))
+    return ValidSizes(alone, exact=not runs, names=sizes.names)
 
 
 def _guesses(trace: Trace, given: tuple[int, ...]) -> list[tuple[int, ...]]:

@@ -32,11 +32,13 @@ class Dim(NamedTuple):
 
     number: int
     axes: tuple[int, ...] = ()
+    more: int = 0
+    """What stands beside that: the class token in a sequence of patches."""
 
     @property
     def is_axis(self) -> bool:
         """Whether it is one axis and nothing else."""
-        return self.number == 1 and len(self.axes) == 1
+        return self.number == 1 and len(self.axes) == 1 and not self.more
 
 
 class Term(NamedTuple):
@@ -78,7 +80,7 @@ class Map:
 
     def term(self, dim: int) -> Term:
         """Return what a dimension holds as a number of features."""
-        number, axes = self.dims[dim]
+        number, axes, _ = self.dims[dim]
         return Term(number, {axis: self.sides[axis] for axis in axes})
 
     def with_dims(self, dims: tuple[Dim, ...]) -> "Map | None":
@@ -102,6 +104,8 @@ class Wanted(NamedTuple):
 
     terms: tuple[Term, ...]
     features: int
+    is_of_cells: bool = False
+    """Whether it is a number of cells, for each of which there is a parameter."""
 
 
 class Unsupported(Exception):  # noqa: N818 - not an error: it ends the propagation
@@ -408,7 +412,27 @@ def _broadcast(step: Step) -> Layout | None:
         if len({id(layout) for layout in layouts}) > 1:
             raise Unsupported("two rows of features meet")
         return layouts[0]
+    if len(layouts) == 1:
+        return _with_embedding(step)
     return _together(step, stretched=True)
+
+
+def _with_embedding(step: Step) -> Layout | None:
+    """Add what there is for each cell of a sequence, such as the position embedding of a ViT."""
+    layout = step.map()
+    dims = list(layout.dims)
+    lengths = [shape for shape, derived in step.op.constants if not derived]
+    for place in range(-len(dims), 0):
+        dim = dims[place]
+        if not dim.axes or dim.is_axis:
+            continue
+        for length in {shape[place] for shape in lengths if len(shape) >= -place} - {1}:
+            term = layout.term(place)
+            step.wanted.append(Wanted((term,), length - dim.more, is_of_cells=True))
+            dims[place] = Dim(length)
+    if dims == list(layout.dims):
+        return _together(step, stretched=True)
+    return layout.with_dims(tuple(dims))
 
 
 def _together(step: Step, *, stretched: bool = False, beside: int | None = None) -> Map:
@@ -505,10 +529,24 @@ def _cat(step: Step) -> Layout | None:
     flat = any(isinstance(layout, Flat) for layout, _ in step.inputs)
     if place == -1 and (flat or any(dim.axes and not dim.is_axis for dim in parts)):
         return _cat_features(step)
+    if sum(bool(dim.axes) for dim in parts) == 1 and not step.refused:
+        return _with_tokens(step, place)
     joined = _together(step, beside=place)
     dims = list(joined.dims)
     dims[place] = Dim(1 if step.refused else step.op.output_shapes[0][place])
     return joined.with_dims(tuple(dims))
+
+
+def _with_tokens(step: Step, place: int) -> Layout | None:
+    """Put something of fixed length before or behind a sequence of cells."""
+    layout = step.map()
+    (dim,) = (dim for dim in [layout.dims[place]] if dim.axes)
+    if sum(given.layout is not None for given in step.inputs) > 1 or dim.is_axis:
+        raise Unsupported("it joins maps along an axis of the image")
+    dims = list(layout.dims)
+    more = step.op.output_shapes[0][place] - step.first.shape[place]
+    dims[place] = Dim(dim.number, dim.axes, dim.more + more)
+    return layout.with_dims(tuple(dims))
 
 
 def _cat_features(step: Step) -> Layout | None:
@@ -765,7 +803,7 @@ def _upsample(step: Step) -> Layout | None:
     if any(dim.axes and not dim.is_axis for dim in dims[-len(scales) :]):
         raise Unsupported("it resizes a dimension that holds several")
     for place in range(-len(scales), 0):
-        scale, (held, held_axes) = scales[place], dims[place]
+        scale, (held, held_axes, _) = scales[place], dims[place]
         for axis in held_axes:
             step.require(axis, sides[axis] > 0)
         if scale is not None and held_axes:
@@ -831,9 +869,15 @@ RESIZED = {
 """Kinds whose output has a size that the code chose, also if their input has none of the image."""
 
 
+_TAKES_TOKENS = {Kind.CAT, Kind.BROADCAST, Kind.ELEMENTWISE, Kind.CLONE}
+
+
 def pass_through(step: Step) -> Layout | None:
     """Return how the output of an operation holds the axes; ``None`` if it does not."""
     rule = RULES.get(step.op.kind)
     if rule is None:
         raise Unsupported("how it treats sizes is not known here")
+    maps = [layout for layout, _ in step.inputs if isinstance(layout, Map)]
+    if step.op.kind not in _TAKES_TOKENS and any(dim.more for m in maps for dim in m.dims):
+        raise Unsupported("it reads a sequence of cells with something beside it")
     return rule(step)
