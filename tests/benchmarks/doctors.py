@@ -300,7 +300,8 @@ def names_the_place(text: str, known: dict[str, Any]) -> bool:
     """Tell whether the layer or the line that stops is named."""
     layer = known["layer"]
     named = bool(layer) and re.search(rf"(?<![\w.]){re.escape(layer)}(?![\w.]*\w)", text)
-    line = any(re.search(rf"{re.escape(f)}:{n}\b", text) for f, n in known["lines"][-1:])
+    lines = known["lines"][-1:]
+    line = any(re.search(rf'{re.escape(f)}(:|"?,? line ){n}\b', text) for f, n in lines)
     return bool(named or line)
 
 

@@ -147,7 +147,7 @@ class Diagnosis(Report):
         """What to change in the source, with file and line where they are known; may be empty."""
         if self._problem is None or self.trace.failure is None:
             return ""
-        if self._rearranged is not None:
+        if self._rearranged is not None and self._rearranged[0].name != "channels":
             return ""  # the input is to change, no layer
         pools = channels_first(self.trace, self._propagation)
         return advice(self._model, self.trace, self._problem, pools)

@@ -72,8 +72,9 @@ def _two_layers(scene: Scene, source: int | None, expected: int, got: int) -> Pr
     if source is not None and source < 0:
         giver = "the input"
         advice = f"Give it inputs of {expected} features, or build it for {got}."
-    text = f"{scene.where} wants {expected} features and gets {got} from {giver}."
     pooled = _one_cell(scene.trace, source) if source is not None else None
+    came = str(got) if pooled is None else product((got, *[1] * pooled))
+    text = f"{scene.where} wants {expected} features and gets {came} from {giver}."
     if pooled is not None:
         text += f" All of them are channels: the map is {'×'.join(['1'] * pooled)} there."
     if source is not None and source < 0:

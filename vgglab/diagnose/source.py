@@ -14,11 +14,27 @@ from vgglab.tracing import Trace
 
 
 class Call(NamedTuple):
-    """The call in somebody's source that builds a module."""
+    """The call in somebody's source that builds a module.
+
+    Attributes
+    ----------
+    file, number, code
+        Where it is written, and how.
+    passes_on
+        Whether its first argument is one of the constructor that it is written in.
+    replaced
+        An earlier call whose module it replaced, under the same name.
+    """
 
     file: str
     number: int
     code: str
+    passes_on: bool = False
+    replaced: "Call | None" = None
+
+    @property
+    def place(self) -> str:
+        return f"{_file(self.file)} line {self.number}"
 
 
 def advice(model: nn.Module, trace: Trace, problem: Problem, pools: bool = True) -> str:
@@ -50,15 +66,33 @@ def advice(model: nn.Module, trace: Trace, problem: Problem, pools: bool = True)
     new = _new_call(model, failure.path, problem)
     if new is None:
         said = _AT_THE_LINE.get(problem.kind)
+        if "unpool" in (failure.operation or ""):
+            said = "give it output_size=, the size before the pooling; no weight changes."
         code = failure.line.code if failure.line else ""
         return f"{where}`{code}`: {said}" if said and code else ""
     found = constructor(model, failure.path)
     layer = _module(model, failure.path)
     assert layer is not None
+    if found is not None and found.replaced is not None:
+        name, before = failure.path.rpartition(".")[2], found.replaced
+        return (
+            f"{found.place} builds {name} a second time, `{found.code}`, and so replaces "
+            f"`{before.code}` of line {before.number}: give one of them another name."
+        )
+    owner = failure.path.rpartition(".")[0]
+    while found is not None and found.passes_on and owner:
+        built, builder = type(_module(model, owner)), constructor(model, owner)
+        is_own = not built.__module__.startswith("torch.")
+        if is_own and builder is not None and builder.code.startswith(f"{built.__name__}("):
+            return (
+                f"{builder.place}: `{builder.code}` builds it for {problem.expected}; give it "
+                f"what makes {failure.path} take {problem.got}."
+            )
+        owner = owner.rpartition(".")[0]
     old = found.code if found else _written(layer)
     place = f"where {failure.path} is built, "
     if found is not None:
-        place = f"{_file(found.file)} line {found.number}: "
+        place = f"{found.place}: "
     text = f"{place}`{old}` → `{new}`"
     lost = getattr(layer, "weight", None)
     if not isinstance(layer, nn.Linear) or lost is None:
@@ -153,25 +187,49 @@ def constructor(model: nn.Module, path: str) -> Call | None:
 
 def _built_in(kind: type, names: list[str]) -> Call | None:
     try:
-        lines, start = inspect.getsourcelines(kind.__init__)  # type: ignore[misc]
-        file = inspect.getsourcefile(kind) or ""
+        builder = vars(kind)["__init__"]
+        lines, start = inspect.getsourcelines(builder)
+        file = inspect.getsourcefile(builder) or ""
         source = dedent("".join(lines))
         tree = ast.parse(source)
     except (OSError, TypeError, SyntaxError):
         return None
+    definition = tree.body[0]
+    assert isinstance(definition, ast.FunctionDef)
     call = None
     for node in ast.walk(tree):
-        for target in node.targets if isinstance(node, ast.Assign) else ():
-            pairs = [(target, node.value)]  # type: ignore[attr-defined]
-            if isinstance(target, ast.Tuple) and isinstance(pairs[0][1], ast.Tuple):
-                pairs = list(zip(target.elts, pairs[0][1].elts, strict=False))
-            for name, value in pairs:
-                if isinstance(name, ast.Attribute) and name.attr == names[0]:
-                    call = value  # the last assignment counts
+        for value in _assigned(node, names[0]):
+            call = value  # the last assignment counts
+    # In the branches of an if only one of several is executed.
+    always = [value for node in definition.body for value in _assigned(node, names[0])]
     for place in names[1:]:
         items = call.args if isinstance(call, ast.Call) else []
         plain = place.isdigit() and not any(isinstance(item, ast.Starred) for item in items)
         call = items[int(place)] if plain and int(place) < len(items) else None
     if not isinstance(call, ast.Call):
         return None
-    return Call(file, start + call.lineno - 1, ast.get_source_segment(source, call) or "")
+    arguments = {argument.arg for argument in definition.args.args}
+    first = call.args[0] if call.args else None
+
+    def written(value: ast.expr) -> Call:
+        code = ast.get_source_segment(source, value) or ""
+        return Call(file, start + value.lineno - 1, code)
+
+    earlier = [value for value in always[:-1] if call is always[-1] and isinstance(value, ast.Call)]
+    return written(call)._replace(
+        passes_on=isinstance(first, ast.Name) and first.id in arguments,
+        replaced=written(earlier[-1]) if earlier else None,
+    )
+
+
+def _assigned(node: ast.AST, name: str) -> list[ast.expr]:
+    """Return what a statement assigns to an attribute of this name."""
+    found: list[ast.expr] = []
+    if not isinstance(node, ast.Assign):
+        return found
+    for target in node.targets:
+        pairs = [(target, node.value)]
+        if isinstance(target, ast.Tuple) and isinstance(pairs[0][1], ast.Tuple):
+            pairs = list(zip(target.elts, pairs[0][1].elts, strict=False))
+        found += [v for t, v in pairs if isinstance(t, ast.Attribute) and t.attr == name]
+    return found
