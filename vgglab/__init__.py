@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vgglab.convert import with_new_linear as with_new_linear
     from vgglab.convert import with_num_classes as with_num_classes
     from vgglab.convert import with_pooled_features as with_pooled_features
+    from vgglab.convert import with_resized_inputs as with_resized_inputs
     from vgglab.convert import with_spp_head as with_spp_head
     from vgglab.course.exercises import check as check
     from vgglab.course.exercises import hint as hint
