@@ -18,17 +18,8 @@ from torch import nn
 
 from vgglab.arguments import check_sizes
 from vgglab.compare.reference import Failed, random_input, relative_l2, run_copies
-from vgglab.diagnose.fixes import (
-    Candidate,
-    Case,
-    Fix,
-    channels_first,
-    fixes_for,
-    in_channels,
-    other_classes,
-    other_layout,
-    tried,
-)
+from vgglab.diagnose.candidates import Candidate, Case, channels_first, in_channels, other_layout
+from vgglab.diagnose.fixes import Fix, fixes_for, other_classes, tried
 from vgglab.diagnose.problems import find_problem
 from vgglab.diagnose.source import advice
 from vgglab.diagnose.warnings import (

@@ -32,7 +32,7 @@ from vgglab.convert.dry_run import image_batch
 from vgglab.convert.single_layers import fresh_linear
 from vgglab.convert.split import Split, find_split
 from vgglab.diagnose import diagnose
-from vgglab.diagnose.fixes import LEVELS
+from vgglab.diagnose.candidates import LEVELS
 from vgglab.report import Report, count, mebibytes
 from vgglab.shapes import IntOrPair
 from vgglab.summary import summary
