@@ -8,7 +8,7 @@ operations of the network, in eval and in train mode.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import signature
 from itertools import groupby, takewhile
 from typing import TypeAlias
@@ -39,11 +39,16 @@ class Chain:
     size
         An input size that was traced to the end, for which the first linear layer may have been
         given the number of features that it gets.
+    runs
+        Trial runs of its parts alone, by their ids and the size: conversions ask for the same ones.
     """
 
     model: nn.Module
     parts: Mapping[str, nn.Module]
     size: Shape
+    runs: dict[tuple[tuple[int, ...], Shape], Trace] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
 
 _shared: ContextVar[dict[tuple[int, Shape | None], Chain | ValueError] | None] = ContextVar(

@@ -94,7 +94,13 @@ class Split:
 
     def dry_run(self, parts: Iterable[Part], size: Shape) -> Trace:
         """Run some of the parts, without computing anything."""
-        return dry_run(self._network(parts), size)
+        parts = list(parts)
+        if not {id(m) for _, m in parts} <= {id(m) for m in self.chain.parts.values()}:
+            return dry_run(self._network(parts), size)
+        key = tuple(id(module) for _, module in parts), size
+        if key not in self.chain.runs:
+            self.chain.runs[key] = dry_run(self._network(parts), size)
+        return self.chain.runs[key]
 
     def _network(self, parts: Iterable[Part]) -> nn.Sequential:
         return sequential(self.chain.model, {str(path): module for path, module in parts})
