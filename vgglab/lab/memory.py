@@ -1,5 +1,6 @@
 """The memory that a step takes: predicted from a trace, tracked by torch, and allocated."""
 
+import gc
 from collections.abc import Callable, Iterator
 from functools import partial
 from math import prod
@@ -9,12 +10,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.utils.checkpoint import checkpoint
 
 from vgglab.lab.experiments.running import Settings
 from vgglab.lab.timing import here
-from vgglab.models.network import vgg
+from vgglab.models.network import VGG, vgg
 from vgglab.tracing import Trace, random_state_kept, trace
-from vgglab.tracing.operations import RESHAPES, Op, Shape
+from vgglab.tracing.operations import RESHAPES, Kind, Op, Shape
 
 
 class _Optimizer(NamedTuple):
@@ -29,6 +31,10 @@ OPTIMIZERS = {
     "adam": _Optimizer(partial(torch.optim.Adam, lr=1e-3, foreach=False), 2, 2),
 }
 """Those that are known here, by name; they go from weight to weight, on every device."""
+
+
+_TEMPORARY = {"div": 2, "pow": 2}
+"""Maps that autograd's formula of an operation makes besides gradients (derivatives.yaml)."""
 
 
 class Memory(NamedTuple):
@@ -106,11 +112,18 @@ def _forward(traced: Trace, weights: int, optimizer: str | None) -> Iterator[Mem
     size = _Sizes(traced)
     owner: dict[int, int] = {}  # the operation that made the memory of each one's output
     last_read: dict[int, int] = {}
+    squares: dict[int, int] = {}  # of local response normalisation, by the module's call
     for op in traced.ops:
         made = [source for source in op.sources if source >= 0]
         last_read |= dict.fromkeys((owner[source] for source in made), op.index)
         hands_on = op.name.endswith("_") or op.kind in RESHAPES
         owner[op.index] = owner[made[0]] if hands_on and made else op.index
+        # torch's local_response_norm names the mean of the squares until the power is taken.
+        if traced.calls[op.call].type == "LocalResponseNorm":
+            if op.kind is Kind.AVERAGE_POOL:
+                squares[op.call] = op.index
+            elif op.name == "pow":
+                last_read[squares[op.call]] = op.index
     alive: dict[int, int] = {}
     for op in traced.ops:
         alive = {index: held for index, held in alive.items() if last_read[index] >= op.index}
@@ -131,6 +144,7 @@ def _training(traced: Trace, weights: int, optimizer: str | None) -> Iterator[Me
     yield Memory(weights, 0, kept, saved + logits, 2 * logits)  # the loss: log-softmax is kept
     gradients = 0
     counted: set[str] = set()
+    waiting: dict[int, int] = {}  # gradients of maps that several operations read
     for op in reversed(traced.ops):
         own = op.saved_bytes or 0
         saved -= own
@@ -140,10 +154,13 @@ def _training(traced: Trace, weights: int, optimizer: str | None) -> Iterator[Me
         for name in {*op.parameters} - counted:
             gradients += traced.parameters[name].bytes * traced.parameters[name].trainable
         counted.update(op.parameters)
+        waiting.pop(op.index, None)
         flowing = size.of(op.output_shapes[0])
         if op.kind not in RESHAPES:  # those hand the same gradient on
             flowing += sum(size.of(shape) for shape in size.of_maps(op))
-        yield Memory(weights, gradients, kept, saved + aside, flowing)
+            flowing += _TEMPORARY.get(op.name, 0) * size.of(op.output_shapes[0])
+        yield Memory(weights, gradients, kept, saved + aside, flowing + sum(waiting.values()))
+        waiting |= {k: size.of(traced.ops[k].output_shapes[0]) for k in op.sources if k >= 0}
     scratch = chosen.scratch * max((p.bytes for p in trainable), default=0)
     yield Memory(weights, gradients, kept, saved, scratch)
 
@@ -257,17 +274,132 @@ def _step(
     return step, [images, labels, chosen]
 
 
-def memory_of_a_step(settings: Settings, seed: int, checkpoint: Path) -> dict[str, Any]:
-    """Predict, track and allocate the memory of a step of some VGG."""
+class Checkpointed(nn.Module):
+    """A VGG that keeps the map before each stage, and computes the rest again when it needs it.
+
+    Source: T. Chen, B. Xu, C. Zhang and C. Guestrin, "Training Deep Nets with Sublinear Memory
+    Cost", https://arxiv.org/abs/1604.06174; ``torch.utils.checkpoint``.
+
+    Parameters
+    ----------
+    network
+        A `vgglab.models.network.VGG`; its weights are shared.
+    """
+
+    def __init__(self, network: VGG) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList()
+        layers: list[nn.Module] = []
+        for layer in network.features:
+            layers.append(layer)
+            if isinstance(layer, nn.MaxPool2d):
+                self.stages.append(nn.Sequential(*layers))
+                layers = []
+        self.head = nn.Sequential(*layers, network.avgpool, network.flatten, network.classifier)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits."""
+        for stage in self.stages:
+            x = checkpoint(stage, x, use_reentrant=False)
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def largest(fits: Callable[[int], bool]) -> int:
+    """Return the largest number that fits, 0 if 1 does not; what is larger than one, fits no more.
+
+    Parameters
+    ----------
+    fits
+        Tells whether a number, 1 or more, fits.
+    """
+    if not fits(1):
+        return 0
+    low, high = 1, 2
+    while fits(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+_SIDE_STEP = 32  # px: between them the last map does not grow
+
+
+def input_size_of(what: str, number: int) -> tuple[int, int, int, int]:
+    """Return a batch of images of 224 px, or one image of ``32 * number`` px."""
+    if what == "batch":
+        return (number, 3, 224, 224)
+    return (1, 3, _SIDE_STEP * number, _SIDE_STEP * number)
+
+
+def what_fits(settings: Settings, seed: int, checkpoint_path: Path) -> dict[str, Any]:
+    """Predict the largest batch or image that fits, then find it by the tracker and on the GPU.
+
+    The tracker runs on the meta device. The GPU's allocator is held to the same limit.
+    """
+    optimizer, what, limit = settings["optimizer"], settings["what"], settings["gib"] * 2**30
+    network = _network(settings, seed, "meta")
+
+    def within(measure: Callable[..., int]) -> int:
+        return largest(
+            lambda number: measure(network, input_size_of(what, number), optimizer) <= limit
+        )
+
+    return {
+        "predicted": within(lambda *step: predicted_memory(*step).total),
+        "tracked": within(tracked_memory),
+        "allocated": _largest_on_gpu(settings, seed, limit) if here().type == "cuda" else None,
+    }
+
+
+def _largest_on_gpu(settings: Settings, seed: int, limit: int) -> int:
+    network = _network(settings, seed, "cuda")
+
+    def fits(number: int) -> bool:
+        try:
+            allocated_memory(
+                network, input_size_of(settings["what"], number), settings["optimizer"]
+            )
+        except torch.OutOfMemoryError:
+            return False
+        finally:
+            network.zero_grad()
+            gc.collect()
+            torch.cuda.empty_cache()
+        return True
+
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total))
+    try:
+        return largest(fits)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def _network(settings: Settings, seed: int, device: str) -> VGG:
     with random_state_kept():
         torch.manual_seed(seed)
-        network = vgg(settings["config"], head=settings["head"], width=settings["width"])
+        network = vgg(
+            settings["config"], head=settings["head"], width=settings["width"], device=device
+        )
+    return network.train(settings["optimizer"] is not None)
+
+
+def memory_of_a_step(settings: Settings, seed: int, checkpoint_path: Path) -> dict[str, Any]:
+    """Predict, track and allocate the memory of a step of some VGG.
+
+    What is tracked are tensors on the meta device, where nothing is computed; only what is
+    allocated needs a GPU.
+    """
     side, optimizer = settings["side"], settings["optimizer"]
-    input_size = (settings["batch_size"], 3, side, side)
-    network.train(optimizer is not None)
-    predicted = predicted_memory(network.to(here()), input_size, optimizer)
+    step = (settings["batch_size"], 3, side, side), optimizer
+    network = _network(settings, seed, "meta")
+    predicted = predicted_memory(network, *step)
+    on_gpu = here().type == "cuda"
     return {
         "predicted": {**predicted._asdict(), "total": predicted.total},
-        "tracked": tracked_memory(network, input_size, optimizer),
-        "allocated": allocated_memory(network, input_size, optimizer),
+        "tracked": tracked_memory(network, *step),
+        "allocated": allocated_memory(_network(settings, seed, "cuda"), *step) if on_gpu else None,
     }

@@ -18,16 +18,17 @@ from torch.nn.functional import cross_entropy
 
 from vgglab.lab.benchmark.measurements import Measurement
 from vgglab.lab.experiments.running import Settings
-from vgglab.lab.timing import here, one_precision, time_call, time_checked
+from vgglab.lab.memory import Checkpointed
+from vgglab.lab.timing import here, one_precision, time_checked, time_work
 from vgglab.models.configs import NUM_CLASSES
-from vgglab.models.network import vgg
+from vgglab.models.network import VGG, vgg
 from vgglab.tracing import random_state_kept
 
 CHOICES = {
     "mode": ("inference", "training"),
     "precision": ("float32", "tf32", "bfloat16"),
     "layout": ("NCHW", "NHWC"),
-    "runner": ("eager", "compile", "graph"),
+    "runner": ("eager", "compile", "graph", "checkpoint"),
 }
 """What may be chosen, by the name of the setting.
 
@@ -121,6 +122,7 @@ def measure(settings: Settings, seed: int) -> dict[str, Any]:
         tolerance=_TOLERANCE[mode][precision],
         warmup=settings["warmup"],
         repetitions=settings["repetitions"],
+        timer=time_work,
         state=list(network.parameters()) if mode == "training" else (),
     )
     weights = sum(p.nbytes for p in network.parameters())
@@ -170,13 +172,15 @@ def _drawing(settings: Settings) -> Callable[[torch.Generator], list[Tensor]]:
     return draw
 
 
-def _work(network: nn.Module, settings: Settings, examples: Sequence[Tensor]) -> Work:
+def _work(network: VGG, settings: Settings, examples: Sequence[Tensor]) -> Work:
     """Return what is timed."""
     runner = settings["runner"]
-    forward = network
+    forward: nn.Module = network
     if runner == "compile":
         torch.compiler.reset()  # after some networks of one class torch would run the next in eager
         forward = torch.compile(network, dynamic=False, fullgraph=True)  # type: ignore[assignment]
+    elif runner == "checkpoint":
+        forward = Checkpointed(network)
     if settings["mode"] == "inference":
 
         def work(*inputs: Tensor) -> Sequence[Tensor]:
@@ -290,6 +294,6 @@ def _least_seconds(call: Callable[[], object]) -> float:
     call()
     least, spent = float("inf"), 0.0
     while spent < _ENOUGH_SECONDS:
-        seconds = time_call(call)
+        seconds = time_work(call)
         least, spent = min(least, seconds), spent + seconds
     return least

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vgglab.lab.experiments.running import Budget, Experiment, Settings
+from vgglab.models.configs import CONFIGS
+from vgglab.models.heads import HEADS
 
 
 def _call(
@@ -18,10 +20,13 @@ def _call(
 
 
 _throughput = partial(_call, "benchmark", "throughput")  # imported when it runs
+_layers = partial(_call, "benchmark.layers", "layer_times")
 _memory = partial(_call, "memory", "memory_of_a_step")
+_fit = partial(_call, "memory", "what_fits")
 
 _MODES = ("inference", "training")
 _LAYOUTS = ("NCHW", "NHWC")
+_OPTIMIZERS = (None, "sgd", "momentum", "adam")
 _EAGER = {"layout": "NCHW", "runner": "eager"}
 _TINY: dict[str, Any] = {"width": 1 / 16, "warmup": 1, "repetitions": 3}
 _CPU: dict[str, Any] = {"width": 1 / 4, "warmup": 1, "repetitions": 5}
@@ -152,24 +157,95 @@ BENCHMARKS = {
                     held={"config": "A", "width": 1 / 16, "side": 64, "batch_size": 2},
                     seeds=1,
                 ),
-                "cpu": Budget(
-                    vary={
-                        "config": ("A", "D"),
-                        "head": ("fc", "conv", "gap", "spp"),
-                        "optimizer": (None, "sgd", "momentum", "adam"),
-                    },
-                    held={"width": 1 / 4, "side": 224, "batch_size": 2},
+                **dict.fromkeys(
+                    ("cpu", "gpu"),
+                    Budget(
+                        vary={
+                            "config": tuple(CONFIGS),
+                            "head": tuple(HEADS),
+                            "optimizer": _OPTIMIZERS,
+                        },
+                        held={"width": 1.0, "side": 224, "batch_size": 32},
+                        seeds=1,
+                    ),
+                ),
+            },
+        ),
+        Experiment(
+            name="bench-fit",
+            question="Which batch, and which image, is the largest that fits into a memory?",
+            trial=_fit,
+            control="torch's own tracker, and a GPU's allocator held to the same limit.",
+            held_equal="Model, optimiser and limit are the same for all three.",
+            changes_mind="A prediction more than 10 % from what fits.",
+            command="vgglab bench",
+            budgets={
+                "tiny": Budget(
+                    vary={"what": ("batch", "side"), "optimizer": (None, "adam")},
+                    held={"config": "A", "head": "gap", "width": 1 / 16, "gib": 1 / 16},
                     seeds=1,
                 ),
-                "gpu": Budget(
-                    vary={
-                        "config": ("A", "D"),
-                        "head": ("fc", "conv", "gap", "spp"),
-                        "optimizer": (None, "sgd", "momentum", "adam"),
-                    },
-                    held={"width": 1.0, "side": 224, "batch_size": 32},
-                    seeds=1,
+                **dict.fromkeys(
+                    ("cpu", "gpu"),
+                    Budget(
+                        vary={
+                            "what": ("batch", "side"),
+                            "gib": (8, 16),
+                            "optimizer": _OPTIMIZERS,
+                        },
+                        held={"config": "D", "head": "fc", "width": 1.0},
+                        seeds=1,
+                    ),
                 ),
+            },
+        ),
+        Experiment(
+            name="bench-checkpoint",
+            question="What time does it cost to keep one map a stage and compute the rest again?",
+            trial=_throughput,
+            control=_CONTROL,
+            held_equal=_HELD_EQUAL,
+            changes_mind="A step that takes as long as before, or twice as long.",
+            command="vgglab bench",
+            budgets={
+                budget: Budget(
+                    vary={"runner": ("eager", "checkpoint"), "batch_size": batches},
+                    held={
+                        "mode": "training",
+                        "precision": "float32",
+                        "layout": "NCHW",
+                        "head": "fc",
+                        "side": side,
+                        **size,
+                    },
+                    seeds=1,
+                )
+                for budget, side, batches, size in (
+                    ("tiny", 32, (4,), _TINY),
+                    ("cpu", 112, (4, 16), _CPU),
+                    ("gpu", 224, (8, 64), _GPU),
+                )
+            },
+        ),
+        Experiment(
+            name="bench-layers",
+            question="Which layer takes how much of the time, and which roof is it under?",
+            trial=_layers,
+            control=_CONTROL + " And the whole network, beside the sum of its layers.",
+            held_equal=_HELD_EQUAL,
+            changes_mind="A sum of the layers' times that is far from the whole network's.",
+            command="vgglab bench",
+            budgets={
+                budget: Budget(
+                    vary={"mode": _MODES, "batch_size": batches},
+                    held={"precision": precision, "side": side, **size},
+                    seeds=1,
+                )
+                for budget, side, batches, precision, size in (
+                    ("tiny", 64, (1, 4), "float32", _TINY),
+                    ("cpu", 224, (1, 8), "float32", {**_CPU, "width": 1.0, "repetitions": 5}),
+                    ("gpu", 224, (1, 8, 64), "bfloat16", _GPU),
+                )
             },
         ),
     )

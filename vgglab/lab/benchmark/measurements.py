@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeAlias
 
 from tabulate import tabulate
 
@@ -136,6 +136,83 @@ class MemoryMeasurement:
             raise ValueError(f"total must be the sum {sum(parts.values())}; got {total}")
 
 
+@dataclass(frozen=True)
+class LayersMeasurement:
+    """How long each layer takes alone, and the whole network.
+
+    Attributes
+    ----------
+    settings
+        All of them.
+    result
+        What `vgglab.lab.benchmark.layers.layer_times` returned.
+    """
+
+    settings: Mapping[str, Any]
+    result: Mapping[str, Any]
+
+    def layers(self) -> dict[str, Measurement]:
+        """Return a measurement for each layer, and for the ``"whole"``, in order."""
+        common = {name: value for name, value in self.result.items() if name != "layers"}
+        return {
+            name: Measurement({**self.settings, "layer": name}, {**common, **layer})
+            for name, layer in self.result["layers"].items()
+        }
+
+    def columns(self) -> dict[str, str]:
+        """Return what a table shows of it: the batch, and milliseconds of each layer."""
+        times = {name: f"{1000 * layer.seconds:.3g}" for name, layer in self.layers().items()}
+        return {"Batch": str(self.result["batch_size"]), **times}
+
+    def check(self) -> None:
+        """Refuse it if any of its layers is above a roof or not right.
+
+        Raises
+        ------
+        ValueError
+            With the settings, the layer and the figure.
+        """
+        for layer in self.layers().values():
+            layer.check()
+
+
+@dataclass(frozen=True)
+class FitMeasurement:
+    """The largest batch or image that fits: predicted, tracked, and what the allocator allowed.
+
+    Attributes
+    ----------
+    settings
+        All of them.
+    result
+        What `vgglab.lab.memory.what_fits` returned.
+    """
+
+    settings: Mapping[str, Any]
+    result: Mapping[str, Any]
+
+    def columns(self) -> dict[str, str]:
+        """Return what a table shows of it."""
+        return {
+            name.capitalize(): "-" if found is None else str(found)
+            for name, found in self.result.items()
+        }
+
+    def check(self) -> None:
+        """Refuse nothing: a prediction may be wrong, and the record says by how much."""
+
+
+AnyMeasurement: TypeAlias = Measurement | MemoryMeasurement | LayersMeasurement | FitMeasurement
+
+
+def _kind(result: Mapping[str, Any]) -> type[AnyMeasurement]:
+    if "layers" in result:
+        return LayersMeasurement
+    if "predicted" not in result:
+        return Measurement
+    return MemoryMeasurement if isinstance(result["predicted"], Mapping) else FitMeasurement
+
+
 class Benchmark(Report):
     """The measurements of one grid; printed it is a table.
 
@@ -145,14 +222,14 @@ class Benchmark(Report):
         Of time or of memory, in the order in which they were made.
     """
 
-    measurements: list[Measurement | MemoryMeasurement]
+    measurements: list[AnyMeasurement]
 
     def __init__(self, record: Recorded) -> None:
         self._record = record
         held = record.definition["held"]
         self.measurements = []
         for run in record.runs:
-            kind = MemoryMeasurement if "predicted" in run["result"] else Measurement
+            kind = _kind(run["result"])
             self.measurements.append(kind({**held, **run["settings"]}, run["result"]))
             self.measurements[-1].check()
 
@@ -170,7 +247,7 @@ class Benchmark(Report):
 
     def _sentences(self) -> list[str]:
         batches = [
-            (measured.settings["batch_size"], measured.result.get("batch_size"))
+            (measured.settings.get("batch_size"), measured.result.get("batch_size"))
             for measured in self.measurements
         ]
         halved = {(old, new) for old, new in batches if new not in (None, old)}
