@@ -17,7 +17,8 @@ from vgglab.__main__ import main
 from vgglab.lab import benchmark
 from vgglab.lab.benchmark import grids
 from vgglab.lab.benchmark.grids import BENCHMARKS, find_benchmark
-from vgglab.lab.benchmark.measurements import Measurement, read_benchmark
+from vgglab.lab.benchmark.layers import WHOLE, layer_names, layer_times, moved_bytes
+from vgglab.lab.benchmark.measurements import Measurement, benchmarks, read_benchmark
 from vgglab.lab.experiments import BUDGETS, Budget, Experiment, run
 from vgglab.lab.experiments.results import as_json, read_results
 from vgglab.lab.timing import Timings
@@ -301,7 +302,10 @@ def test_an_interrupted_run_goes_on(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (["other"], "name must be one of bench-ways, bench-sizes, bench-heads, bench-memory"),
+        (
+            ["other"],
+            "name must be one of bench-ways, bench-sizes, bench-heads, bench-memory, bench-fit",
+        ),
         (["bench-ways", "--only", "precision=fp8"], "only must name one of mode, layout, seed"),
         (["bench-ways", "--only", "layout=CHWN"], "give layout one of NCHW, NHWC; got 'CHWN'"),
         (["--only", "mode=training"], "--only needs the name of one grid"),
@@ -339,6 +343,73 @@ def test_memory_is_recorded_and_read(tmp_path):
         read_benchmark(path, "tiny")
 
 
+# --- each layer -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def layers(tmp_path_factory):
+    """The file of a small benchmark of layers."""
+    folder = tmp_path_factory.mktemp("layers")
+    held = {"precision": "float32", "side": 32, "batch_size": 2, "width": 1 / 16}
+    held |= {"warmup": 0, "repetitions": 2}
+    size = Budget({"mode": ("inference", "training")}, held, 1)
+    grid = Experiment("bench-layers", "So?", layer_times, {"tiny": size}, command="vgglab bench")
+    roofs = dict.fromkeys(("float32", "tf32", "bfloat16", "copy"), 1e15)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vgglab.lab.benchmark.layers.roofs", lambda: roofs)
+        list(run(grid, "tiny", folder))
+    return folder / "bench-layers.json"
+
+
+def test_each_layer_is_measured_and_the_whole(layers):
+    jsonschema.validate(read_results(layers), SCHEMA)
+    inference, training = read_benchmark(layers, "tiny").measurements
+    for measured in (inference, training):
+        assert [*measured.layers()] == [*layer_names(), WHOLE]
+        assert all(min(layer.result["seconds"]) > 0 for layer in measured.layers().values())
+    network = benchmark.vgg("D", width=1 / 16, device="meta")
+    works = [measured.layers()[WHOLE].result["mult_adds"] for measured in (inference, training)]
+    assert works[0] == summary(network, (2, 3, 32, 32)).mult_adds
+    first = inference.layers()["conv1_1"].result["mult_adds"]  # needs no gradient of its input
+    assert works[1] == 3 * works[0] - first
+    weights = sum(p.numel() for p in network.parameters())
+    least = [layer.result["least_bytes"] for layer in inference.layers().values()]
+    assert sum(least[:-1]) == least[-1] == 4 * weights
+
+
+def test_what_a_layer_moves():
+    sizes = {"input": 10, "weights": 100, "output": 1}
+    assert moved_bytes(sizes, "inference") == 111
+    # forward: x, w, y; its input's gradient: dy, w, dx; its weights': dy, x, dw; SGD: w, dw, w
+    assert moved_bytes(sizes, "training") == 111 + 111 + 111 + 300
+
+
+def test_a_layer_above_its_roof_is_refused(layers, tmp_path):
+    path = Path(shutil.copy(layers, tmp_path))
+
+    def fast_layer(part):
+        part["runs"][1]["result"]["layers"]["conv3_2"]["seconds"] = [1e-15] * 2
+
+    with pytest.raises(ValueError, match=r"device's roofs; .*layer=conv3_2 has .* a product's"):
+        read_benchmark(rewritten(path, fast_layer), "tiny")
+
+
+def test_a_page_shows_what_is_recorded_and_leaves_out_the_tiny(layers, tmp_path):
+    assert benchmarks(tmp_path / "nothing.json") == {}
+    assert benchmarks(layers) == {}
+    whole = json.loads(layers.read_text())
+    whole["budgets"]["gpu"] = whole["budgets"]["tiny"]
+    (tmp_path / "bench-layers.json").write_text(json.dumps(whole))
+    assert [*benchmarks(tmp_path / "bench-layers.json")] == ["gpu"]
+
+
+WANTED = {
+    "bench-memory": {"config", "head", "width", "side", "batch_size", "optimizer"},
+    "bench-fit": {"config", "head", "width", "what", "gib", "optimizer"},
+    "bench-layers": {*SETTINGS} - {"layout", "runner", "head"},
+}
+
+
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_every_grid_gives_what_is_asked_for(name):
     grid = find_benchmark(name)
@@ -347,12 +418,7 @@ def test_every_grid_gives_what_is_asked_for(name):
     assert grid.name == name
     assert name in SCHEMA["properties"]["experiment"]["enum"]
     keys = [{*size.vary, *size.held} for size in grid.budgets.values()]
-    wanted = (
-        SETTINGS
-        if name != "bench-memory"
-        else dict.fromkeys(("config", "head", "width", "side", "batch_size", "optimizer"))
-    )
-    assert keys == [set(wanted)] * len(keys)
+    assert keys == [WANTED.get(name, {*SETTINGS})] * len(keys)
     for size in grid.budgets.values():
         for chosen in size.combinations():
             for setting, accepted in benchmark.CHOICES.items():

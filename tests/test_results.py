@@ -7,8 +7,10 @@ import json
 import re
 import shutil
 from datetime import date
+from importlib.resources import files
 from pathlib import Path
 
+import jsonschema
 import matplotlib.pyplot as plt
 import nbformat
 import pytest
@@ -18,6 +20,8 @@ from torch import nn
 
 from vgglab.compare.reference import relative_l2
 from vgglab.figures.plots import COLORS
+from vgglab.lab.benchmark.grids import BENCHMARKS
+from vgglab.lab.benchmark.measurements import benchmarks
 from vgglab.lab.experiments import find_experiment, reproduce
 from vgglab.lab.experiments.catalogue import EXPERIMENTS
 from vgglab.lab.experiments.reading import recorded
@@ -26,6 +30,7 @@ from vgglab.models.network import vgg
 
 BOOK = Path(__file__).parents[1] / "book"
 RESULTS = BOOK / "results"
+SCHEMA = json.loads((files("vgglab.lab.benchmark") / "benchmark.schema.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("budget", ["tiny", "cpu"])
@@ -41,6 +46,19 @@ def test_a_record_is_whole_and_of_the_experiment_as_it_is(name, budget):
     for run in record.runs:
         assert date.fromisoformat(run["date"]) <= date.today()
         assert run["seconds"] > 0
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_is_whole_below_its_roofs_and_said_by_its_chapter(name):
+    path = RESULTS / f"{name}.json"
+    jsonschema.validate(read_results(path), SCHEMA)
+    found = benchmarks(path)
+    assert "cpu" in found
+    notebook = (BOOK / "notebooks" / "09_gpu_lab.ipynb").read_text("utf-8")
+    for budget in found:
+        record, size = recorded(path, budget), BENCHMARKS[name].budgets[budget]
+        assert record.definition == as_json({"vary": size.vary, "held": size.held, "seeds": 1})
+        assert record.command in notebook
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -131,6 +149,10 @@ GIVEN = {
         "1.4",  # the square root of 2
         "73,728",  # features that an exercise gives
     },
+    "09_gpu_lab": {
+        "138,357,544",  # parameters that an exercise gives
+        "16 GiB",  # the limit of a question
+    },
 }  # fmt: skip
 
 
@@ -185,7 +207,7 @@ def test_given_sizes_code_and_formulas_are_no_figures():
 
 def test_there_is_a_record_of_each_experiment_and_nothing_else():
     paths = [path for path in RESULTS.iterdir() if not path.name.endswith(".checkpoint")]
-    assert {path.name for path in paths} == {f"{name}.json" for name in EXPERIMENTS}
+    assert {path.name for path in paths} == {f"{name}.json" for name in EXPERIMENTS | BENCHMARKS}
     for path in paths:
         assert read_results(path)["experiment"] == path.stem
 

@@ -72,7 +72,7 @@ BENCHMARKS = {
                         "layout": _LAYOUTS,
                         "runner": ("eager", "compile"),
                     },
-                    held={"head": "fc", "side": 64, "batch_size": 8, **_CPU},
+                    held={"head": "fc", "side": 32, "batch_size": 4, **_CPU},
                     seeds=1,
                 ),
                 "gpu": Budget(
@@ -188,12 +188,8 @@ BENCHMARKS = {
                 **dict.fromkeys(
                     ("cpu", "gpu"),
                     Budget(
-                        vary={
-                            "what": ("batch", "side"),
-                            "gib": (8, 16),
-                            "optimizer": _OPTIMIZERS,
-                        },
-                        held={"config": "D", "head": "fc", "width": 1.0},
+                        vary={"what": ("batch", "side"), "optimizer": _OPTIMIZERS},
+                        held={"config": "D", "head": "fc", "width": 1.0, "gib": 16},
                         seeds=1,
                     ),
                 ),

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from tabulate import tabulate
 
 from vgglab.lab.experiments.reading import Recorded, recorded
+from vgglab.lab.experiments.results import read_results
 from vgglab.report import Report, mebibytes
 
 FEWEST = {"float32": 4.0, "tf32": 1.0, "bfloat16": 1.0}
@@ -281,3 +282,20 @@ def read_benchmark(path: Path, budget: str) -> Benchmark:
         wrong result.
     """
     return Benchmark(recorded(path, budget))
+
+
+def benchmarks(path: Path) -> dict[str, Benchmark]:
+    """Read what a book shows of a benchmark: its budgets but ``"tiny"``, and none without a file.
+
+    Parameters
+    ----------
+    path
+        As `read_benchmark` takes it.
+
+    Returns
+    -------
+    dict
+        By budget, `read_benchmark` of each.
+    """
+    there = read_results(path)["budgets"] if path.exists() else {}
+    return {budget: read_benchmark(path, budget) for budget in there if budget != "tiny"}
