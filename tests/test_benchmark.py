@@ -401,6 +401,9 @@ def test_a_page_shows_what_is_recorded_and_leaves_out_the_tiny(layers, tmp_path)
     whole["budgets"]["gpu"] = whole["budgets"]["tiny"]
     (tmp_path / "bench-layers.json").write_text(json.dumps(whole))
     assert [*benchmarks(tmp_path / "bench-layers.json")] == ["gpu"]
+    whole["budgets"]["cpu"] = {**whole["budgets"]["gpu"], "runs": []}  # not yet at its end
+    (tmp_path / "bench-layers.json").write_text(json.dumps(whole))
+    assert [*benchmarks(tmp_path / "bench-layers.json")] == ["gpu"]
 
 
 WANTED = {

@@ -422,9 +422,9 @@ def bench(names: tuple[str, ...], budget: str, only: tuple[str, ...], folder: Pa
     """Measure how fast VGG-16 is here, or what is left of it, and record every run.
 
     NAMES are of grids: bench-ways (precision, layout, compilation, CUDA graphs), bench-sizes,
-    bench-heads, bench-checkpoint, bench-layers (each alone), bench-memory, bench-fit (the largest
-    batch and image); by default all. --only is for one of them. Every result is checked, and a
-    figure above what the device can do is refused.
+    bench-heads, bench-runners (checkpoints), bench-layers (each alone), bench-memory, bench-fit
+    (the largest batch and image); by default all. --only is for one of them. Every result is
+    checked, and a figure above what the device can do is refused.
     """
     from vgglab.lab.benchmark.grids import BENCHMARKS, find_benchmark
 

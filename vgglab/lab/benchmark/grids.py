@@ -70,9 +70,14 @@ BENCHMARKS = {
                         "mode": _MODES,
                         "precision": ("float32", "bfloat16"),
                         "layout": _LAYOUTS,
-                        "runner": ("eager", "compile"),
                     },
-                    held={"head": "fc", "side": 32, "batch_size": 4, **_CPU},
+                    held={
+                        "runner": "eager",
+                        "head": "fc",
+                        "side": 32,
+                        "batch_size": 4,
+                        **_CPU,
+                    },
                     seeds=1,
                 ),
                 "gpu": Budget(
@@ -196,16 +201,16 @@ BENCHMARKS = {
             },
         ),
         Experiment(
-            name="bench-checkpoint",
-            question="What time does it cost to keep one map a stage and compute the rest again?",
+            name="bench-runners",
+            question="What does compilation save in a step, and what do checkpoints cost?",
             trial=_throughput,
             control=_CONTROL,
             held_equal=_HELD_EQUAL,
-            changes_mind="A step that takes as long as before, or twice as long.",
+            changes_mind="Checkpoints that cost nothing, or as much as another step.",
             command="vgglab bench",
             budgets={
                 budget: Budget(
-                    vary={"runner": ("eager", "checkpoint"), "batch_size": batches},
+                    vary={"runner": runners, "batch_size": batches},
                     held={
                         "mode": "training",
                         "precision": "float32",
@@ -216,10 +221,10 @@ BENCHMARKS = {
                     },
                     seeds=1,
                 )
-                for budget, side, batches, size in (
-                    ("tiny", 32, (4,), _TINY),
-                    ("cpu", 112, (4, 16), _CPU),
-                    ("gpu", 224, (8, 64), _GPU),
+                for budget, side, batches, runners, size in (
+                    ("tiny", 32, (4,), ("eager", "checkpoint"), _TINY),
+                    ("cpu", 112, (8,), ("eager", "compile", "checkpoint"), _CPU),
+                    ("gpu", 224, (8, 64), ("eager", "compile", "checkpoint"), _GPU),
                 )
             },
         ),

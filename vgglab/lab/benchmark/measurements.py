@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from vgglab.lab.experiments.reading import Recorded, recorded
 from vgglab.lab.experiments.results import read_results
+from vgglab.lab.experiments.running import Budget
 from vgglab.report import Report, mebibytes
 
 FEWEST = {"float32": 4.0, "tf32": 1.0, "bfloat16": 1.0}
@@ -221,12 +222,16 @@ class Benchmark(Report):
     ----------
     measurements
         Of time or of memory, in the order in which they were made.
+    definition
+        What varies, what is held, how many seeds.
     """
 
     measurements: list[AnyMeasurement]
+    definition: Mapping[str, Any]
 
     def __init__(self, record: Recorded) -> None:
         self._record = record
+        self.definition = record.definition
         held = record.definition["held"]
         self.measurements = []
         for run in record.runs:
@@ -285,7 +290,9 @@ def read_benchmark(path: Path, budget: str) -> Benchmark:
 
 
 def benchmarks(path: Path) -> dict[str, Benchmark]:
-    """Read what a book shows of a benchmark: its budgets but ``"tiny"``, and none without a file.
+    """Read what a page shows of a benchmark: each budget but ``"tiny"`` that was run to its end.
+
+    Without a file there are none.
 
     Parameters
     ----------
@@ -298,4 +305,9 @@ def benchmarks(path: Path) -> dict[str, Benchmark]:
         By budget, `read_benchmark` of each.
     """
     there = read_results(path)["budgets"] if path.exists() else {}
-    return {budget: read_benchmark(path, budget) for budget in there if budget != "tiny"}
+    whole = [name for name, part in there.items() if len(part["runs"]) == _size(part).runs]
+    return {budget: read_benchmark(path, budget) for budget in whole if budget != "tiny"}
+
+
+def _size(part: Mapping[str, Any]) -> Budget:
+    return Budget(**part["definition"])
