@@ -244,7 +244,7 @@ BENCHMARKS = {
                 )
                 for budget, side, batches, precision, size in (
                     ("tiny", 64, (1, 4), "float32", _TINY),
-                    ("cpu", 224, (1, 8), "float32", {**_CPU, "width": 1.0, "repetitions": 5}),
+                    ("cpu", 224, (1, 4), "float32", {**_CPU, "width": 1 / 2, "repetitions": 3}),
                     ("gpu", 224, (1, 8, 64), "bfloat16", _GPU),
                 )
             },
