@@ -145,3 +145,16 @@ def test_no_input_comes_twice():
 
     timed(make)
     assert len({images.sum().item() for images in seen}) == len(seen) == 4
+
+
+def test_time_that_the_processor_works_is_asked_only_for_one_thread(monkeypatch):
+    """Waiting is no work; with several threads the clock on the wall decides, as on a GPU."""
+    monkeypatch.setattr(timing, "_processor_clock", iter([5.0, 7.0]).__next__)
+    monkeypatch.setattr(timing, "time_call", lambda call: 11.0)
+    monkeypatch.setattr(timing, "here", lambda: torch.device("cpu"))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    called = []
+    assert timing.time_work(lambda: called.append(1)) == 2.0
+    assert called == [1]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert timing.time_work(lambda: None) == 11.0

@@ -223,7 +223,7 @@ BENCHMARKS = {
                 )
                 for budget, side, batches, runners, size in (
                     ("tiny", 32, (4,), ("eager", "checkpoint"), _TINY),
-                    ("cpu", 112, (8,), ("eager", "compile", "checkpoint"), _CPU),
+                    ("cpu", 112, (8,), ("eager", "checkpoint"), _CPU),
                     ("gpu", 224, (8, 64), ("eager", "compile", "checkpoint"), _GPU),
                 )
             },
