@@ -113,7 +113,7 @@ def draw_roofline(measured: LayersMeasurement, ax: Axes) -> Axes:
         if fully or name == "conv1_1":
             place: dict[str, Any] = {"xytext": (6, -9), "textcoords": "offset points"}
             ax.annotate(name, (at[name], height), fontsize=8, **place)
-    ax.set(xscale="log", yscale="log", xlabel="mult-adds for each byte that is moved")
+    ax.set(xscale="log", yscale="log", xlabel="mult-adds for each byte")
     return ax
 
 
