@@ -5,6 +5,7 @@ and style, ``name.js`` its behaviour on top of ``element.js``. Readers without s
 table.
 """
 
+import base64
 import json
 from collections.abc import Sequence
 from importlib.resources import files
@@ -80,6 +81,15 @@ def fallback_table(figure: str, label: str, caption: str, head: Sequence[str], r
 </tbody>
 </table>
 </div>"""
+
+
+def photograph() -> str:
+    """Return the photograph of the figures, 224 pixels a side, as a data URL.
+
+    A square of chelsea of scikit-image (CC0, Stefan van der Walt).
+    """
+    data = (files("vgglab.figures") / "cat.jpg").read_bytes()
+    return f"data:image/jpeg;base64,{base64.b64encode(data).decode()}"
 
 
 def _tag(figure: str) -> str:

@@ -1,15 +1,17 @@
 """An interactive figure: input size, every layer's shape, and whether fc6 accepts the result.
 
-Every number that the figure shows is computed here, with `vgglab.models.configs` and
-`vgglab.shapes`, and handed over as JSON. ``explorer.html`` holds the figure's markup and style,
-``explorer.js`` its behaviour: it looks numbers up and draws them. Readers without scripts see a
-table.
+What the figure says of networks and repairs is computed here, with `vgglab.models.configs`, and
+handed over as JSON. ``explorer.html`` holds the figure's markup and style, ``explorer.js`` its
+behaviour and the arithmetic of sides, which tests compare with `vgglab.shapes` and with torch.
+Readers without scripts see a table.
+
+The photograph is a part of chelsea of scikit-image (CC0, Stefan van der Walt).
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from vgglab.figures.element import fallback_table, figure_html
+from vgglab.figures.element import fallback_table, figure_html, photograph
 from vgglab.models.configs import (
     CONFIGS,
     FC_SIDE,
@@ -21,12 +23,35 @@ from vgglab.models.configs import (
 )
 from vgglab.shapes import Window, feature_map_sizes, input_sizes
 
-INPUT_SIZES = range(32, 513)
-EXAMPLES = (32, 224, 255, 256, 384, 400, 512)
-START = 400
+START = (400, 400)
+EXAMPLES = (
+    *((side, side) for side in (31, 224, 255, 256, 384)),
+    START,
+    (600, 600),
+    (360, 640),
+    (32, 1568),
+)
+"""Heights and widths in pixels."""
+MOST = 4096
+"""Largest side that can be typed, in pixels."""
+SLIDER = 640
+"""Largest side of the sliders, in pixels."""
 
 POOL = Window(kernel_size=2, stride=2)
 POOLS = (POOL,) * 5
+
+LEVELS = (1, 2, 4)
+REPAIRS = (
+    ("none", "No repair", "none"),
+    ("resize", "Resize the image", "none"),
+    ("crop", "Take the middle of the image", "none"),
+    ("pool", "Adaptive average pooling before fc6", "none"),
+    ("conv", "FC layers as convolutions", "none"),
+    ("new-first", "A new fc6 for this map", "first"),
+    ("gap", "Global average pooling, one new layer", "all"),
+    ("spp", "Spatial pyramid pooling, a new fc6", "first"),
+)
+"""Names as in `vgglab.lab.repairs`, titles, and which FC layers lose their weights."""
 
 
 @dataclass(frozen=True)
@@ -49,49 +74,51 @@ class Explorer:
         Returns
         -------
         dict
-            ``config`` and ``start``: the configuration and input side shown first. ``examples``:
-            instructive input sides. ``configs``: for each configuration the title and the five
-            stages of layers, each layer a name, a kernel and a number of channels. ``sides``: for
-            each input side the input and the five poolings' sides. ``odd``: the sides of which a
-            pooling drops the last row and column. ``maps``: for each side of the last feature map
-            the number of features, the smallest and largest input that gives it, and torch's
-            error at fc6 (``None`` if it fits). ``classifier``: names and sizes of the fully
-            connected layers. ``fc6``: what it expects.
+            ``config``: the one shown first. ``start`` and ``examples``: heights and widths.
+            ``most`` and ``slider``: the largest sides. ``configs``: for each configuration the
+            title, the five stages of layers, each layer a name, a kernel and a number of channels,
+            and the number of ``weights`` of the convolutions. ``pool``: kernel size and stride.
+            ``classifier``: names and sizes of the fully connected layers. ``fc6``: what it expects.
+            ``repairs``: name, title, and which of the fully connected layers are new. ``levels``:
+            of spatial pyramid pooling. ``photo``: a data URL.
         """
-        sides = {size: feature_map_sizes(size, POOLS) for size in INPUT_SIZES}
-        channels = CONFIGS[self.config].convs()[-1].out_channels
         return {
             "config": self.config,
-            "start": START,
-            "examples": list(EXAMPLES),
+            "start": list(START),
+            "examples": [list(size) for size in EXAMPLES],
+            "most": MOST,
+            "slider": SLIDER,
             "configs": {
-                name: {"title": config_title(config), "stages": _stages(config)}
+                name: {
+                    "title": config_title(config),
+                    "stages": _stages(config),
+                    "weights": _weights(config),
+                }
                 for name, config in CONFIGS.items()
             },
-            "sides": {str(size): row for size, row in sides.items()},
-            "odd": sorted({side for row in sides.values() for side in row[:-1] if _drops(side)}),
-            "maps": {
-                str(side): _feature_map(channels, side)
-                for side in sorted({row[-1] for row in sides.values()})
-            },
+            "pool": [POOL.kernel_size, POOL.stride],
             "classifier": [list(layer) for layer in FULLY_CONNECTED],
-            "fc6": {"channels": channels, "side": FC_SIDE},
+            "fc6": {"channels": CONFIGS[self.config].convs()[-1].out_channels, "side": FC_SIDE},
+            "repairs": [list(repair) for repair in REPAIRS],
+            "levels": list(LEVELS),
+            "photo": photograph(),
         }
 
     def __repr__(self) -> str:
         return (
-            f"explorer({self.config!r}): input sides {INPUT_SIZES[0]} to {INPUT_SIZES[-1]}, "
+            f"explorer({self.config!r}): input sides up to {MOST} pixels, "
             "shown as a figure in a notebook"
         )
 
     def _repr_html_(self) -> str:
-        data = self.data()
         return f"""\
 <figure class="vgglab-figure">
-{figure_html("explorer", data, _table(data))}\
+{figure_html("explorer", self.data(), _table(CONFIGS[self.config]))}\
 <figcaption>Each pooling halves the map and drops what is left over.
 The first fully connected layer, fc6, has one weight for each of the features of a
-{FC_SIDE} × {FC_SIDE} map, so only some inputs fit.</figcaption>
+{FC_SIDE} × {FC_SIDE} map, so only some inputs fit. Each picture has as many cells as a map of that
+stage, and each cell the mean colour of the pixels that its poolings read.
+Photograph: chelsea of scikit-image (CC0, Stefan van der Walt).</figcaption>
 </figure>
 """
 
@@ -99,8 +126,8 @@ The first fully connected layer, fc6, has one weight for each of the features of
 def explorer(config: str = "D") -> Explorer:
     """Return the interactive figure "input size, every layer's shape, does 25088 match?".
 
-    It is about the paper's own network, ``vgg(config, head="fc-fixed")``, on square inputs of
-    32 to 512 pixels.
+    It is about the paper's own network, ``vgg(config, head="fc-fixed")``, on inputs of any
+    height and width up to 4096 pixels, and what each of seven repairs answers at that size.
 
     Parameters
     ----------
@@ -136,43 +163,41 @@ def _stages(config: Config) -> list[list[list[str | int]]]:
     return stages[:-1]
 
 
-def _drops(side: int) -> bool:
-    """Whether the pooling's last window ends before the last pixel."""
-    return (POOL.output_size(side) - 1) * POOL.stride + POOL.extent < side
+def _weights(config: Config) -> int:
+    """Return the number of weights and biases of the convolutions."""
+    channels, count = 3, 0
+    for conv in config.convs():
+        count += conv.out_channels * (channels * conv.kernel_size**2 + 1)
+        channels = conv.out_channels
+    return count
 
 
-def _feature_map(channels: int, side: int) -> dict[str, Any]:
-    inputs = input_sizes(side, POOLS)
-    features, expected = channels * side**2, channels * FC_SIDE**2
-    hidden = FULLY_CONNECTED[0][1]
-    error = f"mat1 and mat2 shapes cannot be multiplied (1x{features} and {expected}x{hidden})"
-    return {
-        "features": features,
-        "inputs": [inputs[0], inputs[-1]],
-        "error": None if features == expected else error,
-    }
-
-
-def _table(data: dict[str, Any]) -> str:
+def _table(config: Config) -> str:
     """Return the figure's content for readers without scripts."""
-    stages = data["configs"][data["config"]]["stages"]
+    channels = config.convs()[-1].out_channels
     rows = []
-    for size in data["examples"]:
-        side, *halved = data["sides"][str(size)]
-        feature_map = data["maps"][str(halved[-1])]
-        cells = [*map(str, halved), f"{feature_map['features']:,}"]
-        cells.append("no" if feature_map["error"] else "yes")
+    for size in EXAMPLES:
+        halved = [feature_map_sizes(side, POOLS)[1:] for side in size]
+        cells = [" × ".join(map(str, sides)) for sides in zip(*halved, strict=True)]
+        map_size = tuple(sides[-1] for sides in halved)
+        features = channels * map_size[0] * map_size[1]
+        if not features:
+            fits = "too small"
+        elif map_size == (FC_SIDE, FC_SIDE):
+            fits = "yes"
+        else:
+            fits = "by accident" if features == channels * FC_SIDE**2 else "no"
         rows.append(
-            f'<tr><th scope="row">{side}</th>'
-            + "".join(f"<td>{cell}</td>" for cell in cells)
+            f'<tr><th scope="row">{" × ".join(map(str, size))}</th>'
+            + "".join(f"<td>{cell}</td>" for cell in [*cells, f"{features:,}", fits])
             + "</tr>"
         )
-    expected = data["maps"][str(FC_SIDE)]["features"]
-    title = data["configs"][data["config"]]["title"]
+    right = input_sizes(FC_SIDE, POOLS)
     return fallback_table(
         "explorer",
-        "Sides of the feature maps",
-        f"Config {title}: sides of the maps in pixels; fc6 expects {expected:,} features",
-        ["input", *(stage[-1][0] for stage in stages), "features", "fits"],
+        "Sizes of the feature maps",
+        f"Config {config_title(config)}: heights and widths of the maps; fc6 expects "
+        f"{channels * FC_SIDE**2:,} features, which sides of {right[0]} to {right[-1]} px give",
+        ["input", *(f"pool{stage}" for stage, _ in enumerate(POOLS, 1)), "features", "fits"],
         "\n".join(rows),
     )
