@@ -101,7 +101,7 @@ def test_start_is_in_every_config(data):
 def test_html_is_small_and_always_the_same(config):
     html = field_explorer(config)._repr_html_()
     assert html == field_explorer(config)._repr_html_()
-    assert len(html.encode()) < 100_000
+    assert len(html.encode()) < 130_000
     assert json.loads(json.dumps(field_explorer(config).data()))["config"] == config
 
 

@@ -80,7 +80,7 @@ def open_figures(contexts: dict[str, BrowserContext], tmp_path: Path) -> Iterato
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on(
             "request",
-            lambda request: request.url == path.as_uri() or problems.append(request.url),
+            lambda r: r.url.startswith((path.as_uri(), "data:")) or problems.append(r.url),
         )
         page.goto(path.as_uri())
         return page
@@ -242,7 +242,7 @@ def walk_over_all_layers(page: Page, config: str) -> None:
 def test_every_layer_by_keyboard(open_figures: Open) -> None:
     page = open_figures("D")
     assert read(page) == started("D")
-    press(page, "Tab", 5)
+    press(page, "Tab", 6)
     walk_over_all_layers(page, "D")
 
 
@@ -314,6 +314,103 @@ def test_pointing_shows_a_cell_and_a_click_chooses_it(open_figures: Open) -> Non
     assert read(page) == expected("D", "pool5", (5, 2))
 
 
+def test_a_finger_drags_the_cell(browser: Browser, tmp_path: Path) -> None:
+    """On a phone the map is as wide as the page, and a drag moves its cell and not the page."""
+    path = tmp_path / "figure.html"
+    path.write_text(BARE.replace("%s", field_explorer("D")._repr_html_()), encoding="utf-8")
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    page.goto(path.as_uri())
+    page.locator("#layer").select_option("pool5")
+    page.locator("#figure.stacked").wait_for()
+    page.locator("#map").scroll_into_view_if_needed()
+    box = page.locator("#map").bounding_box()
+    assert box is not None
+    assert box["width"] > 0.8 * 390
+    scrolled = page.evaluate("scrollY")
+    session = context.new_cdp_session(page)
+
+    def touch(kind: str, *cell: int) -> None:
+        y, x = ((place + 0.5) / 7 for place in cell) if cell else (0, 0)
+        point = {"x": box["x"] + x * box["width"], "y": box["y"] + y * box["height"]}
+        session.send(
+            "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [point] if cell else []}
+        )
+
+    touch("touchStart", 0, 0)
+    for cell in [(1, 1), (3, 2), (6, 2)]:
+        touch("touchMove", *cell)
+    touch("touchEnd")
+    page.wait_for_function(
+        "document.querySelector('vgglab-field-explorer').cell.join() === '6,2'", timeout=5000
+    )
+    assert read(page) == expected("D", "pool5", (6, 2))
+    assert page.evaluate("scrollY") == scrolled
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    context.close()
+
+
+def test_one_layer_at_a_time_or_all(open_figures: Open) -> None:
+    page = open_figures("D")
+    shown = """host => [...host.shadowRoot.querySelectorAll(".step")]
+      .filter(step => step.checkVisibility()).map(step => step.firstChild.firstChild.data)"""
+    figure = page.locator("vgglab-field-explorer")
+    back = ["image", *fields("D")]
+    back = back[: back.index(START[0]) + 1][::-1]
+    assert figure.evaluate(shown) == back[1:2]
+    page.locator("#step").focus()
+    press(page, "ArrowRight", 2)
+    assert figure.evaluate(shown) == back[3:4]
+    press(page, "End")
+    assert figure.evaluate(shown) == ["image"]
+    page.get_by_label("all layers at once").check()
+    assert figure.evaluate(shown) == back
+    assert page.locator("#step").is_hidden()
+
+
+def test_play_goes_on_to_the_end_and_stops_by_hand(open_figures: Open) -> None:
+    page = open_figures("D")
+    figure = page.locator("vgglab-field-explorer")
+    page.clock.install()
+    figure.evaluate("host => host.showLayer(16)")
+    page.locator("#play").click()
+    assert page.locator("#play").inner_text() == "Stop"
+    for layer in ("conv5_3", "pool5", "fc6"):
+        page.clock.run_for(901)
+        assert read(page)["layer"] == layer
+    page.clock.run_for(901)
+    assert page.locator("#play").inner_text() == "Play"
+    page.locator("#play").click()  # from the first again
+    assert read(page)["layer"] == "conv1_1"
+    page.locator("#depth").focus()
+    press(page, "ArrowRight")
+    assert page.locator("#play").inner_text() == "Play"
+    page.clock.run_for(2000)
+    assert read(page)["layer"] == "conv1_2"
+    page.locator("#playsteps").click()
+    page.clock.run_for(901)
+    assert page.locator("#step").input_value() == "2"
+
+
+def test_maps_are_the_photograph_with_as_many_cells(open_figures: Open) -> None:
+    page = open_figures("D")
+    figure = page.locator("vgglab-field-explorer")
+    figure.evaluate("host => host.photo.decode()")
+    page.locator("#layer").select_option("fc6")
+    drawn = figure.evaluate(
+        """host => [...host.shadowRoot.querySelectorAll("canvas")].map(({ width }) => width)"""
+    )
+    sides = [SIDE, *(field[0].map_size[0] for field in fields("D").values())]
+    assert drawn == [sides[-1], SIDE, *sides[::-1]]
+    colours = figure.evaluate(
+        """({ shadowRoot }) => new Set(shadowRoot.getElementById("imagephoto").getContext("2d")
+          .getImageData(0, 0, 224, 224).data).size"""
+    )
+    assert colours > 100
+
+
 def test_keys_stay_inside(open_figures: Open) -> None:
     # Otherwise arrows turn the page of a book, and move the page under the map.
     page = open_figures("D")
@@ -323,7 +420,7 @@ def test_keys_stay_inside(open_figures: Open) -> None:
           document.addEventListener("keydown", event => window.keys.push(event.key));
         }"""
     )
-    press(page, "Tab", 6)
+    press(page, "Tab", 7)
     assert focused(page) == "map"
     scrolled = page.evaluate("scrollY")
     for key in (*KEYS, "Control+k", "Control+ArrowLeft"):
@@ -335,7 +432,18 @@ def test_keys_stay_inside(open_figures: Open) -> None:
 
 def test_focus_can_be_seen(open_figures: Open) -> None:
     page = open_figures("D")
-    for name in ("config", "layer", "row", "column", "depth", "map"):
+    for name in (
+        "config",
+        "layer",
+        "row",
+        "column",
+        "play",
+        "depth",
+        "map",
+        "step",
+        "playsteps",
+        "all",
+    ):
         press(page, "Tab")
         assert focused(page) == name
         style = "getComputedStyle(document.activeElement.shadowRoot.activeElement).outlineStyle"
@@ -355,7 +463,7 @@ def test_box_is_announced_once_the_cell_stays(open_figures: Open) -> None:
             .observe(live, { childList: true, subtree: true, characterData: true });
         }"""
     )
-    press(page, "Tab", 6)
+    press(page, "Tab", 7)
     for key in ("PageUp", "Home", "ArrowRight", "ArrowRight", "ArrowDown"):
         press(page, key)
     text = "Cell (1, 2) of conv4_1 sees 42 × 50 pixels: rows 0–41, columns 0–49"
@@ -388,7 +496,7 @@ def test_inserted_into_a_page_that_is_there(open_figures: Open) -> None:
 def test_twice_on_a_page(open_figures: Open, mode: str) -> None:
     page = open_figures("D", "E", mode=mode)
     assert [read(page, 0), read(page, 1)] == [started("D"), started("E")]
-    press(page, "Tab", 5)
+    press(page, "Tab", 6)
     press(page, "End")
     assert [read(page, 0), read(page, 1)] == [expected("D", "fc6", (0, 0)), started("E")]
     assert page.evaluate("document.documentElement.scrollWidth") <= MODES[mode][0]

@@ -1,5 +1,7 @@
+const NARROW = 41; // rem
 const PAUSE = 500; // ms without a change before the box is announced
 const ZOOM = 1.25; // of the field's side, what the squares of the steps show
+const BEAT = 900; // ms from a layer to the next while it plays
 const LINES = 28; // most cells in a row whose borders are drawn
 
 const square = (side) => `${side} × ${side}`;
@@ -41,8 +43,25 @@ class VgglabFieldExplorer extends VgglabFigure {
       this.parts.config.append(new Option(title, name, name === config, name === config));
     }
     [this.name, ...this.place] = start;
+    this.photo = new Image();
+    this.photo.addEventListener("load", () => this.showPhoto());
+    this.photo.src = this.data.photo;
+    this.step = 1;
     this.listen();
     this.showConfig();
+    // On a narrow page the map stands above the image, as wide as the page.
+    new ResizeObserver(([{ contentRect: { width } }]) => {
+      const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+      const stacked = width > 0 && width < NARROW * rem;
+      if (stacked === Boolean(this.stacked)) return;
+      this.stacked = stacked;
+      this.parts.figure.classList.toggle("stacked", stacked);
+      this.showLayer(this.layer);
+    }).observe(this.parts.figure);
+  }
+
+  disconnectedCallback() {
+    this.stop?.();
   }
 
   listen() {
@@ -61,14 +80,50 @@ class VgglabFieldExplorer extends VgglabFigure {
       });
     });
     map.addEventListener("keydown", (event) => this.press(event));
-    // Pointing shows a cell, a click chooses it.
+    // A mouse that points shows a cell; a press chooses it, and goes on while it is held.
+    const choose = (event) => this.under(event).forEach((cell, axis) => this.move(axis, cell));
+    map.addEventListener("pointerdown", (event) => {
+      map.setPointerCapture(event.pointerId);
+      choose(event);
+    });
     map.addEventListener("pointermove", (event) => {
-      if (event.pointerType !== "touch") this.showCell(this.under(event));
+      if (map.hasPointerCapture(event.pointerId)) choose(event);
+      else if (event.pointerType === "mouse") this.showCell(this.under(event));
     });
     map.addEventListener("pointerleave", () => this.showCell(this.cell));
-    map.addEventListener("click", (event) => {
-      this.under(event).forEach((cell, axis) => this.move(axis, cell));
-    });
+    const { all, step, steps, play, playsteps } = this.parts;
+    all.addEventListener("input", () => steps.classList.toggle("one", !all.checked));
+    step.addEventListener("input", () => this.showStep(step.valueAsNumber));
+    play.addEventListener("click", () => this.play(play, depth));
+    playsteps.addEventListener("click", () => this.play(playsteps, step));
+  }
+
+  /** Move a slider on by itself, from where it is to its end; a second press stops it. */
+  play(button, slider) {
+    const isOn = this.playing === button;
+    this.stop?.();
+    if (isOn) return;
+    this.playing = button;
+    button.textContent = "Stop";
+    const advance = () => {
+      if (slider.value === slider.max) return this.stop();
+      slider.stepUp();
+      return slider.dispatchEvent(new Event("input", { bubbles: true }));
+    };
+    if (slider.value === slider.max) {
+      slider.value = slider.min;
+      slider.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    const timer = setInterval(advance, BEAT);
+    const byHand = ({ isTrusted }) => isTrusted && this.stop();
+    slider.addEventListener("input", byHand);
+    this.stop = () => {
+      clearInterval(timer);
+      slider.removeEventListener("input", byHand);
+      button.textContent = "Play";
+      this.playing = null;
+      this.stop = null;
+    };
   }
 
   within(cell) {
@@ -134,7 +189,7 @@ class VgglabFieldExplorer extends VgglabFigure {
         return stage;
       }),
     );
-    this.layOutScene(side, Math.max(...fields.map(([, , padding]) => padding)));
+    this.margin = Math.max(...fields.map(([, , padding]) => padding));
     this.showLayer(
       Math.max(
         layers.findIndex(([name]) => name === this.name),
@@ -143,18 +198,41 @@ class VgglabFieldExplorer extends VgglabFigure {
     );
   }
 
-  /** Put the map and the image side by side; `margin` is how far the deepest layer reaches. */
+  /** Put map and image side by side, or one above the other; fields reach `margin` px further. */
   layOutScene(side, margin) {
     const { scene, map, image, lines, mapname, imagename } = this.parts;
     const gap = 0.15 * side;
-    this.scene = { width: 2 * (side + margin) + gap, height: side + 2 * margin };
-    this.origin = { left: side + gap + margin, top: margin };
+    const whole = side + 2 * margin;
+    if (this.stacked) {
+      this.scene = { width: whole, height: 2 * whole + gap };
+      this.origin = { left: margin, top: whole + gap + margin };
+      this.mapBox = { left: 0, top: 0, side: whole };
+    } else {
+      this.scene = { width: side + gap + whole, height: whole };
+      this.origin = { left: side + gap + margin, top: margin };
+      this.mapBox = { left: 0, top: margin, side };
+    }
     scene.style.aspectRatio = `${this.scene.width} / ${this.scene.height}`;
     lines.setAttribute("viewBox", `0 0 ${this.scene.width} ${this.scene.height}`);
-    this.putInScene(map, 0, margin, side);
-    this.putInScene(image, this.origin.left, margin, side);
-    this.nameInScene(mapname, 0, margin);
+    this.putInScene(map, this.mapBox.left, this.mapBox.top, this.mapBox.side);
+    this.putInScene(image, this.origin.left, this.origin.top, side);
+    this.nameInScene(mapname, 0, this.mapBox.top);
     write(imagename, `image: ${square(side)}`);
+  }
+
+  /** Draw the photograph with as many cells as each map has. */
+  showPhoto() {
+    if (!this.photo.naturalWidth) return;
+    const { mapphoto, imagephoto } = this.parts;
+    const draw = (canvas, side) => {
+      canvas.width = canvas.height = side;
+      const context = canvas.getContext("2d");
+      context.imageSmoothingQuality = "high";
+      context.drawImage(this.photo, 0, 0, side, side);
+    };
+    draw(imagephoto, this.maps[0][3]);
+    draw(mapphoto, this.side);
+    this.steps.forEach(({ canvas }, index) => draw(canvas, this.maps[index][3]));
   }
 
   putInScene(node, left, top, width, height = width) {
@@ -176,6 +254,7 @@ class VgglabFieldExplorer extends VgglabFigure {
     const axes = this.seen[layer].map((index) => this.data.axes[index]);
     this.look = (cell) => [...axes.map((axis) => look(axis, cell)), itself(cell)];
     const [size, stride, padding] = axes[0];
+    this.layOutScene(this.maps[0][3], this.stacked ? padding : this.margin);
 
     select.selectedIndex = layer - 1;
     depth.value = layer;
@@ -196,6 +275,8 @@ class VgglabFieldExplorer extends VgglabFigure {
     write(this.parts.padding, `${padding} px, by which cell (0, 0) reaches over the edge`);
     write(heading, `From ${name} back to the image`);
     this.layOutSteps(axes.map(([axisSize]) => axisSize));
+    this.showStep(this.step);
+    this.showPhoto();
     this.cell = this.place.map((place) => Math.floor(place * side));
     this.showCell(this.cell);
     this.announce();
@@ -208,6 +289,8 @@ class VgglabFieldExplorer extends VgglabFigure {
       const parts = ["map", "beyond", "seen", "before"].map((part) => make("span", part));
       const [map, beyond, seen, before] = parts;
       map.style.setProperty("--side", side);
+      const [canvas, grid] = [make("canvas"), make("span", "lines")];
+      map.append(canvas, grid);
       const lens = make("div", "lens", ...parts);
       lens.ariaHidden = "true";
       const [rows, columns] = [make("p"), make("p")];
@@ -222,9 +305,22 @@ class VgglabFieldExplorer extends VgglabFigure {
       } else {
         rows.before(make("p", "note", "one cell:"), make("p", "sum", "1"));
       }
-      return { item, map, beyond, seen, before, rows, columns };
+      return { item, canvas, map, beyond, seen, before, rows, columns };
     });
     this.parts.steps.replaceChildren(...this.steps.map(({ item }) => item).reverse());
+  }
+
+  /** Of the way back to the image show one step; 0 is the cell itself. */
+  showStep(chosen) {
+    const { step } = this.parts;
+    this.step = chosen;
+    const shown = Math.min(chosen, this.layer);
+    step.max = this.layer;
+    step.value = shown;
+    step.ariaValueText = this.maps[this.layer - shown][0];
+    this.steps.forEach(({ item }, index) => {
+      item.classList.toggle("shown", index === this.layer - shown);
+    });
   }
 
   /** Choose another row (axis 0) or column (axis 1) of the map. */
@@ -268,12 +364,16 @@ class VgglabFieldExplorer extends VgglabFigure {
       rows.last + 1 - rows.first,
     );
     cutOut(beyond, rows, columns);
-    const unit = this.maps[0][3] * part;
-    const [near, far] = [(j + 1) * unit, left + columns.from];
+    const box = this.mapBox;
+    const unit = box.side * part;
+    const [x, y] = [box.left + j * unit, box.top + i * unit];
     beam.setAttribute(
       "d",
-      `M${near} ${top + i * unit} L${far} ${top + rows.from}
-      V${top + rows.to + 1} L${near} ${top + (i + 1) * unit} Z`,
+      this.stacked
+        ? `M${x} ${y + unit} L${left + columns.from} ${top + rows.from}
+           H${left + columns.to + 1} L${x + unit} ${y + unit} Z`
+        : `M${x + unit} ${y} L${left + columns.from} ${top + rows.from}
+           V${top + rows.to + 1} L${x + unit} ${y + unit} Z`,
     );
   }
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from vgglab.arguments import as_pair
-from vgglab.figures.element import fallback_table, figure_html
+from vgglab.figures.element import fallback_table, figure_html, photograph
 from vgglab.models.configs import CONFIGS, FC_SIDE, FULLY_CONNECTED, config_title, get_config
 from vgglab.models.network import vgg
 from vgglab.receptive_field import ReceptiveField, receptive_fields
@@ -53,7 +53,8 @@ class FieldExplorer:
             image to the output of fc6, each a name, the kernel and the stride that made it, and its
             side. ``seen``: for each map, and for each of the maps before it, an index into
             ``axes``. ``axes``: the size, the stride and the padding of what a cell sees, and of
-            each cell the first and the last place that it sees within the map.
+            each cell the first and the last place that it sees within the map. ``photo``: a data
+            URL.
         """
         networks, axes = _tables()
         return {
@@ -64,6 +65,7 @@ class FieldExplorer:
                 for name, config in CONFIGS.items()
             },
             "axes": [list(axis) for axis in axes],
+            "photo": photograph(),
         }
 
     def __repr__(self) -> str:
@@ -79,7 +81,8 @@ class FieldExplorer:
 {figure_html("field_explorer", data, _table(data))}\
 <figcaption>What one cell of a feature map can depend on, in the map before it, in the one before
 that, and so on to the image. Rows and columns are counted from 0. {FC6} is written as a
-{FC_SIDE} × {FC_SIDE} convolution.</figcaption>
+{FC_SIDE} × {FC_SIDE} convolution. A map is drawn as the photograph with as many cells.
+Photograph: chelsea of scikit-image (CC0, Stefan van der Walt).</figcaption>
 </figure>
 """
 
