@@ -12,6 +12,7 @@ TAGS = {
     "error_form": "vgglab-error-form",
     "explorer": "vgglab-explorer",
     "field_explorer": "vgglab-field-explorer",
+    "prediction": "vgglab-prediction",
     "repair_chart": "vgglab-repair-chart",
     "see": "vgglab-see",
     "stack": "vgglab-stack",

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from vgglab.explain import explain_error as explain_error
     from vgglab.figures.explorer import explorer as explorer
     from vgglab.figures.field_explorer import field_explorer as field_explorer
+    from vgglab.figures.prediction import predict as predict
     from vgglab.lab.maps import class_activation_map as class_activation_map
     from vgglab.lab.maps import grad_cam as grad_cam
     from vgglab.models.configs import CONFIGS as CONFIGS
@@ -84,6 +85,7 @@ _HOME = {
     "identify": "diagnose.identity",
     "input_sizes": "shapes",
     "onnx_round_trip": "compare.onnx",
+    "predict": "figures.prediction",
     "progress": "course.exercises",
     "quiz": "course.exercises",
     "receptive_field": "receptive_field",
