@@ -27,6 +27,7 @@ from sphinxcontrib import katex
 sys.path.insert(0, str(Path(__file__).parent))
 import recorded_tables
 import sheet
+from vgglab_light import light_scripts
 
 
 def _find_node() -> None:
@@ -166,7 +167,7 @@ class PageFigure(SphinxDirective):
         folder = Path(module.__file__ or "").parent
         for path in (*folder.glob(f"{name}.*"), *folder.glob("element.*")):
             self.env.note_dependency(str(path))
-        return [nodes.raw("", getattr(module, name)(), format="html")]
+        return [nodes.raw("", light_scripts(getattr(module, name)()), format="html")]
 
 
 class ExplorerFigure(SphinxDirective):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import rjsmin
 import tinycss2
 from fontTools import subset
 from fontTools.ttLib import TTFont
@@ -16,7 +17,13 @@ FONTS = "vendor/fontawesome/webfonts"
 PLAIN = re.compile(r'<span class="[npw]">([^<]*)</span>')
 ASIDE = re.compile(r":[\w-]+\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\]]*\]")
 CLASS = re.compile(r"\.((?:[\w-]|\\.)+)")
+SCRIPT = re.compile(r"(<script>\s*)(.*?)(\s*</script>)", re.DOTALL)
 OLD_FONT = re.compile(r',\s*url\([^)]*\.ttf\)\s*format\("truetype"\)')
+
+
+def light_scripts(html: str) -> str:
+    """Return HTML whose scripts are without comments and blanks."""
+    return SCRIPT.sub(lambda found: found[1] + rjsmin.jsmin(found[2]) + found[3], html)
 
 
 def words_of(site: Path) -> set[str]:

@@ -47,3 +47,7 @@ const make = (tag, className = "", ...content) => {
 const write = (node, text) => {
   if (node.textContent !== text) node.textContent = text;
 };
+
+const product = (values) => values.reduce((a, b) => a * b, 1);
+const by = (sides) => sides.join(" × ");
+const { format: count } = new Intl.NumberFormat("en-US");

@@ -1,6 +1,3 @@
-const number = new Intl.NumberFormat("en-US");
-const by = (sides) => sides.join(" × ");
-const product = (values) => values.reduce((a, b) => a * b, 1);
 const PIXELS = 224; // most that a picture is drawn with
 
 /** What a repair makes of an input: the sides after each pooling, and what the FC layers give. */
@@ -27,8 +24,8 @@ const follow = ({ pool: [kernel, stride], fc6, classifier, levels }, repair, inp
     const after = stages.findIndex((sides) => product(sides) === 0);
     return { ...stop("", after), tooSmall: true };
   }
-  const flat = (count, rest) => ({
-    ...found, answer: `${scores} scores`, layers: [count, ...rest],
+  const flat = (first, rest) => ({
+    ...found, answer: `${scores} scores`, layers: [first, ...rest],
   });
   const places = map.map((side) => side - fc6.side + 1);
   switch (repair) {
@@ -39,7 +36,7 @@ const follow = ({ pool: [kernel, stride], fc6, classifier, levels }, repair, inp
       return {
         ...found,
         answer: `${scores} scores at ${by(places)} places`,
-        layers: ["none", ...sizes.map((size) => by([number.format(size), ...places]))],
+        layers: ["none", ...sizes.map((size) => by([count(size), ...places]))],
       };
     case "gap":
       return flat(fc6.channels, ["removed", "removed", scores]);
@@ -117,7 +114,7 @@ class VgglabExplorer extends VgglabFigure {
 
   factors(map) {
     const { channels } = this.data.fc6;
-    return `${[channels, ...map].join(" · ")} = ${number.format(channels * product(map))}`;
+    return `${[channels, ...map].join(" · ")} = ${count(channels * product(map))}`;
   }
 
   listen() {
@@ -264,7 +261,7 @@ class VgglabExplorer extends VgglabFigure {
     const shown = fails === null ? layers : texts;
     this.columns.at(-1).values.forEach((value, place) => {
       const text = shown[place];
-      write(value, typeof text === "number" ? number.format(text) : text);
+      write(value, typeof text === "number" ? count(text) : text);
     });
   }
 
@@ -325,11 +322,11 @@ class VgglabExplorer extends VgglabFigure {
     const kept = { none: total, first: total - fc[0], all: weights };
     repairs.forEach(([name, , changed], place) => {
       const { answer, error, tooSmall, byAccident } = follow(this.data, name, this.size);
-      const text = byAccident ? "wrong scores" : tooSmall ? "fails: too small" : answer;
-      write(this.choices[place].answer, error && name === "none" ? "fails at fc6" : text);
+      const given = byAccident ? "wrong scores" : tooSmall ? "fails: too small" : answer;
+      write(this.choices[place].answer, error && name === "none" ? "fails at fc6" : given);
       const share = Math.floor((100 * kept[changed]) / total);
-      const count = number.format(kept[changed]);
-      write(this.choices[place].kept, changed === "none" ? `all ${count}` : `${count} (${share} %)`);
+      const text = count(kept[changed]);
+      write(this.choices[place].kept, changed === "none" ? `all ${text}` : `${text} (${share} %)`);
     });
   }
 
@@ -349,8 +346,8 @@ class VgglabExplorer extends VgglabFigure {
       picture.hidden = product(cells) === 0;
       if (picture.hidden) return;
       // Of the image, what this map's cells stand for.
-      const [rows, columns] = cells.map((count, axis) => (count * 2 ** stage) / image[axis]);
-      [canvas.height, canvas.width] = cells.map((count) => Math.min(count, PIXELS));
+      const [rows, columns] = cells.map((cell, axis) => (cell * 2 ** stage) / image[axis]);
+      [canvas.height, canvas.width] = cells.map((cell) => Math.min(cell, PIXELS));
       const context = canvas.getContext("2d");
       context.imageSmoothingQuality = "high";
       context.drawImage(

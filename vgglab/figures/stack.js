@@ -1,26 +1,36 @@
 // Shapes are those of one image: [channels, height, width], or [features] after a flatten.
 
-class Unreadable extends Error {}
+let known; // the layers of torch, and what each of their parameters may be
+let texts;
+let values;
+
+/** A sentence of the page, with its gaps filled. */
+const say = (name, ...gaps) => texts[name].replaceAll("{}", () => gaps.shift());
+
+class Unreadable extends Error {
+  constructor(name, ...gaps) {
+    super(say(name, ...gaps));
+  }
+}
 
 /** Why a layer does not take a shape. No Error: a thousand of them are thrown for each answer. */
 class Misfit {
-  constructor(message, about = {}) {
-    Object.assign(this, { message, ...about });
+  constructor(about, name, ...gaps) {
+    Object.assign(this, { message: say(name, ...gaps), ...about });
   }
 }
 
 const pair = (value) => (Array.isArray(value) ? value : [value, value]);
-const product = (values) => values.reduce((a, b) => a * b, 1);
 const whole = (value, least) => Number.isSafeInteger(value) && value >= least;
 const MOST = 65536; // pixels a side
-const grouped = new Intl.NumberFormat("en-US");
-const count = (value) => grouped.format(value);
-const by = (shape) => shape.join(" × ");
 
 // --- what a cell sees: first and last pixel for each cell of an axis, and how they go on ---------
 
+const range = (start, stop, step = 1) =>
+  Array.from({ length: Math.max(Math.ceil((stop - start) / step), 0) }, (_, k) => start + k * step);
+
 const imageAxis = (pixels) => {
-  const places = Int32Array.from({ length: pixels }, (_, place) => place);
+  const places = Int32Array.from(range(0, pixels));
   return { first: places, last: places, pattern: { size: 1, stride: 1, start: 0 } };
 };
 
@@ -44,9 +54,6 @@ const gather = (axis, places, tapsOf, pattern) => {
   }
   return { first, last, pattern };
 };
-
-const range = (start, stop, step = 1) =>
-  Array.from({ length: Math.max(Math.ceil((stop - start) / step), 0) }, (_, k) => start + k * step);
 
 const slide = (axis, places, [kernel, stride, padding, dilation]) => {
   const extent = dilation * (kernel - 1) + 1;
@@ -81,11 +88,7 @@ const bins = (axis, places) => {
   );
 };
 
-const everything = (axis) => ({
-  first: Int32Array.of(axis.first.reduce((a, b) => Math.min(a, b))),
-  last: Int32Array.of(axis.last.reduce((a, b) => Math.max(a, b))),
-  pattern: null,
-});
+const everything = (axis) => gather(axis, 1, () => range(0, axis.first.length), null);
 
 const resized = (axis, places, { mode, scale_factor: factor, align_corners: corners }, k) => {
   const cells = axis.first.length;
@@ -104,16 +107,17 @@ const resized = (axis, places, { mode, scale_factor: factor, align_corners: corn
 
 // --- what each kind of layer does: shape, parameters, multiply-adds, what cells see ---------------
 
-const mapOf = (layer, shape) => {
+const mapOf = (shape) => {
   if (shape.length === 3) return shape;
-  throw new Misfit(`takes a map, and gets ${count(shape[0])} features: the map was flattened`, {
-    flat: true,
-  });
+  throw new Misfit({ flat: true }, "flattened", count(shape[0]));
 };
 
-const wanted = (argument, expected, got) => {
+/** Compare what comes, the channels of a map or the features of a row, with an argument. */
+const wanted = ({ args }, argument, shape, place = 0, about = {}) => {
+  const [expected, got] = [args[argument], shape.at(place)];
   if (expected === got) return;
-  throw new Misfit(`takes ${count(expected)} channels and gets ${count(got)}`, { argument, got });
+  const word = shape.length === 3 && place === 0 ? "channels" : "features";
+  throw new Misfit({ argument, got, ...about }, "gets", count(expected), word, count(got), word);
 };
 
 const windows = ({ kernel_size, stride, padding = 0, dilation = 1 }) =>
@@ -133,144 +137,118 @@ const placesOf = (side, [kernel, stride, padding, dilation], { padding: given, c
   return (places - 1) * stride >= side + padding ? places - 1 : places;
 };
 
-const slidOver = (layer, shape) => {
-  const [, ...sides] = mapOf(layer, shape);
-  const places = layer.windows.map((window, k) => placesOf(sides[k], window, layer.args));
-  if (places[0] >= 1 && places[1] >= 1) return places;
-  layer.windows.forEach(([kernel, , padding, dilation], k) => {
-    if (places[k] >= 1) return;
-    const extent = dilation * (kernel - 1) + 1;
-    const axis = ["height", "width"][k];
-    throw new Misfit(
-      `has a window of ${extent} px, and the ${axis} that comes is ${sides[k]} px` +
-        (padding ? ` with ${padding} px of padding on each side` : ""),
-      { small: true },
-    );
-  });
+const slidOver = ({ windows: taken, args }, shape) => {
+  const [, ...sides] = mapOf(shape);
+  const places = taken.map((window, k) => placesOf(sides[k], window, args));
+  const wrong = places.findIndex((count_) => count_ < 1);
+  if (wrong < 0) return places;
+  const [kernel, , padding, dilation] = taken[wrong];
+  const axis = ["height", "width"][wrong];
+  const around = padding ? say("around", padding) : "";
+  const extent = dilation * (kernel - 1) + 1;
+  throw new Misfit({ small: true }, "window", extent, axis, sides[wrong], around);
 };
 
-const same = { shape: (layer, shape) => shape };
+const slid = (axis, places, layer, k) => slide(axis, places, layer.windows[k]);
+const affine = ({ args }) => (args.affine ? 2 * args.num_features : 0);
+const kernels = ({ args }) =>
+  (args.in_channels * args.out_channels * product(pair(args.kernel_size))) / args.groups;
+const biases = (args, size) => (args.bias ? size : 0);
+const isSplit = ({ in_channels, out_channels, groups }) =>
+  in_channels % groups || out_channels % groups ? say("groups", groups, in_channels, out_channels) : "";
 
 const KINDS = {
   convolution: {
-    check({ in_channels, out_channels, groups, padding, stride, padding_mode }) {
-      if (in_channels % groups || out_channels % groups) {
-        return `groups=${groups} must divide ${in_channels} and ${out_channels} channels`;
-      }
-      if (padding_mode !== "zeros") return `padding_mode=${padding_mode} is not known here`;
-      const isSlow = padding === "same" && Math.max(...pair(stride)) > 1;
-      return isSlow ? "padding=same needs stride 1" : "";
+    check(args) {
+      const isSlow = args.padding === "same" && Math.max(...pair(args.stride)) > 1;
+      return isSplit(args) || (isSlow ? say("same") : "");
     },
     shape(layer, shape) {
-      wanted("in_channels", layer.args.in_channels, mapOf(layer, shape)[0]);
+      wanted(layer, "in_channels", mapOf(shape));
       return [layer.args.out_channels, ...slidOver(layer, shape)];
     },
-    parameters: ({ in_channels, out_channels, kernel_size, groups, bias }) =>
-      (out_channels * in_channels * product(pair(kernel_size))) / groups +
-      (bias ? out_channels : 0),
-    multAdds: ({ in_channels, kernel_size, groups }, before, after) =>
-      (product(after) * in_channels * product(pair(kernel_size))) / groups,
-    axis: (axis, places, layer, k) => slide(axis, places, layer.windows[k]),
+    parameters: (layer) => kernels(layer) + biases(layer.args, layer.args.out_channels),
+    multAdds: (layer, before, [, ...places]) => kernels(layer) * product(places),
+    axis: slid,
   },
   transposed: {
     check(args) {
       const isMore = (extra, k) => extra >= Math.max(pair(args.stride)[k], pair(args.dilation)[k]);
-      const wrong = pair(args.output_padding).some(isMore);
-      return wrong ? "output_padding must be below stride or dilation" : KINDS.convolution.check(args);
+      return pair(args.output_padding).some(isMore) ? say("extra") : isSplit(args);
     },
     shape(layer, shape) {
-      wanted("in_channels", layer.args.in_channels, mapOf(layer, shape)[0]);
+      wanted(layer, "in_channels", mapOf(shape));
       const extra = pair(layer.args.output_padding);
       const places = layer.windows.map(
         ([kernel, stride, padding, dilation], k) =>
           (shape[k + 1] - 1) * stride - 2 * padding + dilation * (kernel - 1) + extra[k] + 1,
       );
-      if (Math.min(...places) < 1) throw new Misfit("pads away all of its output", { small: true });
+      if (Math.min(...places) < 1) throw new Misfit({ small: true }, "nothing");
       return [layer.args.out_channels, ...places];
     },
-    parameters: (args) => KINDS.convolution.parameters(args),
-    multAdds: ({ out_channels, kernel_size, groups }, before) =>
-      (product(before) * out_channels * product(pair(kernel_size))) / groups,
+    parameters: (layer) => KINDS.convolution.parameters(layer),
+    multAdds: (layer, [, ...places]) => kernels(layer) * product(places),
     axis: (axis, places, layer, k) => spread(axis, places, layer.windows[k]),
   },
   pool: {
     check(args) {
-      if (args.return_indices) return "return_indices=True is not known here";
       const isWide = ([kernel, , padding, dilation]) => 2 * padding > dilation * (kernel - 1) + 1;
-      return windows(args).some(isWide) ? "padding must be at most half of kernel_size" : "";
+      return windows(args).some(isWide) ? say("wide") : "";
     },
     shape: (layer, shape) => [shape[0], ...slidOver(layer, shape)],
-    axis: (axis, places, layer, k) => slide(axis, places, layer.windows[k]),
+    axis: slid,
   },
   adaptive: {
-    shape(layer, shape) {
-      const sides = mapOf(layer, shape).slice(1);
-      return [shape[0], ...pair(layer.args.output_size).map((side, k) => side ?? sides[k])];
+    shape({ args }, shape) {
+      const [channels, ...sides] = mapOf(shape);
+      return [channels, ...pair(args.output_size).map((side, k) => side ?? sides[k])];
     },
     axis: bins,
   },
   norm: {
     shape(layer, shape) {
-      wanted("num_features", layer.args.num_features, mapOf(layer, shape)[0]);
+      wanted(layer, "num_features", mapOf(shape));
       return shape;
     },
-    parameters: ({ num_features, affine }) => (affine ? 2 * num_features : 0),
+    parameters: affine,
   },
   features: {
     shape(layer, shape) {
-      const { num_features } = layer.args;
-      if (shape.length !== 1) throw new Misfit("takes features, and gets a map", { map: true });
-      if (num_features !== shape[0]) {
-        throw new Misfit(`takes ${count(num_features)} features and gets ${count(shape[0])}`, {
-          argument: "num_features",
-          got: shape[0],
-        });
-      }
+      if (shape.length > 1) throw new Misfit({ map: true }, "map");
+      wanted(layer, "num_features", shape);
       return shape;
     },
-    parameters: ({ num_features, affine }) => (affine ? 2 * num_features : 0),
+    parameters: affine,
   },
   linear: {
     shape(layer, shape) {
       const { in_features, out_features } = layer.args;
-      const got = shape.at(-1);
-      if (in_features === got) return [...shape.slice(0, -1), out_features];
-      const rows = product(shape.slice(0, -1));
-      throw new Misfit(`takes ${count(in_features)} features and gets ${count(got)}`, {
-        argument: "in_features",
-        got,
+      const [before, got] = [shape.slice(0, -1), shape.at(-1)];
+      wanted(layer, "in_features", shape, -1, {
         map: shape.length === 3,
-        detail:
-          "mat1 and mat2 shapes cannot be multiplied " +
-          `(${rows}x${got} and ${in_features}x${out_features})`,
+        detail: say("product", product(before), got, in_features, out_features),
       });
+      return [...before, out_features];
     },
-    parameters: ({ in_features, out_features, bias }) =>
-      in_features * out_features + (bias ? out_features : 0),
-    multAdds: ({ in_features }, before, after) => in_features * product(after),
+    parameters: ({ args }) =>
+      args.in_features * args.out_features + biases(args, args.out_features),
+    multAdds: ({ args }, before, after) => args.in_features * product(after),
   },
-  flatten: {
-    check: ({ start_dim, end_dim }) =>
-      start_dim === 1 && [-1, 3].includes(end_dim) ? "" : "only Flatten() is known here",
-    shape: (layer, shape) => [product(shape)],
-  },
+  flatten: { shape: (layer, shape) => [product(shape)] },
   upsample: {
-    check: ({ size, scale_factor, mode }) => {
-      if ((size === null) === (scale_factor === null)) return "it needs size or scale_factor";
-      return ["nearest", "bilinear"].includes(mode) ? "" : `mode=${mode} is not known here`;
-    },
-    shape(layer, shape) {
-      const { size, scale_factor } = layer.args;
-      const sides = mapOf(layer, shape).slice(1);
+    check: ({ size, scale_factor }) =>
+      (size === null) === (scale_factor === null) ? say("size") : "",
+    shape({ args: { size, scale_factor } }, shape) {
+      const [channels, ...sides] = mapOf(shape);
       const places = sides.map((side, k) =>
         size === null ? Math.floor(side * pair(scale_factor)[k]) : pair(size)[k],
       );
-      if (Math.min(...places) < 1) throw new Misfit("leaves no cell", { small: true });
-      return [shape[0], ...places];
+      if (Math.min(...places) < 1) throw new Misfit({ small: true }, "nothing");
+      return [channels, ...places];
     },
     axis: (axis, places, layer, k) => resized(axis, places, layer.args, k),
   },
-  same,
+  same: { shape: (layer, shape) => shape },
 };
 
 /** Run a shape through layers: a row for each, up to the one that fails. */
@@ -281,7 +259,7 @@ const runShapes = (layers, input) => {
     try {
       const after = KINDS[layer.kind].shape(layer, shape);
       if (after.length === 3 && Math.max(after[1], after[2]) > MOST) {
-        throw new Misfit(`makes a map of more than ${count(MOST)} px a side`);
+        throw new Misfit({}, "large", count(MOST));
       }
       rows.push({ before: shape, shape: after });
       shape = after;
@@ -300,8 +278,8 @@ const analyse = (layers, input) => {
   rows.forEach((row, index) => {
     const layer = layers[index];
     const { parameters, multAdds, axis } = KINDS[layer.kind];
-    row.parameters = parameters ? parameters(layer.args) : 0;
-    row.multAdds = multAdds ? multAdds(layer.args, row.before, row.shape) : 0;
+    row.parameters = parameters?.(layer) ?? 0;
+    row.multAdds = multAdds?.(layer, row.before, row.shape) ?? 0;
     const isMap = row.before.length === 3;
     if (layer.kind === "flatten" && isMap) axes = axes.map(everything);
     // On a map it reads a whole row of cells.
@@ -316,12 +294,7 @@ const analyse = (layers, input) => {
 const squareSizes = (layers, channels, limit) => {
   const found = [];
   for (let side = 1; side <= limit; side += 1) {
-    try {
-      layers.reduce((shape, layer) => KINDS[layer.kind].shape(layer, shape), [channels, side, side]);
-    } catch (failure) {
-      if (failure instanceof Misfit) continue;
-      throw failure;
-    }
+    if (runShapes(layers, [channels, side, side]).failure) continue;
     if (found.at(-1)?.[1] === side - 1) found.at(-1)[1] = side;
     else found.push([side, side]);
   }
@@ -330,8 +303,10 @@ const squareSizes = (layers, channels, limit) => {
 
 // --- reading what people paste -------------------------------------------------------------------
 
-const noLayer = (line) => `Line ${line + 1} cannot be read: it is no layer, such as Conv2d(3, 64, 3).`;
 const CONTAINERS = ["Sequential", "ModuleList", "OrderedDict"];
+const build = (name, ...given) => bind(name, given.map(String));
+const unreadable = (line, why) => new Unreadable("line", line, why);
+const unknown = (name) => say("stranger", name);
 
 const splitArguments = (text) => {
   const parts = [""];
@@ -354,51 +329,42 @@ const readValue = (text) => {
   const inside = text.match(/^[([](.*)[)\]]$/s)?.[1];
   const values = inside === undefined ? [] : splitArguments(inside).map(readValue);
   if (values.length === 2) return values;
-  throw new Unreadable(`${text} is no number, and no pair of them`);
-};
-
-const NUMBERS = {
-  kernel_size: 1, stride: 1, dilation: 1, padding: 0, output_padding: 0, in_channels: 1,
-  out_channels: 1, groups: 1, in_features: 1, out_features: 1, num_features: 1, output_size: 1,
+  throw new Unreadable("value", text);
 };
 
 /** Bind arguments to the parameters of torch's layer of that name. */
-const bind = (known, name, given) => {
+const bind = (name, given) => {
   const { kind, parameters } = known[name];
   const args = Object.fromEntries(parameters.filter((part) => part.length > 1));
   given.forEach((text, place) => {
     const [, key, value] = text.match(/^([A-Za-z_]\w*)\s*=\s*(.*)$/s) ?? [null, null, text];
     const parameter = key ?? parameters[place]?.[0];
-    if (parameter === undefined) throw new Unreadable(`${name} takes fewer arguments`);
-    if (!parameters.some(([own]) => own === parameter)) {
-      throw new Unreadable(`${name} has no argument ${parameter}`);
-    }
+    if (parameter === undefined) throw new Unreadable("fewer", name);
+    if (!parameters.some(([own]) => own === parameter)) throw new Unreadable("no", name, parameter);
     args[parameter] = readValue(value);
   });
   for (const [parameter] of parameters) {
-    if (!(parameter in args)) throw new Unreadable(`${name} needs ${parameter}`);
+    if (!(parameter in args)) throw new Unreadable("needs", name, parameter);
     const value = args[parameter];
-    const least = NUMBERS[parameter];
-    const isFree = value === null && ["stride", "output_size"].includes(parameter);
-    if (least === undefined || isFree || typeof value === "string") continue;
-    const single = /^(in|out|num)_|groups/.test(parameter);
-    const free = parameter === "output_size" ? [null] : [];
-    const most = single ? 1e9 : 4096;
-    const isRight = (side) => (whole(side, least) && side <= most) || free.includes(side);
+    const { only, least, most, single, free } = values[parameter] ?? {};
+    if (only && !only.includes(value)) throw new Unreadable("unknown", name, parameter, value);
+    if (least === undefined || (free && value === null) || typeof value === "string") continue;
+    const isRight = (side) =>
+      (whole(side, least) && side <= most) || (parameter === "output_size" && side === null);
     if (!(single ? [value] : pair(value)).every(isRight)) {
-      throw new Unreadable(`${parameter} of ${name} must be a whole number from ${least} to ${most}`);
+      throw new Unreadable("number", parameter, name, least, most);
     }
   }
   const wrong = KINDS[kind].check?.(args);
-  if (wrong) throw new Unreadable(`${name}: ${wrong}`);
+  if (wrong) throw new Unreadable("wrong", name, wrong);
   return { name, kind, args, windows: args.kernel_size && windows(args) };
 };
 
 /** The layers in a text, in order, and what is to be said about them. */
-const readLayers = (known, text) => {
-  const code = text.split(/\n\s*def forward\b/)[0].replace(/#.*/g, "");
-  const lineAt = (place) => code.slice(0, place).split("\n").length;
-  const failAt = (place, why) => new Unreadable(`Line ${lineAt(place)} cannot be read: ${why}.`);
+const readLayers = (text) => {
+  const plain = text.replace(/#.*/g, "");
+  const [code] = plain.split(/\n\s*def forward\b/);
+  const failAt = (place, why) => unreadable(code.slice(0, place).split("\n").length, why);
   const layers = [];
   const calls = /([A-Za-z_][\w.]*)\s*\(/g;
   const printed = /\(\w+\): /.test(code);
@@ -412,154 +378,130 @@ const readLayers = (known, text) => {
     }
     if (!(name in known)) {
       if (!/^[A-Z]/.test(name) || /class\s+$/.test(before) || name === "Module") continue;
-      if (outer === null && printed) {
-        outer = name;
-        continue;
-      }
-      throw failAt(call.index, `${name} is no layer that is known here, and may be no chain`);
+      if (outer !== null || !printed) throw failAt(call.index, unknown(name));
+      outer = name;
+      continue;
     }
     outer ??= "";
     let [end, depth] = [calls.lastIndex, 1];
-    for (; depth && end < code.length; end += 1) {
-      depth += { "(": 1, ")": -1 }[code[end]] ?? 0;
-    }
-    if (depth) throw failAt(call.index, `a bracket of ${name} stays open`);
+    for (; depth && end < code.length; end += 1) depth += { "(": 1, ")": -1 }[code[end]] ?? 0;
+    if (depth) throw failAt(call.index, say("bracket", name));
     try {
-      const layer = bind(known, name, splitArguments(code.slice(calls.lastIndex, end - 1)));
+      const found = bind(name, splitArguments(code.slice(calls.lastIndex, end - 1)));
       const times = Number(before.match(/\b(\d+) x $/)?.[1] ?? 1);
-      for (let k = 0; k < times; k += 1) layers.push(layer);
+      layers.push(...Array(times).fill(found));
     } catch (error) {
-      if (error instanceof Unreadable) throw failAt(call.index, error.message);
-      throw error;
+      throw error instanceof Unreadable ? failAt(call.index, error.message) : error;
     }
     calls.lastIndex = end;
   }
-  const rest = code.split("\n").findIndex((line) => /^\s*[A-Z]\w*\s*$/.test(line));
+  const lines = code.split("\n");
+  const rest = lines.findIndex((line) => /^\s*[A-Z]\w*\s*$/.test(line));
   if (!layers.length || rest >= 0) {
-    const line = rest >= 0 ? rest : code.split("\n").findIndex((some) => some.trim());
-    throw new Unreadable(noLayer(line));
+    throw unreadable((rest >= 0 ? rest : lines.findIndex((line) => line.trim())) + 1, say("no layer"));
   }
-  const isNetwork = (outer && !CONTAINERS.includes(outer)) || code !== text.replace(/#.*/g, "");
-  return isNetwork || /class\s+\w+\(/.test(code) ? asForward(known, layers) : { layers, note: "" };
+  const isNetwork = (outer && !CONTAINERS.includes(outer)) || code !== plain;
+  return isNetwork || /class\s+\w+\(/.test(code) ? asForward(layers) : { layers, note: "" };
 };
 
 /** Put in the flatten that a printed network has in its forward. */
-const asForward = (known, layers) => {
+const asForward = (layers) => {
   const place = layers.findIndex(({ kind }) => kind === "linear");
-  const flattened = layers.slice(0, Math.max(place, 0)).some(({ kind }) => kind === "flatten");
-  const note = "Read as a chain, in the order in which the layers stand; a forward may do otherwise.";
-  if (place < 1 || flattened) return { layers, note };
-  const flatten = bind(known, "Flatten", []);
-  return {
-    layers: [...layers.slice(0, place), flatten, ...layers.slice(place)],
-    note: `${note} A flatten is put before the first Linear.`,
-  };
+  const isFlat = place < 1 || layers.slice(0, place).some(({ kind }) => kind === "flatten");
+  if (isFlat) return { layers, note: say("chain") };
+  return { layers: layers.toSpliced(place, 0, build("Flatten")), note: say("chain") + say("put in") };
 };
 
 const SUMMARY_ROW = /([A-Z]\w*)(?: \(\w+\))?(?:: (\d+)-\d+|-\d+)\s+(\[.*)$/;
 
 /** The layers of torchinfo's or torchsummary's table, as far as shapes and parameters tell them. */
-const readSummary = (known, text) => {
+const readSummary = (text) => {
   const columns = text.match(/(Input|Output|Kernel) Shape|Param #/g) ?? [];
   const layers = [];
   let [shape, input] = [null, null];
   text.split("\n").forEach((line, number) => {
-    const found = line.match(SUMMARY_ROW);
-    if (!found || found[1] === "Sequential") return;
-    const fail = (why) => new Unreadable(`Line ${number + 1} cannot be read: ${why}.`);
-    const [, name, , rest] = found;
-    if (!(name in known)) throw fail(`${name} is no layer that is known here, and may be no chain`);
+    const [, name, , rest] = line.match(SUMMARY_ROW) ?? [];
+    if (!name || name === "Sequential") return;
+    if (!(name in known)) throw unreadable(number + 1, unknown(name));
     const cells = rest.split(/\s{2,}/);
     const cell = (column) => cells[columns.indexOf(column)] ?? "";
-    const sizes = (column) => (cell(column).match(/-?\d+/g) ?? []).map(Number);
-    const after = sizes("Output Shape").slice(1);
-    const before = sizes("Input Shape").length ? sizes("Input Shape").slice(1) : shape;
+    const numbers = (column) => (cell(column).match(/-?\d+/g) ?? []).map(Number);
+    const after = numbers("Output Shape").slice(1);
+    const given = numbers("Input Shape").slice(1);
+    const before = given.length ? given : shape;
     const weights = Number(cell("Param #").replace(/\D/g, ""));
-    if (name === "Linear" && before?.length === 3) {
-      layers.push(bind(known, "Flatten", []));
-    }
+    if (name === "Linear" && before?.length === 3) layers.push(build("Flatten"));
     try {
-      const kernel = sizes("Kernel Shape");
-      const layer = fromSummary(known, name, before, after, weights, kernel);
-      input ??= before ?? layer.input;
-      layers.push(layer);
+      const found = fromSummary(name, before, after, weights, numbers("Kernel Shape"));
+      input ??= before ?? found.input;
+      layers.push(found);
     } catch (error) {
-      throw error instanceof Unreadable ? fail(error.message) : error;
+      throw error instanceof Unreadable ? unreadable(number + 1, error.message) : error;
     }
     shape = after;
   });
-  if (!layers.length) throw new Unreadable("Line 1 cannot be read: the table has no layers.");
-  const note =
-    "Read from the shapes in a summary: it does not print strides and paddings, so the usual ones " +
-    "that fit were taken.";
-  return { layers, note, input: input?.length === 3 ? input : null };
+  if (!layers.length) throw unreadable(1, say("no rows"));
+  return { layers, note: say("summary"), input: input?.length === 3 ? input : null };
 };
 
-const fromSummary = (known, name, before, after, weights, kernel) => {
-  const { kind } = known[name];
-  const make = (...given) => bind(known, name, given);
+const fromSummary = (name, before, after, weights, kernel) => {
+  const { kind, parameters } = known[name];
+  const bias = (has) => (has ? [] : ["bias=False"]);
+  const [outputs, ...places] = after;
   if (kind === "same" || kind === "flatten") {
-    const needs = known[name].parameters.filter((part) => part.length === 1);
-    return make(...needs.map(() => "1"));
+    return build(name, ...parameters.filter((part) => part.length === 1).map(() => 1));
   }
-  if (kind === "norm" || kind === "features") return make(String(after[0]));
-  if (kind === "adaptive") return make(`(${after.slice(1)})`);
-  if (kind === "upsample") return make(`size=(${after.slice(1)})`);
+  if (kind === "norm" || kind === "features") return build(name, outputs);
+  if (kind === "adaptive") return build(name, `(${places})`);
+  if (kind === "upsample") return build(name, `size=(${places})`);
   if (kind === "linear") {
-    const [outputs, features] = [after.at(-1), before ? product(before) : null];
-    const bias = features === null || weights !== features * outputs;
-    const inputs = features ?? (weights - outputs) / outputs;
-    return make(String(inputs), String(outputs), ...(bias ? [] : ["bias=False"]));
+    const out = after.at(-1);
+    const inputs = before ? product(before) : (weights - out) / out;
+    return build(name, inputs, out, ...bias(!before || weights !== inputs * out));
   }
   if (kind === "convolution") {
-    const options = [before?.[0] ?? [3, 1]].flat().flatMap((channels) =>
-      [1, channels].flatMap((groups) =>
-        [true, false].map((bias) => {
-          const each = (after[0] * channels) / groups;
-          const cells = (weights - (bias ? after[0] : 0)) / each;
-          const side = Math.sqrt(cells);
-          const sides = kernel.length === 2 && product(kernel) === cells ? kernel : [side, side];
-          return { channels, groups, bias, sides };
-        }),
-      ),
-    );
-    const found = options.find(({ sides }) => sides.every((side) => whole(side, 1)));
-    if (!found) throw new Unreadable(`${name} has no kernel that gives ${count(weights)} parameters`);
-    const { channels, groups, bias, sides } = found;
-    const given = before?.slice(1) ?? after.slice(1);
-    const fits = given.map((side, k) => windowThatFits(side, after[k + 1], sides[k]));
-    const layer = make(
-      String(channels), String(after[0]), `(${sides})`, `stride=(${fits.map(([s]) => s)})`,
-      `padding=(${fits.map(([, padding]) => padding)})`,
-      ...(groups > 1 ? [`groups=${groups}`] : []), ...(bias ? [] : ["bias=False"]),
-    );
-    return { ...layer, input: [channels, ...given] };
+    for (const channels of before ? [before[0]] : [3, 1]) {
+      for (const [groups, has] of [[1, true], [1, false], [channels, true], [channels, false]]) {
+        const cells = ((weights - (has ? outputs : 0)) * groups) / (outputs * channels);
+        const sides = product(kernel) === cells && kernel.length === 2 ? kernel : pair(Math.sqrt(cells));
+        if (!sides.every((side) => whole(side, 1))) continue;
+        const given = before?.slice(1) ?? places;
+        const [strides, paddings] = windowsThatFit(given, places, sides);
+        const found = build(
+          name, channels, outputs, `(${sides})`, `stride=${strides}`, `padding=${paddings}`,
+          `groups=${groups}`, ...bias(has),
+        );
+        return { ...found, input: [channels, ...given] };
+      }
+    }
+    throw new Unreadable("no kernel", name, count(weights));
   }
-  if (kind === "pool" && before) {
-    const usual = before.slice(1).map((side, k) => Math.round(side / after[k + 1]));
-    const sides = kernel.length ? [kernel[0], kernel.at(-1)] : usual;
-    const fits = sides.map((side, k) => windowThatFits(before[k + 1], after[k + 1], side));
-    return make(...[sides, ...[0, 1].map((part) => fits.map((fit) => fit[part]))].map((two) => `(${two})`));
-  }
-  throw new Unreadable(`the table does not say enough about ${name}`);
+  if (kind !== "pool" || !before) throw new Unreadable("too little", name);
+  const given = before.slice(1);
+  const usual = given.map((side, k) => Math.round(side / places[k]));
+  const sides = kernel.length ? [kernel[0], kernel.at(-1)] : usual;
+  return build(name, `(${sides})`, ...windowsThatFit(given, places, sides));
 };
 
-/** The stride and padding, the usual ones first, with which a window makes `after` of `before`. */
-const windowThatFits = (before, after, kernel) => {
-  const stride = Math.max(Math.round(before / after), 1);
-  const paddings = [Math.floor((kernel - 1) / 2), 0, ...range(0, kernel)];
-  const fits = (padding) => placesOf(before, [kernel, stride, padding, 1], {}) === after;
-  const padding = paddings.find(fits);
-  if (padding === undefined) throw new Unreadable(`no usual window makes ${after} of ${before}`);
-  return [stride, padding];
+/** Strides and paddings, the usual ones first, with which windows make `after` of `before`. */
+const windowsThatFit = (before, after, kernels_) => {
+  const fits = kernels_.map((kernel, k) => {
+    const stride = Math.max(Math.round(before[k] / after[k]), 1);
+    const paddings = [Math.floor((kernel - 1) / 2), 0, ...range(0, kernel)];
+    const fit = (padding) => placesOf(before[k], [kernel, stride, padding, 1], {}) === after[k];
+    const padding = paddings.find(fit);
+    if (padding === undefined) throw new Unreadable("no window", after[k], before[k]);
+    return [stride, padding];
+  });
+  return [0, 1].map((part) => `(${fits.map((fit) => fit[part])})`);
 };
 
 /** Layers, a note, and an input if the text tells one. */
-const readNetwork = (known, text) =>
-  /Output Shape/.test(text) ? readSummary(known, text) : readLayers(known, text);
+const readNetwork = (text) =>
+  /Output Shape/.test(text) ? readSummary(text) : readLayers(text);
 
 /** A layer as a line of code, with what differs from torch's defaults. */
-const writeLayer = (known, { name, args }) => {
+const writeLayer = ({ name, args }) => {
   const written = (value) => {
     if (Array.isArray(value)) {
       return value[0] === value[1] ? written(value[0]) : `(${value.map(written).join(", ")})`;
@@ -604,100 +546,81 @@ const mapFor = (layers, place, sizes, [channels, ...sides], features, got) => {
 };
 
 /** The layers behind the map as convolutions, and their scores averaged. */
-const asConvolutions = (known, layers, place, [, ...kernel]) => {
-  let isFirst = true;
-  const behind = layers.slice(place + 1).map((layer) => {
-    if (layer.kind === "same") return layer;
-    if (layer.kind === "features") return bind(known, "BatchNorm2d", [`${layer.args.num_features}`]);
-    if (layer.kind !== "linear") return null;
-    const { in_features, out_features, bias } = layer.args;
-    const [channels, sides] = isFirst ? [in_features / product(kernel), kernel] : [in_features, [1, 1]];
-    isFirst = false;
-    const rest = bias ? [] : ["bias=False"];
-    return bind(known, "Conv2d", [`${channels}`, `${out_features}`, `(${sides})`, ...rest]);
+const asConvolutions = (layers, place, [, ...kernel]) => {
+  let sides = kernel; // of the first, and 1 × 1 of all others
+  const behind = layers.slice(place + 1).map((old) => {
+    if (old.kind === "same") return old;
+    const { in_features, out_features, bias, num_features } = old.args;
+    if (old.kind === "features") return build("BatchNorm2d", num_features);
+    if (old.kind !== "linear") return null;
+    const given = [in_features / product(sides), out_features, `(${sides})`, `bias=${bias ? "True" : "False"}`];
+    sides = [1, 1];
+    return build("Conv2d", ...given);
   });
   if (behind.includes(null)) return null;
-  const ends = [bind(known, "AdaptiveAvgPool2d", ["1"]), bind(known, "Flatten", [])];
-  return [...layers.slice(0, place), ...behind, ...ends];
+  return [...layers.slice(0, place), ...behind, build("AdaptiveAvgPool2d", 1), build("Flatten")];
 };
 
 /** What can be changed where a stack stops, each tried: it gets further, or it is not offered. */
-const repairsOf = (known, layers, input, sizes) => {
+const repairsOf = (layers, input, sizes) => {
   const { rows, failure } = runShapes(layers, input);
   if (!failure) return [];
   const at = rows.length;
-  const layer = layers[at];
+  const { kind, name, args } = layers[at];
   const found = [];
   const put = (place, gone, ...others) => layers.toSpliced(place, gone, ...others);
-  const offer = (title, note, changed, size = input) =>
-    changed && found.push({ title, note, layers: changed, input: size });
+  const offer = (title, changed, gaps = [], size = input) =>
+    changed && found.push({ title, note: say(title, ...gaps), layers: changed, input: size });
   const place = flattenBefore(layers, rows);
-  if (layer.kind === "linear" && place >= 0) {
-    const { in_features, out_features } = layer.args;
+  let [wants, lost] = [null, ""];
+  if (kind === "linear" && place >= 0) {
     const map = rows[place].before;
-    const wants = mapFor(layers, place, sizes, input, in_features, map);
+    wants = mapFor(layers, place, sizes, input, args.in_features, map);
+    lost = say("lost", count(args.in_features * args.out_features));
+    const cells = wants?.slice(1);
     if (wants) {
-      const pool = bind(known, "AdaptiveAvgPool2d", [`(${wants.slice(1)})`]);
-      offer(
-        "Adaptive pooling", `Averages every map to ${by(wants.slice(1))} cells; keeps every weight.`,
-        put(place, 0, pool),
-      );
-      if (map.slice(1).every((side, k) => side >= wants[k + 1])) {
-        offer(
-          "Convolutions",
-          `The same weights as a ${by(wants.slice(1))} window that slides; the scores are averaged.`,
-          asConvolutions(known, layers, place, wants),
-        );
-      }
+      offer("Adaptive pooling", put(place, 0, build("AdaptiveAvgPool2d", `(${cells})`)), [by(cells)]);
+      const isLarger = cells.every((side, k) => map[k + 1] >= side);
+      offer("Convolutions", isLarger && asConvolutions(layers, place, wants), [by(cells)]);
     }
-    found.wants = wants;
-    found.lost = in_features * out_features;
   }
-  if (failure.map) {
-    offer("Flatten", "Turns the map into features.", put(at, 0, bind(known, "Flatten", [])));
-  }
-  const flatten = layers.findLastIndex(({ kind }, index) => kind === "flatten" && index < at);
-  if (failure.flat && flatten >= 0) {
-    offer("Keep the map", `Removes the flatten of layer ${flatten + 1}.`, put(flatten, 1));
-  }
+  if (failure.map) offer("Flatten", put(at, 0, build("Flatten")));
+  const flatten = layers.findLastIndex((other, index) => other.kind === "flatten" && index < at);
+  if (failure.flat && flatten >= 0) offer("Keep the map", put(flatten, 1), [flatten + 1]);
   if (failure.argument && !failure.map) {
-    const lost = found.lost ? `: its ${count(found.lost)} trained weights are lost` : "";
-    const args = { ...layer.args, [failure.argument]: failure.got };
-    const changed = { ...layer, args };
-    if (!KINDS[layer.kind].check?.(args)) {
-      offer("Change the line", `A fresh layer${lost}; other sizes fail again.`, put(at, 1, changed));
-    }
+    const changed = { ...args, [failure.argument]: failure.got };
+    const isRight = !KINDS[kind].check?.(changed);
+    offer("Change the line", isRight && put(at, 1, { ...layers[at], args: changed }), [lost]);
   }
-  if (failure.small && layer.kind === "pool") {
-    offer("Leave it out", `Removes layer ${at + 1}, ${layer.name}.`, put(at, 1));
-  }
+  if (failure.small && kind === "pool") offer("Leave it out", put(at, 1), [at + 1, name]);
   const side = nearestSize(sizes, Math.max(input[1], input[2]));
-  if (side !== null) {
-    offer("Other images", "The network stays as it is.", layers, [input[0], side, side]);
-  }
+  if (side !== null) offer("Other images", layers, [], [input[0], side, side]);
   const better = found.filter((repair) => {
     const after = runShapes(repair.layers, repair.input);
     repair.stops = after.failure ? after.rows.length : null;
     return !after.failure || after.rows.length > at;
   });
-  return Object.assign(better, { wants: found.wants });
+  return Object.assign(better, { wants });
 };
 
 const total = (rows, name) => rows.reduce((sum, row) => sum + row[name], 0);
 
 // --- the page ------------------------------------------------------------------------------------
 
-const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
+const { format: short } = new Intl.NumberFormat("en-US", {
+  notation: "compact",
+  maximumFractionDigits: 1,
+});
 const sidesOf = (sides) => (sides[0] === sides[1] ? `${sides[0]}` : sides.join("×"));
 
 class VgglabStack extends VgglabFigure {
   show() {
     const { examples, kinds, paste, read, rows, tools, share } = this.parts;
-    this.known = this.data.layers;
+    ({ layers: known, texts, values } = this.data);
     this.past = [];
     this.lines = [];
     this.input = [3, 32, 32];
-    kinds.append(...Object.keys(this.known).map((name) => make("option", "", name)));
+    kinds.append(...Object.keys(known).map((name) => make("option", "", name)));
     for (const [title, { input, lines }] of Object.entries(this.data.examples)) {
       const button = make("button", "", title);
       button.addEventListener("click", () => this.change(lines, input));
@@ -747,9 +670,9 @@ class VgglabStack extends VgglabFigure {
 
   paste(text) {
     try {
-      const { layers, note, input } = readNetwork(this.known, text);
+      const { layers, note, input } = readNetwork(text);
       this.change(layers.map((layer) => this.written(layer)), input ?? this.input);
-      write(this.parts.said, note || `${layers.length} layers read.`);
+      write(this.parts.said, note || say("read", layers.length));
     } catch (error) {
       if (!(error instanceof Unreadable)) throw error;
       write(this.parts.said, error.message);
@@ -771,7 +694,7 @@ class VgglabStack extends VgglabFigure {
       await navigator.clipboard.writeText(location.href);
       write(this.parts.shared, "Copied.");
     } catch {
-      write(this.parts.shared, "The address of this page holds the network: copy it.");
+      write(this.parts.shared, say("address"));
     }
   }
 
@@ -816,7 +739,7 @@ class VgglabStack extends VgglabFigure {
     const { rows } = runShapes(this.layersOf(this.lines.slice(0, place)).layers, this.input);
     const shape = rows.at(-1)?.shape ?? this.input;
     const usual = { kernel_size: "3", output_size: "1", out_features: "10" };
-    const given = this.known[name].parameters
+    const given = known[name].parameters
       .filter((part) => part.length === 1)
       .map(([parameter]) => usual[parameter] ?? String(parameter === "in_features" ? shape.at(-1) : shape[0]));
     if (name === "Upsample") given.push("scale_factor=2");
@@ -829,8 +752,8 @@ class VgglabStack extends VgglabFigure {
     for (const [row, line] of lines.entries()) {
       if (!line.trim()) continue;
       try {
-        if (!/\)[\s,;]*$/.test(line)) throw new Unreadable(noLayer(row));
-        const found = readLayers(this.known, line).layers;
+        if (!/\)[\s,;]*$/.test(line)) throw unreadable(1, say("no layer"));
+        const found = readLayers(line).layers;
         layers.push(...found.map((layer) => ({ ...layer, row })));
       } catch (error) {
         if (!(error instanceof Unreadable)) throw error;
@@ -858,7 +781,7 @@ class VgglabStack extends VgglabFigure {
   }
 
   written(layer) {
-    return writeLayer(this.known, layer);
+    return writeLayer(layer);
   }
 
   /** Everything that there is to say about lines of code and an input. */
@@ -866,7 +789,7 @@ class VgglabStack extends VgglabFigure {
     const { layers, unreadable } = this.layersOf(lines);
     const { rows, failure } = analyse(layers, input);
     const sizes = unreadable ? [] : squareSizes(layers, input[0], this.data.limit);
-    const repairs = unreadable ? [] : repairsOf(this.known, layers, input, sizes);
+    const repairs = unreadable ? [] : repairsOf(layers, input, sizes);
     return { layers, unreadable, rows, failure, sizes, repairs };
   }
 
@@ -892,7 +815,7 @@ class VgglabStack extends VgglabFigure {
       const seen = axes && sidesOf(axes.map(({ first, last }) => Math.max(0, 1 + first.reduce(
         (most, start, k) => Math.max(most, last[k] - start), -1))));
       const texts = shape
-        ? [by(shape), parameters ? count(parameters) : "", multAdds ? short.format(multAdds) : "", seen]
+        ? [by(shape), parameters ? count(parameters) : "", multAdds ? short(multAdds) : "", seen]
         : [fails ? "✗ stops here" : "", "", "", ""];
       [...line.children].slice(2).forEach((cell, k) => write(cell, texts[k]));
     });
@@ -915,7 +838,7 @@ class VgglabStack extends VgglabFigure {
       box.style.setProperty("--h", height);
       box.style.setProperty("--d", depth * 0.4);
       const isNew = !before || before.slice(1).join() !== shape.slice(1).join();
-      const side = isMap ? sidesOf(shape.slice(1)) : short.format(shape[0]);
+      const side = isMap ? sidesOf(shape.slice(1)) : short(shape[0]);
       const item = make("div", kind, box, make("span", "", isNew || !isMap ? side : "\u00a0"));
       item.title = `${name}: ${by(shape)}`;
       return item;
@@ -937,9 +860,7 @@ class VgglabStack extends VgglabFigure {
     const output = rows.at(-1)?.shape ?? this.input;
     const place = failure ? flattenBefore(layers, rows) : -1;
     const equal = (shape) => `${count(product(shape))} = ${by(shape)}`;
-    const counted = wants
-      ? ` It was built for ${equal(wants)} and gets ${equal(rows[place].before)}.`
-      : "";
+    const counted = wants ? say("built", equal(wants), equal(rows[place].before)) : "";
     write(
       why,
       unreadable?.text ??
@@ -960,14 +881,14 @@ class VgglabStack extends VgglabFigure {
       const lines = layers.map((layer) => this.written(layer));
       const added = lines.filter((line) => !this.lines.includes(line));
       const { rows } = analyse(layers, input);
-      const then = stops === null ? "" : ` Then layer ${stops + 1} stops.`;
+      const then = stops === null ? "" : say("then", stops + 1);
       const button = make("button", "", input === this.input ? "Do it" : `Use ${sidesOf(input.slice(1))} px`);
       button.ariaLabel = `${title}: ${button.textContent}`;
       button.addEventListener("click", () => this.change(lines, input));
       return make(
         "li", "", make("p", "title", title), make("code", "", [...new Set(added)].join("\n")),
         make("p", "", note + then),
-        make("p", "note", `${short.format(total(rows, "parameters"))} parameters, ${short.format(total(rows, "multAdds"))} mult-adds`),
+        make("p", "note", `${short(total(rows, "parameters"))} parameters, ${short(total(rows, "multAdds"))} mult-adds`),
         button,
       );
     };

@@ -35,6 +35,77 @@ KINDS = {
 }
 """The layers that the page knows, by what they do to a shape."""
 
+VALUES: dict[str, dict[str, Any]] = {
+    **{name: {"least": 1, "most": 4096} for name in ("kernel_size", "dilation")},
+    **{name: {"least": 0, "most": 4096} for name in ("padding", "output_padding")},
+    **{name: {"least": 1, "most": 4096, "free": True} for name in ("stride", "output_size")},
+    **{
+        name: {"least": 1, "most": 10**9, "single": True}
+        for name in (
+            ["in_channels", "out_channels", "groups", "in_features", "out_features", "num_features"]
+        )
+    },
+    "padding_mode": {"only": ["zeros"]},
+    "return_indices": {"only": [False]},
+    "start_dim": {"only": [1]},
+    "end_dim": {"only": [-1, 3]},
+    "mode": {"only": ["nearest", "bilinear"]},
+}
+"""What an argument may be: numbers from the least to the most, of both axes or a single one, or
+``None`` where it is free; or only what is listed."""
+
+TEXTS = {
+    "flattened": "takes a map, and gets {} features: the map was flattened",
+    "gets": "takes {} {} and gets {}",
+    "window": "has a window of {} px, and the {} that comes is {} px{}",
+    "around": " with {} px of padding on each side",
+    "groups": "groups={} must divide {} and {} channels",
+    "same": "padding=same needs stride 1",
+    "extra": "output_padding must be below stride or dilation",
+    "nothing": "leaves no cell of the map",
+    "wide": "padding must be at most half of kernel_size",
+    "map": "takes features, and gets a map",
+    "product": "mat1 and mat2 shapes cannot be multiplied ({}x{} and {}x{})",
+    "size": "it needs size or scale_factor",
+    "large": "makes a map of more than {} px a side",
+    "value": "{} is no number, and no pair of them",
+    "fewer": "{} takes fewer arguments",
+    "no": "{} has no argument {}",
+    "needs": "{} needs {}",
+    "unknown": "{} with {}={} is not known here",
+    "number": "{} of {} must be a whole number from {} to {}",
+    "wrong": "{}: {}",
+    "line": "Line {} cannot be read: {}.",
+    "stranger": "{} is no layer that is known here, and may be no chain",
+    "bracket": "a bracket of {} stays open",
+    "no layer": "it is no layer, such as Conv2d(3, 64, 3)",
+    "no rows": "the table has no layers",
+    "chain": (
+        "Read as a chain, in the order in which the layers stand; a forward may do otherwise."
+    ),
+    "put in": " A flatten is put before the first Linear.",
+    "summary": (
+        "Read from the shapes in a summary: it does not print strides and paddings, so the usual "
+        "ones that fit were taken."
+    ),
+    "no kernel": "{} has no kernel that gives {} parameters",
+    "too little": "the table does not say enough about {}",
+    "no window": "no usual window makes {} of {}",
+    "Adaptive pooling": "Averages every map to {} cells; keeps every weight.",
+    "Convolutions": "The same weights as a {} window that slides; the scores are averaged.",
+    "Flatten": "Turns the map into features.",
+    "Keep the map": "Removes the flatten of layer {}.",
+    "Change the line": "A fresh layer{}; other sizes fail again.",
+    "lost": ": its {} trained weights are lost",
+    "Leave it out": "Removes layer {}, {}.",
+    "Other images": "The network stays as it is.",
+    "built": " It was built for {} and gets {}.",
+    "then": " Then layer {} stops.",
+    "read": "{} layers read.",
+    "address": "The address of this page holds the network: copy it.",
+}
+"""What the page says, with gaps for what it computes."""
+
 SIZE = 400
 
 
@@ -56,7 +127,7 @@ def stack_data() -> dict[str, Any]:
     dict
         ``layers``: for each layer its kind and its parameters in order, each a name and, if it has
         one, a default. ``examples``: titles with an input (C, H, W) and lines of code. ``limit``:
-        the largest side that is tried.
+        the largest side that is tried. ``texts`` and ``values``: `TEXTS` and `VALUES`.
     """
     return {
         "layers": {
@@ -69,6 +140,8 @@ def stack_data() -> dict[str, Any]:
             for title, (size, network) in _examples().items()
         },
         "limit": LIMIT,
+        "texts": TEXTS,
+        "values": VALUES,
     }
 
 
