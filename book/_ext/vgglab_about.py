@@ -103,6 +103,9 @@ def _add(
     context: dict[str, Any],
     doctree: nodes.document | None,
 ) -> None:
+    if pagename == "404":  # it is shown at any address
+        prefix = app.config.notfound_urls_prefix
+        context["body"] = re.sub(r'href="(?![/#]|https?:)', f'href="{prefix}', context["body"])
     if doctree is None or pagename == "404":
         return
     from vgglab import __version__

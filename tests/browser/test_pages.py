@@ -268,6 +268,62 @@ def test_the_first_screen_has_something_to_look_at(visit: Visit, path: str, mode
     assert min(tops) < 0.9 * MODES[mode][1]
 
 
+# Of the text before the exercises: what is to be looked at or touched, and code that is not folded.
+LOOKED_AT = """() => {
+  const main = document.querySelector("article.bd-article");
+  const start = main.getBoundingClientRect().top;
+  const box = node => {
+    const { top, height } = node.getBoundingClientRect();
+    return [top - start, height];
+  };
+  const shown = selector =>
+    [...main.querySelectorAll(selector)].filter(node => node.checkVisibility()).map(box);
+  const exercises = main.querySelector("#exercises");
+  return {
+    whole: box(main)[1], text: exercises ? box(exercises)[0] : box(main)[1],
+    code: shown(".cell_input").reduce((sum, [, height]) => sum + height, 0),
+    looks: shown("img, table, figure, .vgglab-figure, .vgglab-quiz, vgglab-prediction"),
+  };
+}"""
+
+
+@pytest.mark.parametrize("path", [p for p in pages() if p.startswith("notebooks/")])
+def test_a_chapter_is_no_wall_of_text_or_code(visit: Visit, path: str) -> None:
+    """At most a quarter of the page is code, and two screens are without anything to look at."""
+    seen = visit(path).evaluate(LOOKED_AT)
+    assert seen["code"] <= 0.25 * seen["whole"]
+    end = 0.0
+    for top, height in sorted([*seen["looks"], (seen["text"], 0)]):
+        if top <= seen["text"]:
+            assert top - end <= 2 * MODES["light"][1], f"nothing to look at from {end:.0f} px"
+        end = max(end, top + height)
+
+
+def test_a_page_says_where_its_text_is_and_how_to_cite_it(site: Path) -> None:
+    root = Path(__file__).parents[2]
+    for name in ("index.html", "stack.html", "notebooks/06_fc_to_conv.html", "reference/api.html"):
+        html = (site / name).read_text(encoding="utf-8")
+        (foot,) = re.findall(r'<footer class="vgglab-about">.*?</footer>', html, re.DOTALL)
+        (source,) = re.findall(r"/edit/main/([^\"]+)\"", foot)
+        assert (root / source).exists()
+        assert f"url = {{https://vgglab.github.io/vgglab/{name}}}" in foot
+        described = re.findall(
+            r'<meta (?:name|property)="(?:og:)?description" content="(.*?)"', html
+        )
+        assert len(described) == 2
+        assert not any(words.startswith("Reading the text") for words in described)
+    assert "_modules" not in (site / "sitemap.xml").read_text(encoding="utf-8")
+
+
+def test_a_page_that_is_not_there_helps(site: Path) -> None:
+    html = (site / "404.html").read_text(encoding="utf-8")
+    main = html[html.index("<article") : html.index("</article>")]
+    assert 'action="/vgglab/search.html"' in main
+    links = re.findall(r'href="/vgglab/([^"#]+)"', main)
+    assert {"explain.html", "stack.html", "index.html"} <= {*links}
+    assert all((site / link).exists() for link in links)
+
+
 def test_programs_find_every_page_and_the_schema(site: Path) -> None:
     root = Path(__file__).parents[2]
     text = (site / "llms.txt").read_text(encoding="utf-8")
