@@ -117,7 +117,7 @@ class Explorer:
 <figcaption>Each pooling halves the map and drops what is left over.
 The first fully connected layer, fc6, has one weight for each of the features of a
 {FC_SIDE} × {FC_SIDE} map, so only some inputs fit. Each picture has as many cells as a map of that
-stage, and each cell the mean colour of the pixels that its poolings read.
+stage, and each cell about the mean colour of the pixels that its poolings read.
 Photograph: chelsea of scikit-image (CC0, Stefan van der Walt).</figcaption>
 </figure>
 """
