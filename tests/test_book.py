@@ -358,6 +358,17 @@ def test_styles_of_no_page_are_left_out(monkeypatch):
     ]
 
 
+def test_a_script_is_light_and_there_once():
+    script = "<script>\n{\n  // why\n  run( 1 );\n}\n</script>"
+    data = '<script type="application/json">{"a": " // b"}</script>'
+    template = '<script type="text/html">\n  <p>\n    a b\n</script>'
+    html = importlib.import_module("vgglab_light").light_scripts(script + data + script + template)
+    assert html.count("run(1);") == 1
+    assert "why" not in html
+    assert data in html
+    assert '<script type="text/html">\n<p>\na b\n</script>' in html
+
+
 def test_marks_of_plain_code_are_left_out(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
     light = importlib.import_module("vgglab_light")

@@ -84,12 +84,17 @@ def _first_words(app: Sphinx, page: str) -> str:
     return ""
 
 
-def _mend_lists(
+def _mend_body(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
-    """Mend lists that ARIA forbids: entries of the bibliography, nested ones of viewcode."""
+    """Lighten scripts, and mend what HTML's readers stumble over.
+
+    That is entries of the bibliography, nested lists of viewcode, and headers of tables that are
+    empty, as over a column of names: no header then.
+    """
     if "body" in context:
-        context["body"] = context["body"].replace('"doc-biblioentry"', '"listitem"')
+        body = context["body"].replace('"doc-biblioentry"', '"listitem"')
+        context["body"] = light_scripts(EMPTY_HEADER.sub("<td></td>", body))
     if pagename == "_modules/index":
         nested = re.compile(r"</li>\s*<ul>(.*?)</ul>", re.DOTALL)
         context["body"] = nested.sub(r"<ul>\1</ul></li>", context["body"])
@@ -116,6 +121,8 @@ def _wait_for_katex() -> None:
     katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
     katex.STARTUP_TIMEOUT = 60  # seconds
 
+
+EMPTY_HEADER = re.compile(r"<th\b[^>]*>\s*</th>")
 
 # What to read about the kinds of causes that chapters are about.
 CHAPTERS = {
@@ -167,7 +174,7 @@ class PageFigure(SphinxDirective):
         folder = Path(module.__file__ or "").parent
         for path in (*folder.glob(f"{name}.*"), *folder.glob("element.*")):
             self.env.note_dependency(str(path))
-        return [nodes.raw("", light_scripts(getattr(module, name)()), format="html")]
+        return [nodes.raw("", getattr(module, name)(), format="html")]
 
 
 class ExplorerFigure(SphinxDirective):
@@ -295,7 +302,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("sheet-table", SheetTable)
     app.connect("config-inited", _add_scripts)
     app.connect("autodoc-skip-member", _skip_bare_fields)
-    app.connect("html-page-context", _mend_lists)
+    app.connect("html-page-context", _mend_body)
     app.connect("build-finished", _write_weights)
     app.connect("build-finished", _write_llms_txt)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

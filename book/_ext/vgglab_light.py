@@ -18,12 +18,25 @@ PLAIN = re.compile(r'<span class="[npw]">([^<]*)</span>')
 ASIDE = re.compile(r":[\w-]+\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\]]*\]")
 CLASS = re.compile(r"\.((?:[\w-]|\\.)+)")
 SCRIPT = re.compile(r"(<script>\s*)(.*?)(\s*</script>)", re.DOTALL)
+TEMPLATE = re.compile(r'<script type="text/html">.*?</script>', re.DOTALL)
+INDENT = re.compile(r"\n\s+")
 OLD_FONT = re.compile(r',\s*url\([^)]*\.ttf\)\s*format\("truetype"\)')
 
 
 def light_scripts(html: str) -> str:
-    """Return HTML whose scripts are without comments and blanks."""
-    return SCRIPT.sub(lambda found: found[1] + rjsmin.jsmin(found[2]) + found[3], html)
+    """Return HTML whose scripts are without comments and blanks, each of them once.
+
+    A figure's script defines its element, which a page needs to be told but once.
+    """
+    told: set[str] = set()
+
+    def light(found: re.Match[str]) -> str:
+        if found[2] in told:
+            return ""
+        told.add(found[2])
+        return found[1] + rjsmin.jsmin(found[2]) + found[3]
+
+    return SCRIPT.sub(light, TEMPLATE.sub(lambda found: INDENT.sub("\n", found[0]), html))
 
 
 def words_of(site: Path) -> set[str]:

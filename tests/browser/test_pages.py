@@ -293,7 +293,7 @@ def test_a_chapter_is_no_wall_of_text_or_code(visit: Visit, path: str) -> None:
     seen = visit(path).evaluate(LOOKED_AT)
     assert seen["code"] <= 0.25 * seen["whole"]
     end = 0.0
-    for top, height in sorted([*seen["looks"], (seen["text"], 0)]):
+    for top, height in sorted([*seen["looks"], [seen["text"], 0]]):
         if top <= seen["text"]:
             assert top - end <= 2 * MODES["light"][1], f"nothing to look at from {end:.0f} px"
         end = max(end, top + height)
