@@ -8,7 +8,7 @@ import torch
 from pages import assert_self_contained
 from torch import nn
 
-from vgglab.diagnose.fixes import LEVELS
+from vgglab.diagnose.candidates import LEVELS
 from vgglab.figures.explorer import EXAMPLES, explorer
 from vgglab.lab.repairs import REPAIRS
 from vgglab.models.configs import CONFIGS, FC_SIDE

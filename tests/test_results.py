@@ -16,6 +16,7 @@ import nbformat
 import pytest
 import torch
 from sampling import sampled
+from tabulate import tabulate
 from torch import nn
 
 from vgglab.compare.reference import relative_l2
@@ -321,7 +322,7 @@ def test_a_planted_result_changes_the_words(
     def said(folder):
         monkeypatch.setattr("vgglab.course.notebooks.RESULTS", folder)
         names = {"torch": torch, "nn": nn, "plt": plt, "vgg": vgg, "COLORS": COLORS}
-        names |= {"relative_l2": relative_l2}
+        names |= {"relative_l2": relative_l2, "tabulate": tabulate}
         text = said_by(EXPERIMENTS[name].chapter, markers, names)
         plt.close("all")
         return capsys.readouterr().out.replace("\n    ", " ") + text  # lines that go on

@@ -46,6 +46,7 @@ def _network(config: str) -> VGG:
     return vgg(config, device="meta").train()
 
 
+@cache
 def _needs(config: str, side: int, batch: int, optimizer: str | None = "adam") -> int:
     return predicted_memory(_network(config), (batch, 3, side, side), optimizer).total
 
