@@ -2,12 +2,16 @@
 
 Devices, mixed precision and several processes are Lightning Fabric's. Of the well-kept libraries
 for that it leaves the loop as it is, keeps no state for the whole process, so that two trainings in
-one notebook may differ in precision, and runs under ``torchrun`` unchanged.
+one notebook may differ in precision, and runs under ``torchrun`` unchanged. Each process then
+takes its part of every batch, and torch's DistributedDataParallel averages the gradients: the steps
+are those of one process. What differs is drawn at random (dropout, augmentation) or counted over
+the images that a process sees (BatchNorm).
 
 Every epoch begins from its own seed. So an interrupted training that goes on from the checkpoint of
 its last epoch ends, on the same machine, with the same bits as one that was never interrupted.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +22,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, RandomSampler
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler
 
 from vgglab.arguments import check_integer, needs
 from vgglab.lab.data import ImageSet, shift_and_mirror
@@ -32,6 +36,7 @@ with needs("train"):
 __all__ = ["DivergenceError", "Epoch", "Evaluation", "Recipe", "evaluate", "fit", "normalise"]
 
 _CHECK_EVERY = 20  # batches between looks at the loss: each look waits for the device
+_OF_A_PROCESS = 1_000_000_007  # far from the seeds of other epochs
 
 
 class DivergenceError(ArithmeticError):
@@ -45,7 +50,7 @@ class Recipe:
     Attributes
     ----------
     epochs, batch_size
-        Passes through the images, and images in a step.
+        Passes through the images, and images in a step, of all processes together.
     lr, momentum, weight_decay
         Of ``torch.optim.SGD``.
     schedule
@@ -165,12 +170,14 @@ def fit(
     DivergenceError
         If the loss is no finite number, at most 20 steps after it happens.
     ValueError
-        If the checkpoint is damaged, or was made by another recipe, model or other images; or if
-        the model does not return logits for the classes.
+        If the checkpoint is damaged, or was made by another recipe, model or other images; if the
+        model does not return logits for the classes; or if the batches cannot be divided among the
+        processes.
     OSError
         If the checkpoint cannot be written.
     """
     fabric = _fabric(recipe)
+    _require_parts(images, recipe, fabric.world_size)
     fabric.launch()
     identity = _identity(model, images, recipe)
     history: list[Epoch] = []
@@ -187,7 +194,8 @@ def fit(
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         history = [_epoch_from(row) for row in state["history"]]
-    steps = -(-len(images) // (recipe.batch_size * fabric.world_size))
+    _require_one_place(fabric, len(history))
+    steps = -(-len(images) // recipe.batch_size)
     with random_state_kept():
         if recipe.channels_last:
             model.to(memory_format=torch.channels_last)
@@ -197,8 +205,9 @@ def fit(
             for number in range(len(history) + 1, recipe.epochs + 1):
                 start = time.perf_counter()
                 # A large odd factor: no two epochs of near seeds begin alike.
-                torch.manual_seed(recipe.seed * 1_000_003 + number)
-                batches = _batches(images, recipe, fabric, number)
+                seed = recipe.seed * 1_000_003 + number
+                torch.manual_seed(seed)
+                batches = _batches(images, recipe, fabric, number, seed)
                 loss = _run_epoch(fabric, network, sgd, batches, recipe, number, steps)
                 after = evaluate(network, valid, recipe) if valid is not None else None
                 epoch = Epoch(number, loss, after, time.perf_counter() - start)
@@ -254,42 +263,83 @@ def _fabric(recipe: Recipe) -> Fabric:
     if precision == "auto":
         on_gpu = recipe.device in ("auto", "cuda") and torch.cuda.is_available()
         precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
-    processes = torch.distributed.is_torchelastic_launched()
+    if not torch.distributed.is_torchelastic_launched():
+        devices, nodes, strategy = 1, 1, "auto"
+    else:
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes, strategy = int(os.environ["WORLD_SIZE"]) // devices, "ddp"
     return Fabric(
         accelerator="gpu" if recipe.device == "cuda" else recipe.device,
-        devices="auto" if processes else 1,
-        strategy="ddp" if processes else "auto",
+        devices=devices,
+        num_nodes=nodes,
+        strategy=strategy,
         precision=precision,  # type: ignore[arg-type]
     )
 
 
-def _batches(
-    images: ImageSet, recipe: Recipe, fabric: Fabric, number: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    sampler: Any
-    if fabric.world_size > 1:
-        sampler = DistributedSampler(
-            images,
-            fabric.world_size,
-            fabric.global_rank,
-            seed=recipe.seed,
+def _require_parts(images: ImageSet, recipe: Recipe, processes: int) -> None:
+    """Refuse batches of which some process would get nothing, or less than the others."""
+    if recipe.batch_size % processes:
+        raise ValueError(
+            f"batch_size must be a multiple of the number of processes; got {recipe.batch_size} "
+            f"for {processes} processes"
         )
-        sampler.set_epoch(number)
-    else:
-        sampler = RandomSampler(images)
-    batches = BatchSampler(sampler, recipe.batch_size, drop_last=False)
-    loader = DataLoader(images, sampler=batches, batch_size=None)
+    last = len(images) % recipe.batch_size
+    if 0 < last < processes:
+        raise ValueError(
+            f"images must leave each of {processes} processes one in the last batch of an epoch; "
+            f"{len(images)} images in batches of {recipe.batch_size} leave {last}"
+        )
+
+
+def _require_one_place(fabric: Fabric, done: int) -> None:
+    """Refuse processes of which only some have found the checkpoint."""
+    mean = fabric.all_reduce(torch.tensor(float(done), device=fabric.device), reduce_op="mean")
+    if float(torch.as_tensor(mean)) != done:
+        raise ValueError(
+            "checkpoint must lie in a folder that all machines share; the processes found "
+            f"different ones, this one {done} epochs"
+        )
+
+
+def _batches(
+    images: ImageSet, recipe: Recipe, fabric: Fabric, number: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor, float]]:
+    """Yield this process's part of each batch, and how much it counts in the mean over processes.
+
+    All processes draw one order. What they draw afterwards is each one's own.
+    """
+    batches = BatchSampler(RandomSampler(images), recipe.batch_size, drop_last=False)
+    loader = DataLoader(
+        _Parts(images, fabric.global_rank, fabric.world_size), None, sampler=batches
+    )
     show = fabric.is_global_zero and sys.stderr.isatty()
-    for batch, labels in tqdm(loader, f"epoch {number}", disable=not show, leave=False):
+    for step, (batch, labels, share) in enumerate(
+        tqdm(loader, f"epoch {number}", disable=not show, leave=False)
+    ):
+        if step == 0 and fabric.global_rank:
+            torch.manual_seed(seed + _OF_A_PROCESS * fabric.global_rank)
         batch = batch.to(fabric.device)
-        yield shift_and_mirror(batch) if recipe.augment else batch, labels.to(fabric.device)
+        batch = shift_and_mirror(batch) if recipe.augment else batch
+        yield batch, labels.to(fabric.device), share
+
+
+class _Parts(Dataset[tuple[Tensor, Tensor, float]]):
+    """Of each batch of images the part of one process, and its share times their number."""
+
+    def __init__(self, images: ImageSet, rank: int, processes: int) -> None:
+        self.images, self.rank, self.processes = images, rank, processes
+
+    def __getitem__(self, batch: list[int]) -> tuple[Tensor, Tensor, float]:
+        part = batch[self.rank :: self.processes]
+        return *self.images[part], len(part) * self.processes / len(batch)
 
 
 def _run_epoch(
     fabric: Fabric,
     network: nn.Module,
     optimizer: Any,
-    batches: Iterator[tuple[Tensor, Tensor]],
+    batches: Iterator[tuple[Tensor, Tensor, float]],
     recipe: Recipe,
     number: int,
     steps: int,
@@ -297,22 +347,26 @@ def _run_epoch(
     """Train for an epoch, and return the mean loss of an image."""
     network.train()
     total = torch.zeros((), device=fabric.device)
-    seen = 0
-    for step, (batch, labels) in enumerate(batches):
+    seen = torch.zeros((), device=fabric.device)
+    for step, (batch, labels, share) in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = recipe.lr * _factor(recipe, number - 1 + step / steps)
         loss = F.cross_entropy(network(_prepare(batch, recipe)), labels)
         optimizer.zero_grad()
-        fabric.backward(loss)
+        fabric.backward(loss * share)
         optimizer.step()
         total += loss.detach() * len(batch)
         seen += len(batch)
-        if (step % _CHECK_EVERY == 0 or step == steps - 1) and not total.isfinite():
-            raise DivergenceError(
-                f"the loss became {loss.item()} in epoch {number}, by step {step + 1} of {steps}; "
-                f"the learning rate was {recipe.lr}: try a smaller one, or a warm-up"
-            )
-    return total.item() / seen
+        if step % _CHECK_EVERY == 0 or step == steps - 1:
+            # Of all processes, so that they stop together.
+            everything = fabric.all_reduce(torch.stack([total, seen]), reduce_op="sum")
+            if not torch.as_tensor(everything).isfinite().all():
+                raise DivergenceError(
+                    f"the loss became no finite number in epoch {number}, by step {step + 1} of "
+                    f"{steps}; the learning rate was {recipe.lr}: try a smaller one, or a warm-up"
+                )
+    mean, count = torch.as_tensor(everything).tolist()
+    return float(mean / count)
 
 
 def _prepare(batch: Tensor, recipe: Recipe) -> Tensor:
