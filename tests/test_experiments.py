@@ -28,6 +28,7 @@ from vgglab.lab.experiments import (
     BUDGETS,
     Budget,
     Experiment,
+    Shard,
     catalogue,
     find_experiment,
     reproduce,
@@ -108,6 +109,54 @@ def test_an_interruption_loses_no_finished_run(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         list(run(experiment(a=("x", "stop")), "tiny", tmp_path))
     assert [r["settings"]["b"] for r in recorded(tmp_path)] == [1, 2]
+
+
+@pytest.mark.parametrize("shards", [1, 3, 8, 9])
+def test_shards_add_up_to_a_single_run(tmp_path, shards):
+    """Runs of several machines, taken in: the record of one machine, but for the seconds."""
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    list(run(experiment(), "tiny", alone))
+    counts = []
+    for number in reversed(range(1, shards + 1)):
+        made = list(run(experiment(), "tiny", together, shard=Shard(number, shards)))
+        counts.append(len(made))
+        assert not list(run(experiment(), "tiny", together, shard=Shard(number, shards)))
+    assert sum(counts) == 8
+    assert max(counts) - min(counts) <= 1
+    assert not (together / "made-up.json").exists()
+    CALLS.clear()
+    assert not list(run(experiment(), "tiny", together))
+    assert not CALLS
+    assert [path.name for path in together.iterdir()] == ["made-up.json"]
+    wholes = [read_results(folder / "made-up.json") for folder in (alone, together)]
+    for whole in wholes:
+        for made in whole["budgets"]["tiny"]["runs"]:
+            del made["seconds"], made["result"]["seconds"]
+    assert json.dumps(wholes[0]) == json.dumps(wholes[1])
+
+
+def test_what_a_lost_shard_left_is_run_and_what_is_recorded_is_left_out_of_shards(tmp_path):
+    list(run(experiment(), "tiny", tmp_path, only={"seed": 0}))
+    assert len(list(run(experiment(), "tiny", tmp_path, shard=Shard(2, 2)))) == 2
+    assert len(list(run(experiment(), "tiny", tmp_path))) == 2
+    assert len(recorded(tmp_path)) == 8
+
+
+def test_a_shard_made_with_other_versions_is_refused_and_kept(tmp_path, monkeypatch):
+    list(run(experiment(), "tiny", tmp_path, shard=Shard(1, 2)))
+    changed = {**provenance(), "torch": "1.0"}
+    monkeypatch.setattr("vgglab.lab.provenance.provenance", lambda: changed)
+    with pytest.raises(ValueError, match=r"one provenance; .*1-of-2\.json.* not '1\.0'"):
+        list(run(experiment(), "tiny", tmp_path))
+    assert len(read_results(tmp_path / "made-up.1-of-2.json")["budgets"]["tiny"]["runs"]) == 4
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2", "0/2", "3/2", "-1/2", "1/0", "a/b", "1/2/3", "1.5/2", "²/3"]
+)
+def test_a_shard_that_is_none_is_refused(text):
+    with pytest.raises(ValueError, match=r"shard must be i/n with i from 1 to n, such as 2/4; got"):
+        Shard.parse(text)
 
 
 @pytest.mark.parametrize(
@@ -441,6 +490,8 @@ def test_the_command_runs_resumes_and_reproduces(tmp_path):
     [
         (["nothing"], "Error: experiment must be one of stacking"),
         (["gap-digits", "--only", "head=cone"], "only must give head one of gap, flatten"),
+        (["gap-digits", "--shard", "5/4"], "shard must be i/n with i from 1 to n"),
+        (["gap-digits", "--shard", "1/2", "--reproduce"], "--reproduce takes --only"),
         (["gap-digits", "--reproduce", "--results", "/nowhere"], "'/nowhere' does not exist"),
     ],
 )

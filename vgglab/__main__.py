@@ -16,7 +16,7 @@ from vgglab import __version__
 
 if TYPE_CHECKING:
     from vgglab.diagnose import Diagnosis
-    from vgglab.lab.experiments import Experiment
+    from vgglab.lab.experiments import Experiment, Shard
 
 SIZE = "SIDE or HEIGHTxWIDTH"
 
@@ -366,6 +366,7 @@ def repairs(
     help="Under 30 s, at most 40 minutes on two cores, or for a GPU.",
 )
 @click.option("--only", multiple=True, metavar="SETTING=VALUE", help="Run a part: norm=batch.")
+@click.option("--shard", metavar="I/N", help="Run part I of N, on one of N machines.")
 @click.option("--reproduce", is_flag=True, help="Run again what is recorded and compare.")
 @click.option(
     "--results",
@@ -374,11 +375,18 @@ def repairs(
     help="Folder of the records: results in the current folder; with --reproduce, vgglab's own.",
 )
 def experiment(
-    name: str, budget: str, only: tuple[str, ...], reproduce: bool, folder: Path | None
+    name: str,
+    budget: str,
+    only: tuple[str, ...],
+    shard: str | None,
+    reproduce: bool,
+    folder: Path | None,
 ) -> None:
     """Run the experiment NAME, or what is left of it, and record every run.
 
-    With --reproduce nothing is recorded, and the command exits with 1 if a run differs.
+    With --shard each machine records in a file of its own; without it the command takes in those
+    that lie in the folder, and runs what is left. With --reproduce nothing is recorded, and the
+    command exits with 1 if a run differs.
     """
     from vgglab.course.notebooks import RESULTS
     from vgglab.lab import experiments
@@ -386,8 +394,11 @@ def experiment(
     folder = folder or (RESULTS if reproduce else Path("results"))
     if reproduce and not folder.is_dir():
         raise BadInput(f"--results must be a folder with records; {str(folder)!r} does not exist")
+    if reproduce and shard:
+        raise BadInput("--shard is of what is recorded anew; --reproduce takes --only")
     differs = False
     with _runs_errors():
+        part = experiments.Shard.parse(shard) if shard else None
         chosen = experiments.find_experiment(name)
         settings = dict(_setting(text) for text in only)
         if reproduce:
@@ -395,7 +406,7 @@ def experiment(
                 differs |= bool(differences)
                 click.echo(f"{_run_line(made)}: {'; '.join(differences) or 'the same'}")
         else:
-            _record(chosen, budget, folder, settings)
+            _record(chosen, budget, folder, settings, part)
     if differs:
         raise SystemExit(1)
 
@@ -450,14 +461,21 @@ def _runs_errors() -> Iterator[None]:
         raise SystemExit(130) from None
 
 
-def _record(chosen: "Experiment", budget: str, folder: Path, only: dict[str, Any]) -> None:
+def _record(
+    chosen: "Experiment",
+    budget: str,
+    folder: Path,
+    only: dict[str, Any],
+    shard: "Shard | None" = None,
+) -> None:
     """Run what is left of an experiment, and say what is done."""
     from vgglab.lab.experiments import run
 
     for text in (chosen.question, chosen.control, chosen.held_equal, chosen.changes_mind):
         click.echo(fill(text, width=88), err=True)
-    click.echo(f"Recording in {folder / chosen.name}.json", err=True)
-    for made in run(chosen, budget, folder, only=only):
+    part = f".{shard.number}-of-{shard.of}" if shard else ""
+    click.echo(f"Recording in {folder / chosen.name}{part}.json", err=True)
+    for made in run(chosen, budget, folder, only=only, shard=shard):
         click.echo(f"{_run_line(made)}: {made['seconds']:.1f} s")
 
 

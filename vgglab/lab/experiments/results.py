@@ -9,7 +9,7 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -103,9 +103,24 @@ class Results:
 
     def add(self, run: Mapping[str, Any]) -> None:
         """Write the file again with one run more, whole or not at all."""
+        self.replace_runs([*self.runs(), as_json(run)])
+
+    def replace_runs(self, runs: Sequence[Mapping[str, Any]]) -> None:
+        """Write the file again with these runs, whole or not at all."""
         whole = self._read()
-        part = whole["budgets"].setdefault(self.budget, self._new)
-        part["runs"] = [*part["runs"], as_json(run)]
+        whole["budgets"].setdefault(self.budget, self._new)["runs"] = runs
+        self._write(whole)
+
+    def remove(self) -> None:
+        """Remove the runs of this budget, and the file with the last of them."""
+        whole = self._read()
+        whole["budgets"].pop(self.budget, None)
+        if whole["budgets"]:
+            self._write(whole)
+        else:
+            self.path.unlink(missing_ok=True)
+
+    def _write(self, whole: Mapping[str, Any]) -> None:
         text = json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
         write_whole(self.path, lambda file: file.write(text.encode()))
 

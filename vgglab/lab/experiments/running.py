@@ -1,6 +1,7 @@
 """What an experiment is, and how its runs are made, recorded and compared."""
 
 import math
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from itertools import product
 from json import dumps
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from vgglab.files import check_writable
 from vgglab.lab.experiments.results import Results, as_json, read_results
@@ -99,7 +100,30 @@ class Experiment:
     command: str = "vgglab experiment"
 
 
-def open_results(experiment: Experiment, budget: str, folder: Path) -> Results:
+class Shard(NamedTuple):
+    """A part of the runs of an experiment, for one of several machines: part `number` of `of`."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read ``"2/4"``.
+
+        Raises
+        ------
+        ValueError
+            If it is nothing like that, or if there is no such part.
+        """
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            raise ValueError(f"shard must be i/n with i from 1 to n, such as 2/4; got {text!r}")
+        return cls(int(found[1]), int(found[2]))
+
+
+def open_results(
+    experiment: Experiment, budget: str, folder: Path, shard: Shard | None = None
+) -> Results:
     """Return the results of an experiment, to be read or added to.
 
     Raises
@@ -112,8 +136,9 @@ def open_results(experiment: Experiment, budget: str, folder: Path) -> Results:
     here = _provenance(experiment, budget)
     if budget == "gpu" and here["kind"] != "cuda":
         raise ValueError("budget must be tiny or cpu on a machine without a GPU; got 'gpu'")
+    part = f".{shard.number}-of-{shard.of}" if shard else ""
     return Results(
-        folder / f"{experiment.name}.json",
+        folder / f"{experiment.name}{part}.json",
         experiment.name,
         budget,
         {"vary": size.vary, "held": size.held, "seeds": size.seeds},
@@ -123,9 +148,18 @@ def open_results(experiment: Experiment, budget: str, folder: Path) -> Results:
 
 
 def run(
-    experiment: Experiment, budget: str, folder: Path, *, only: Settings | None = None
+    experiment: Experiment,
+    budget: str,
+    folder: Path,
+    *,
+    only: Settings | None = None,
+    shard: Shard | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Run what is not yet recorded, and record it, run by run.
+
+    Of several machines each runs a shard and records it in a file of its own,
+    ``NAME.2-of-4.json``. A run without `shard` begins by taking in those files that lie in the
+    folder: then the record is that of a single run.
 
     Parameters
     ----------
@@ -137,6 +171,8 @@ def run(
         Where ``NAME.json`` is, or will be.
     only
         Run only the combinations with these settings; ``"seed"`` may be one.
+    shard
+        Run only this part.
 
     Yields
     ------
@@ -153,12 +189,31 @@ def run(
     wanted = list(_wanted(experiment, budget, only or {}))
     results = open_results(experiment, budget, folder)
     check_writable(folder)
+    if shard is None:
+        _take_in_shards(experiment, budget, results)
     done = {_key(run["settings"], run["seed"]) for run in results.runs()}
+    if shard is not None:
+        wanted = wanted[shard.number - 1 :: shard.of]
+        results = open_results(experiment, budget, folder, shard)
+        done |= {_key(run["settings"], run["seed"]) for run in results.runs()}
     for settings, seed in wanted:
         if _key(settings, seed) not in done:
             made = _make(experiment, budget, settings, seed, folder)
             results.add(made)
             yield made
+
+
+def _take_in_shards(experiment: Experiment, budget: str, results: Results) -> None:
+    """Add what other machines have recorded, in the order of a single run."""
+    names = re.compile(re.escape(experiment.name) + r"\.(\d+)-of-(\d+)\.json")
+    for path in sorted(results.path.parent.iterdir()):
+        if found := names.fullmatch(path.name):
+            shard = Shard(int(found[1]), int(found[2]))
+            part = open_results(experiment, budget, results.path.parent, shard)
+            order = [_key(*pair) for pair in _wanted(experiment, budget, {})]
+            runs = {_key(run["settings"], run["seed"]): run for run in part.runs() + results.runs()}
+            results.replace_runs([runs[key] for key in order if key in runs])
+            part.remove()
 
 
 def reproduce(
