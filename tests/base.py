@@ -55,6 +55,8 @@ NEED_MORE = {
     "test_repairs.py": "the extra train",
     "test_results.py": "the extra train",
     "test_see.py": "the extra train",
+    "test_scaling.py": "the extra train",
+    "test_several_processes.py": "the extra train",
     "test_stacks.py::test_bad_input_is_named": "scipy",
     "test_stacks.py::test_least_squares_finds_what_a_stack_can_be_and_leaves_what_it_cannot": (
         "scipy"

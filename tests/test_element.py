@@ -14,6 +14,7 @@ TAGS = {
     "field_explorer": "vgglab-field-explorer",
     "prediction": "vgglab-prediction",
     "repair_chart": "vgglab-repair-chart",
+    "scaling_chart": "vgglab-scaling-chart",
     "see": "vgglab-see",
     "stack": "vgglab-stack",
 }

@@ -154,6 +154,11 @@ GIVEN = {
         "138,357,544",  # parameters that an exercise gives
         "16 GiB",  # the limit of a question
     },
+    "10_scaling_out": {
+        "3.75",  # the paper's, which the question quotes
+        "3.0",  # of PCI Express
+        "25 MiB", "1 MiB",  # torch's buckets
+    },
 }  # fmt: skip
 
 

@@ -50,6 +50,7 @@ CHAPTERS: Mapping[str, int] = {
     "07_gap_vs_flatten": 10,
     "08_repair_shop": 7,
     "09_gpu_lab": 7,
+    "10_scaling_out": 8,
 }
 """How many exercises each chapter has: known without a chapter, which would import torch."""
 

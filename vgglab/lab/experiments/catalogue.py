@@ -117,6 +117,9 @@ _HEADS_EQUAL = (
 _SHIFTS = (*range(9), 12, 16, 20, 24, 28, 32)
 _TRANSFER_HEADS = ("gap", "flatten", "both", "gap-fc", "flatten-fc")
 _TRANSFER = {"valid_images": 200, "test_images": 300, "epochs": 40, "warmup": 1}
+_ALL_REDUCE = {"heads": ("fc", "spp", "gap"), "batch_size": 1, "passes": 50}
+ERROR_BOUND = 0.3
+"""Of the median error of what the model of scaling predicts: said before it was measured."""
 # Repairs, by what of a network they change, and the networks that are repaired.
 _REPAIRS = (
     "resize",
@@ -956,6 +959,56 @@ _ALL = (
         changes_mind="A map that is on the figure no more often than the middle of the image is.",
         held_equal="Network and images.",
         tolerance=0.05,
+    ),
+    Experiment(
+        name="all-reduce",
+        chapter="10_scaling_out",
+        question=(
+            "Does a link of two numbers, fitted to all-reduces of powers of two, predict VGG's own "
+            "buckets and steps?"
+        ),
+        trial=_trial("all_reducing", "time_all_reduces"),
+        budgets={
+            "tiny": Budget(
+                vary={"processes": (2,)},
+                held={
+                    **_ALL_REDUCE,
+                    "powers": (14, 20),
+                    "bucket_width": 1 / 8,
+                    "step_width": 1 / 8,
+                    "sides": (32,),
+                    "repetitions": 3,
+                    "steps": 2,
+                },
+                seeds=2,
+            ),
+            "cpu": Budget(
+                vary={"processes": (2,)},
+                held={
+                    **_ALL_REDUCE,
+                    "powers": (16, 27),
+                    "bucket_width": 1.0,
+                    "step_width": 1 / 2,
+                    "sides": (64, 128),
+                    "repetitions": 6,
+                    "steps": 4,
+                },
+                seeds=5,
+            ),
+        },
+        control=(
+            "Buckets and steps are in no fit; a link eight times as fast, or as slow, must miss "
+            "the bound by far."
+        ),
+        changes_mind=(
+            "A median error of the predictions, over all buckets and steps, above "
+            f"{ERROR_BOUND:.0%}, with medians of all samples, and with transfers after backward: "
+            "the processors that compute also carry."
+        ),
+        held_equal=(
+            "Processes, threads and tensors' type; powers and buckets in turn, steps with and "
+            "without averaging in turn. What else the machine does falls on both."
+        ),
     ),
     Experiment(
         name="gap-digits",
