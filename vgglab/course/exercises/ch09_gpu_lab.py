@@ -56,10 +56,10 @@ def _largest_batch(config: str, side: int, limit: int) -> int:
 
 
 def _from_an_estimate(config: str, side: int, limit: int) -> int:
-    """Two batches give the price of an image; from there it is a few steps."""
-    first = _needs(config, side, 8)
-    each = (_needs(config, side, 16) - first) / 8
-    batch = max(1, 8 + int((limit - first) / each)) if each else 8
+    """Two large batches give the price of an image; from there it is a few steps."""
+    first = _needs(config, side, 32)
+    each = (_needs(config, side, 64) - first) / 32
+    batch = max(1, 32 + int((limit - first) / each))
     while batch and _needs(config, side, batch) > limit:
         batch -= 1
     while _needs(config, side, batch + 1) <= limit:
@@ -296,7 +296,7 @@ EXERCISES: tuple[Exercise, ...] = (
             "predicted_memory(network, input_size, 'adam').total is in bytes.",
             "More images never need less: double the batch until it is too large, then halve the "
             "interval.",
-            "Or take two batches, compute the price of an image, and go on from there.",
+            "Or take two large batches, compute the price of an image, and go on from there.",
         ),
         observe=calls(("A", 224, 4 * GIB), ("D", 224, 8 * GIB)),
         others=(lambda: _from_an_estimate,),
