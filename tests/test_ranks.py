@@ -23,7 +23,7 @@ def test_each_rank_gets_the_sum_and_results_come_by_rank(count):
 
 
 def test_a_rank_that_is_waited_for_in_vain_is_an_error(monkeypatch):
-    monkeypatch.setattr(ranks, "_PATIENCE", timedelta(milliseconds=300))
+    monkeypatch.setattr(ranks, "PATIENCE", timedelta(milliseconds=300))
     with pytest.raises(RuntimeError):
         run_ranks(2, lambda rank, all_reduce: rank or all_reduce(torch.ones(1)))
 

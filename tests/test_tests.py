@@ -35,6 +35,8 @@ HOUSE = {
     "search": "the search of the built book",
     "recorded_tables": "tables of pages that are made of records",
     "sheet": "the page of all formulas and repairs",
+    "about": "what each page says of itself: book/_ext/vgglab_about.py",
+    "several_processes": "trainings of several processes, against the whole of vgglab.lab",
 }
 
 # What is the same to the last bit because nothing was computed twice in floating point.

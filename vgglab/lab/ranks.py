@@ -12,7 +12,8 @@ from vgglab.arguments import check_integer
 
 AllReduce = Callable[[Tensor], None]
 
-_PATIENCE = timedelta(seconds=10)  # for a rank that never comes
+PATIENCE = timedelta(seconds=10)
+"""How long ranks wait for one that never comes."""
 
 
 def run_ranks(ranks: int, work: Callable[[int, AllReduce], Any]) -> list[Any]:
@@ -39,7 +40,7 @@ def run_ranks(ranks: int, work: Callable[[int, AllReduce], Any]) -> list[Any]:
     store = dist.HashStore()  # type: ignore[attr-defined]
 
     def one(rank: int) -> Any:
-        group = dist.ProcessGroupGloo(store, rank, ranks, _PATIENCE)
+        group = dist.ProcessGroupGloo(store, rank, ranks, PATIENCE)
 
         def all_reduce(tensor: Tensor) -> None:
             group.allreduce([tensor]).wait()  # type: ignore[attr-defined]
