@@ -358,6 +358,14 @@ def test_styles_of_no_page_are_left_out(monkeypatch):
     ]
 
 
+def test_cells_of_tables_are_light():
+    light_tables = importlib.import_module("vgglab_light").light_tables
+    cells = '<th>a b  </th><td style="text-align: right;">  1</td><td>  x </td><p> a  b </p>'
+    assert light_tables(cells) == (
+        '<th>a b</th><td style="text-align: right;">1</td><td>x</td><p> a  b </p>'
+    )
+
+
 def test_a_script_is_light_and_there_once():
     script = "<script>\n{\n  // why\n  run( 1 );\n}\n</script>"
     data = '<script type="application/json">{"a": " // b"}</script>'

@@ -27,7 +27,7 @@ from sphinxcontrib import katex
 sys.path.insert(0, str(Path(__file__).parent))
 import recorded_tables
 import sheet
-from vgglab_light import light_scripts
+from vgglab_light import light_scripts, light_tables
 
 
 def _find_node() -> None:
@@ -87,14 +87,14 @@ def _first_words(app: Sphinx, page: str) -> str:
 def _mend_body(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
-    """Lighten scripts, and mend what HTML's readers stumble over.
+    """Lighten scripts and tables, and mend what HTML's readers stumble over.
 
     That is entries of the bibliography, nested lists of viewcode, and headers of tables that are
     empty, as over a column of names: no header then.
     """
     if "body" in context:
         body = context["body"].replace('"doc-biblioentry"', '"listitem"')
-        context["body"] = light_scripts(EMPTY_HEADER.sub("<td></td>", body))
+        context["body"] = light_scripts(light_tables(EMPTY_HEADER.sub("<td></td>", body)))
     if pagename == "_modules/index":
         nested = re.compile(r"</li>\s*<ul>(.*?)</ul>", re.DOTALL)
         context["body"] = nested.sub(r"<ul>\1</ul></li>", context["body"])

@@ -20,6 +20,7 @@ CLASS = re.compile(r"\.((?:[\w-]|\\.)+)")
 SCRIPT = re.compile(r"(<script>\s*)(.*?)(\s*</script>)", re.DOTALL)
 TEMPLATE = re.compile(r'<script type="text/html">.*?</script>', re.DOTALL)
 INDENT = re.compile(r"\n\s+")
+PADDING = re.compile(r"(?<=<t[dh]>) +| +(?=</t[dh]>)|(?<=right;\">) +")
 OLD_FONT = re.compile(r',\s*url\([^)]*\.ttf\)\s*format\("truetype"\)')
 
 
@@ -37,6 +38,11 @@ def light_scripts(html: str) -> str:
         return found[1] + rjsmin.jsmin(found[2]) + found[3]
 
     return SCRIPT.sub(light, TEMPLATE.sub(lambda found: INDENT.sub("\n", found[0]), html))
+
+
+def light_tables(html: str) -> str:
+    """Return HTML whose cells are without the blanks that align them in its source."""
+    return PADDING.sub("", html)
 
 
 def words_of(site: Path) -> set[str]:
