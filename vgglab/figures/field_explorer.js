@@ -424,7 +424,8 @@ class VgglabFieldExplorer extends VgglabFigure {
       place(before, rows[inner], columns[inner], whole / this.maps[inner][3]);
       const text = (name, { size, first, last }) => {
         const more = size - (last + 1 - first);
-        return `${name} ${range(first, last)}${more ? ` +\u00a0${more}` : ""}`;
+        // No template within a template: what makes published scripts light would cut its blanks.
+        return `${name} ${range(first, last)}` + (more ? " +\u00a0" + more : "");
       };
       write(step.rows, text(vertical.size > 1 ? "rows" : "row", vertical));
       write(step.columns, text(horizontal.size > 1 ? "columns" : "column", horizontal));
