@@ -15,10 +15,10 @@ unexport PYTHONPATH PYTHONWARNINGS MPLBACKEND PYTHONDONTWRITEBYTECODE
 
 # Each is a part of `make test` or of `make test-all`. All parts run, whatever became of the others.
 TEST_PARTS := static code notebooks pages
-WIDE_PARTS := wide-code wide-pages
+WIDE_PARTS := wide
 
 .PHONY: help book test test-all check notebooks student lock serve clean install dist links pdf test-base gpu-records do-gpu-records \
-  $(addprefix do-,book test test-all) $(addprefix part-,$(TEST_PARTS) $(WIDE_PARTS))
+  $(addprefix do-,book test test-all) $(addprefix part-,$(TEST_PARTS) $(WIDE_PARTS) wide-code wide-pages)
 
 help:
 	@echo "make book       build the book"
@@ -83,6 +83,10 @@ part-pages: $(STAMP)
 
 part-wide-code: $(STAMP)
 	$(PYTEST) -m 'wide or sampled' --ignore=tests/browser
+
+# Pages wait for the browser half of their time, so the code runs beside them.
+part-wide: $(STAMP)
+	@$(MAKE) --no-print-directory -k -j2 part-wide-code part-wide-pages
 
 # Of the pages that `make test` or `make book` built.
 part-wide-pages: $(STAMP)
