@@ -13,6 +13,7 @@ QUIZ = Quiz(
         Option("No", "Count & see."),
         Option("It depends", "It does not."),
     ),
+    difficulty=1,
 )
 
 

@@ -13,12 +13,12 @@ from typing import Any
 from vgglab.files import write_whole
 
 _PLACES = [folder / "book" for folder in Path(__file__).resolve().parents[1:3]]
-_BOOK = next((place for place in _PLACES if (place / "notebooks").is_dir()), _PLACES[0])
+BOOK = next((place for place in _PLACES if (place / "notebooks").is_dir()), _PLACES[0])
 
-NOTEBOOKS = _BOOK / "notebooks"
+NOTEBOOKS = BOOK / "notebooks"
 """The published chapters, executed."""
 
-RESULTS = _BOOK / "results"
+RESULTS = BOOK / "results"
 """The records of the experiments that the chapters read."""
 
 HOMEPAGE = "https://vgglab.github.io/vgglab/"

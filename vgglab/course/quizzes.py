@@ -1,25 +1,45 @@
 """A quiz: a question with options, each with the reason why it is right or wrong."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from html import escape
+from random import Random
+from typing import Any, TypeVar
+
+RIGHT = ""
+"""In the place of a misconception: what who has none answers."""
 
 
 @dataclass(frozen=True)
 class Option:
-    """One answer of a quiz, and why it is right or wrong."""
+    """One answer of a quiz, and why it is right or wrong.
+
+    `misconception` is what somebody believes who chooses a wrong option: an id of
+    `vgglab.course.bank.load_misconceptions`.
+    """
 
     text: str
     why: str
     right: bool = False
+    misconception: str = RIGHT
 
 
 @dataclass(frozen=True)
 class Quiz:
-    """A question with options; shows itself in a notebook and works without scripts."""
+    """A question with options; shows itself in a notebook and works without scripts.
+
+    `difficulty` is 1 for what can be said at once, 2 for what takes some steps, 3 for what takes a
+    judgement.
+    """
 
     id: str
     question: str
     options: tuple[Option, ...]
+    difficulty: int
+
+    def shuffled(self, draw: Random) -> "Quiz":
+        """Return it with its options in another order."""
+        return replace(self, options=tuple(draw.sample(self.options, len(self.options))))
 
     def __str__(self) -> str:
         letters = "abcdefghij"
@@ -41,6 +61,51 @@ class Quiz:
             f"{_QUIZ_STYLE}<fieldset class='vgglab-quiz'>"
             f"<legend>{escape(self.question)}</legend>{rows}</fieldset>"
         )
+
+
+Numbers = TypeVar("Numbers", bound=tuple[Any, ...])
+Answers = Mapping[str, Any]
+"""What comes out by misconception, and under `RIGHT` what is so."""
+
+
+def drawn(
+    draw: Random | None,
+    standing: Numbers,
+    others: Iterable[Numbers],
+    answers: Callable[..., Answers],
+) -> Numbers:
+    """Return the numbers of a question: those that stand in the book, or others that are drawn.
+
+    Parameters
+    ----------
+    draw
+        Where the numbers come from; without it they are `standing`.
+    standing
+        What the book shows.
+    others
+        All that may be drawn. Numbers at which a mistake leads to the right answer, or two to the
+        same wrong one, are left out: so it is for every seed.
+    answers
+        The answers to the question with such numbers.
+    """
+    if draw is None:
+        return standing
+    return draw.choice([numbers for numbers in others if distinct(answers(*numbers))])
+
+
+def distinct(answers: Answers) -> bool:
+    """Whether no two of the answers are the same."""
+    return len(set(answers.values())) == len(answers)
+
+
+def options_of(
+    answers: Answers, text: Callable[[Any], str], whys: Mapping[str, str]
+) -> tuple[Option, ...]:
+    """Return the options for answers, by size, so that the right one has no place of its own."""
+    return tuple(
+        Option(text(value), whys[mistake], mistake == RIGHT, mistake)
+        for mistake, value in sorted(answers.items(), key=lambda item: item[1])
+    )
 
 
 # Or JupyterLab takes the arrow keys, which choose an option, to go from cell to cell.

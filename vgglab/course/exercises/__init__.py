@@ -14,11 +14,13 @@ Every chapter keeps to one standard, which a test holds it to:
   check computes on the real weights of a large network.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
+from inspect import signature
+from random import Random
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,11 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CHAPTERS",
+    "PACKS",
     "Progress",
     "check",
+    "has_drawn_numbers",
     "hint",
     "load_exercises",
     "load_quizzes",
+    "pack_quizzes",
     "progress",
     "quiz",
 ]
@@ -53,6 +58,9 @@ CHAPTERS: Mapping[str, int] = {
     "10_scaling_out": 8,
 }
 """How many exercises each chapter has: known without a chapter, which would import torch."""
+
+PACKS: Mapping[str, str] = {"shapes": "shapes_to_the_head"}
+"""Quizzes besides those of the chapters: the beginning of their ids, and their module."""
 
 _hints_given: dict[str, int] = {}
 
@@ -121,15 +129,37 @@ def _kept(feedback: "Feedback", unkept: str | None) -> "Feedback":
     return replace(feedback, message="\n".join(lines))
 
 
-def quiz(id: str) -> "Quiz":
+def quiz(id: str, seed: int | None = None) -> "Quiz":
     """Return a quiz to show.
+
+    Parameters
+    ----------
+    id
+        The quiz, such as ``"04-predict"`` or ``"shapes-1"``.
+    seed
+        Draws the numbers, if the quiz has numbers that are drawn; the same seed draws the same
+        ones. Without it they are those of the book.
 
     Raises
     ------
     ValueError
         If there is no such quiz.
     """
-    return _find("quiz", load_quizzes(), id)
+    make = _find("quiz", _makers(), id)
+    if seed is None or not has_drawn_numbers(id):
+        return make()
+    return make(Random(f"{id} {seed}"))
+
+
+def has_drawn_numbers(id: str) -> bool:
+    """Whether the numbers of a quiz can be drawn.
+
+    Raises
+    ------
+    ValueError
+        If there is no such quiz.
+    """
+    return bool(signature(_find("quiz", _makers(), id)).parameters)
 
 
 def progress() -> Progress:
@@ -154,8 +184,31 @@ def load_quizzes() -> "Mapping[str, Quiz]":
     return {id: make() for module in _modules() for id, make in module.QUIZZES.items()}
 
 
+@cache
+def pack_quizzes(pack: str) -> "Mapping[str, Quiz]":
+    """Return the quizzes of a pack, by id.
+
+    Raises
+    ------
+    ValueError
+        If there is no such pack.
+    """
+    return {id: make() for id, make in _pack(pack).QUIZZES.items()}
+
+
+@cache
+def _makers() -> "Mapping[str, Callable[..., Quiz]]":
+    """Return what makes each quiz, of chapters and packs: from a `Random` where numbers vary."""
+    modules = [*_modules(), *map(_pack, PACKS)]
+    return {id: make for module in modules for id, make in module.QUIZZES.items()}
+
+
 def _modules() -> list[ModuleType]:
     return [import_module(f"{__name__}.ch{chapter}") for chapter in CHAPTERS]
+
+
+def _pack(name: str) -> ModuleType:
+    return import_module(f"{__name__}.{_find('pack', PACKS, name)}")
 
 
 def _find(kind: str, items: Mapping[str, Item], id: str) -> Item:

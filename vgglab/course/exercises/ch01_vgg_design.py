@@ -674,11 +674,13 @@ def _predict() -> Quiz:
             Option(
                 both(depth, depth),
                 "This takes all layers as equal. They differ by orders of magnitude, in both.",
+                misconception="every-layer-costs-alike",
             ),
             Option(
                 both(convs, convs),
                 "The number of convolutions does grow like this. But convolutions hold few of the "
                 "parameters, and those that E adds are not the average ones.",
+                misconception="parameters-are-in-the-convolutions",
             ),
             Option(
                 both(params, mult_adds),
@@ -690,8 +692,10 @@ def _predict() -> Quiz:
                 both(params, batch_of_two),
                 "The parameters are right. The mult-adds of E are those of a table that was made "
                 "for a batch of two images.",
+                misconception="a-table-is-of-one-image",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -710,15 +714,18 @@ def _review() -> Quiz:
                 "The biases of the convolutions",
                 f"The paper's network has them too, one for each of {channels:,} output channels. "
                 "Both numbers count them.",
+                misconception="a-module-has-parameters",
             ),
             Option(
                 "The running means and variances of BatchNorm",
                 "There are as many of them. But they are buffers: they are kept, not trained, and "
                 "no count of parameters has them.",
+                misconception="buffers-are-parameters",
             ),
             Option(
                 "The ReLU that stands twice in the review's code",
                 "A ReLU has no parameters, however often it stands there.",
+                misconception="a-module-has-parameters",
             ),
             Option(
                 "The scales and shifts of BatchNorm",
@@ -729,8 +736,10 @@ def _review() -> Quiz:
             Option(
                 "The adaptive pooling, which the paper did not have",
                 "The review's code has one. A pooling has no parameters.",
+                misconception="a-module-has-parameters",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -746,6 +755,7 @@ def _outside() -> Quiz:
                 "The derivation is wrong",
                 "An interval of this kind misses the true value once in twenty times, and there "
                 "are several rows. One near miss is no surprise, even if the derivation is exact.",
+                misconception="outside-an-interval-is-refuted",
             ),
             Option(
                 "Little: see how far off it is, and whether it is so in all rows",
@@ -757,8 +767,10 @@ def _outside() -> Quiz:
                 "More seeds are needed, until the interval covers it",
                 "More seeds make the interval narrower, not truer to a wish. To go on until it "
                 "fits is to choose the result.",
+                misconception="go-on-until-it-is-significant",
             ),
         ),
+        difficulty=3,
     )
 
 
@@ -774,11 +786,13 @@ def _height() -> Quiz:
                 "Nothing: where the gradient is nearly zero, nothing is learnt",
                 "A step is the learning rate times the gradient, and Adam even divides by its "
                 "size. A factor common to all layers can be made good.",
+                misconception="small-gradients-cannot-learn",
             ),
             Option(
                 "More seeds, for five are few",
                 "Five agree closely here. More of them would measure the same thing, the start, "
                 "more exactly.",
+                misconception="more-of-the-same-will-tell",
             ),
             Option(
                 "Trainings: E from that start at several rates, beside A and beside E from He's",
@@ -790,8 +804,10 @@ def _height() -> Quiz:
                 "The same measurement at 224 px",
                 "The factors depend on channels and kernels. A larger image changes the border's "
                 "share a little.",
+                misconception="more-of-the-same-will-tell",
             ),
         ),
+        difficulty=3,
     )
 
 

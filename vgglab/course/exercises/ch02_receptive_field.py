@@ -636,11 +636,13 @@ def _predict() -> Quiz:
             Option(
                 f"{IMAGE // 7}",
                 "This is the distance between two cells, the stride. Their fields overlap.",
+                misconception="fields-tile-the-image",
             ),
             Option(
                 f"{1 + 2 * convs}",
                 f"This is {convs} convolutions of 3×3 without the poolings. After a pooling each "
                 "step is twice as long.",
+                misconception="strides-do-not-widen-fields",
             ),
             Option(
                 f"{seen}",
@@ -651,8 +653,10 @@ def _predict() -> Quiz:
                 f"{naive_doubling(_D)}",
                 "This doubles the whole field at every pooling. A pooling of 2×2 adds one step; "
                 "it is the later steps that get longer.",
+                misconception="a-pooling-doubles-the-field",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -669,10 +673,12 @@ def _review() -> Quiz:
                 "A cell sees more: 7×7 in place of 3×3.",
                 "The stack sees 7×7 as well. A cell of its third layer reads 3 rows of the second, "
                 "5 of the first, 7 of the image.",
+                misconception="a-stack-sees-one-kernel",
             ),
             Option(
                 "Nothing but the number of layers: both can be the same function.",
                 "Not even without the ReLUs: most 7×7 kernels are no stack of as many channels.",
+                misconception="a-stack-is-one-kernel",
             ),
             Option(
                 f"The field stays, the weights become {one / stack:.2f} times as many, and two "
@@ -683,12 +689,15 @@ def _review() -> Quiz:
             Option(
                 "There are fewer weights, because three layers have become one.",
                 "What counts is the sum of the kernels' areas: 49 against 3 · 9.",
+                misconception="fewer-layers-fewer-weights",
             ),
             Option(
                 "The non-linearity is lost that the max pooling between the layers gave.",
                 "There is no pooling within a stack. What stands between the layers are ReLUs.",
+                misconception="poolings-are-the-non-linearity",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -704,6 +713,7 @@ def _confounded() -> Quiz:
                 "A 7×7 kernel is better than three 3×3",
                 "The two differ in more than kernels: one is normalised after every convolution, "
                 "the other after every third.",
+                misconception="the-named-difference-is-the-cause",
             ),
             Option(
                 "Nothing yet: run the stack with BatchNorm after each 3×3 as well",
@@ -715,13 +725,16 @@ def _confounded() -> Quiz:
                 "Nothing, for there were too few seeds",
                 "Seeds make the difference between these two more certain. They do not tell what "
                 "it comes from.",
+                misconception="more-of-the-same-will-tell",
             ),
             Option(
                 "It is fair: both have one BatchNorm in each stack",
                 "One for each stack is one for each convolution here and one for three there, and "
                 "three layers in a row without normalisation are harder to train.",
+                misconception="the-named-difference-is-the-cause",
             ),
         ),
+        difficulty=3,
     )
 
 
@@ -737,11 +750,13 @@ def _edge() -> Quiz:
                 "Each is at its best, since each has its own rate",
                 "A best rate at the edge of what was tried may lie beyond it. With two rates there "
                 "are only edges.",
+                misconception="the-best-of-what-was-tried-is-the-best",
             ),
             Option(
                 "They should all be compared at one rate, which is fair",
                 "One rate for all suits some of them. Which network is ahead may then depend on "
                 "the rate that was picked.",
+                misconception="one-setting-for-all-is-fair",
             ),
             Option(
                 "None is known to be at its best: extend the grid until each best is inside",
@@ -751,8 +766,10 @@ def _edge() -> Quiz:
             Option(
                 "More seeds would show which rate is best",
                 "They would show which of these two is. The better one may not be among them.",
+                misconception="more-of-the-same-will-tell",
             ),
         ),
+        difficulty=3,
     )
 
 
@@ -767,6 +784,7 @@ def _inside() -> Quiz:
             Option(
                 "The cell cannot depend on them, so the box was too large",
                 "The box is right: a change there can reach the cell. Outside it none can.",
+                misconception="what-counts-little-is-not-seen",
             ),
             Option(
                 "They count little for these images and weights, and could count",
@@ -777,8 +795,10 @@ def _inside() -> Quiz:
             Option(
                 "They are padding",
                 "The picture is of a cell in the middle of the map. Its box lies in the image.",
+                misconception="beyond-the-image-is-all-padding",
             ),
         ),
+        difficulty=2,
     )
 
 

@@ -804,10 +804,12 @@ def _predict() -> Quiz:
                 "A-LRN, by more than a point",
                 "AlexNet's authors report such a gain for their network. The VGG paper did not "
                 f"find it again: {found}.",
+                misconception="lrn-helps",
             ),
             Option(
                 "A-LRN, by less than half a point",
                 f"The difference is that small, but it has the other sign: {found}.",
+                misconception="lrn-helps",
             ),
             Option(
                 "A, by less than half a point",
@@ -819,8 +821,10 @@ def _predict() -> Quiz:
                 "A-LRN: without LRN the network could not be trained",
                 "A is the network that the authors could train from random weights, without any "
                 "normalisation. They started their deeper networks from layers of it.",
+                misconception="nothing-deep-trains-without-normalisation",
             ),
         ),
+        difficulty=1,
     )
 
 
@@ -834,11 +838,13 @@ def _review() -> Quiz:
                 "What LRN does: it damps a value whose neighbouring channels are large",
                 "BatchNorm looks at no other channel. It has taken LRN's place in the networks, "
                 "not its work.",
+                misconception="batchnorm-does-what-lrn-did",
             ),
             Option(
                 "It normalises each channel by the mean and the variance of the batch",
                 "That is train mode. In eval mode the batch is not asked, so that an image gets "
                 "the same scores in any company.",
+                misconception="eval-mode-uses-the-batch",
             ),
             Option(
                 "It multiplies each channel by a number and adds another one",
@@ -850,8 +856,10 @@ def _review() -> Quiz:
                 "Nothing, if the call is under torch.no_grad()",
                 "no_grad keeps autograd from writing down what happens. What the layer does "
                 "depends on train() and eval() alone.",
+                misconception="no-grad-is-eval-mode",
             ),
         ),
+        difficulty=1,
     )
 
 
@@ -866,6 +874,7 @@ def _constant() -> Quiz:
                 "That it is of no use",
                 "A layer whose squares are nothing beside k does not let channels compete. It was "
                 "not at work, so its use was not tested.",
+                misconception="no-difference-seen-none-there",
             ),
             Option(
                 "Nothing but that this constant makes no difference that one could see",
@@ -876,12 +885,15 @@ def _constant() -> Quiz:
             Option(
                 "That it does no harm, whatever the scale",
                 "At another scale it is another function. Nothing was measured there.",
+                misconception="it-holds-here-so-everywhere",
             ),
             Option(
                 "That BatchNorm does the same",
                 "BatchNorm divides each channel by its own spread, and was in neither network.",
+                misconception="batchnorm-does-what-lrn-did",
             ),
         ),
+        difficulty=3,
     )
 
 
@@ -895,10 +907,12 @@ def _start() -> Quiz:
                 "The same at a fourth rate, far higher",
                 "A rate is one remedy for a signal that is too small. If it fails, the cause is "
                 "still open.",
+                misconception="more-of-the-same-will-tell",
             ),
             Option(
                 "One with BatchNorm in LRN's place",
                 "That it learns is to be expected under either explanation.",
+                misconception="a-cure-names-the-cause",
             ),
             Option(
                 "The same with a division by k to the power of beta in place of LRN",
@@ -909,8 +923,10 @@ def _start() -> Quiz:
             Option(
                 "The same with ten seeds instead of five",
                 "Thirty failures would be as clear as fifteen, and as unexplained.",
+                misconception="more-of-the-same-will-tell",
             ),
         ),
+        difficulty=3,
     )
 
 
@@ -924,6 +940,7 @@ def _sooner() -> Quiz:
                 "That it generalises better",
                 "It fits the training images better too. To compare how two networks generalise, "
                 "compare them where both fit alike, or at the end.",
+                misconception="sooner-is-better",
             ),
             Option(
                 "That it learns faster with this recipe",
@@ -934,8 +951,10 @@ def _sooner() -> Quiz:
             Option(
                 "That inputs of its layers shift less while it learns",
                 "That is one explanation, and nothing of it was measured here.",
+                misconception="batchnorm-stops-covariate-shift",
             ),
         ),
+        difficulty=3,
     )
 
 

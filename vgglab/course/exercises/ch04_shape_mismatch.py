@@ -576,14 +576,17 @@ def _predict() -> Quiz:
                 f"{FC_FEATURES:,}: the network makes every image fit",
                 "Nothing in the paper's network resizes anything. The convolutions take what "
                 "comes, and fc6 is the first to complain.",
+                misconception="a-network-makes-images-fit",
             ),
             Option(
                 f"{FC_FEATURES * 400 // 224:,}: {FC_FEATURES:,} × 400 / 224",
                 "Both sides of the map grow, so the number of features grows with the square.",
+                misconception="one-side-counts",
             ),
             Option(
                 f"{CHANNELS * 400 * 400 // 2**10:,}: {CHANNELS} × 12.5 × 12.5",
                 "The fourth pooling leaves an odd side. Its half is no whole number of columns.",
+                misconception="half-a-column-counts",
             ),
             Option(
                 f"{CHANNELS * side**2:,}: {CHANNELS} × {side} × {side}",
@@ -593,8 +596,10 @@ def _predict() -> Quiz:
             Option(
                 f"{CHANNELS * rounded_up**2:,}: {CHANNELS} × {rounded_up} × {rounded_up}",
                 "That would be right with ceil_mode=True. VGG's poolings round down.",
+                misconception="rounds-up",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -610,11 +615,13 @@ def _review() -> Quiz:
                 f"{first} px and no other: its input is always {first}×{first}",
                 "So an answer to the question says. It was trained at that size; nothing in its "
                 "layers asks for it.",
+                misconception="only-the-training-size",
             ),
             Option(
                 "Every multiple of 32 px, for then no pooling drops anything",
                 f"That makes whole cells, and any number of them. fc6 wants {FC_SIDE} along each "
                 "side.",
+                misconception="any-multiple-of-the-stride",
             ),
             Option(
                 f"{first} to {last} px",
@@ -625,13 +632,16 @@ def _review() -> Quiz:
                 f"{up_first} to {up_last} px",
                 "That would be right if the poolings rounded up. They drop the window that does "
                 "not fit.",
+                misconception="rounds-up",
             ),
             Option(
                 f"Every size from {smallest} px on: a convolution takes what comes",
                 "The convolutions do, and so does torchvision's network, which pools the map. The "
                 "paper's fc6 has a weight for each cell.",
+                misconception="convolutions-take-any-size",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -645,6 +655,7 @@ def _review_cause() -> Quiz:
                 "Dropped columns cost nothing",
                 "The row with the digit of 56 px tells what they cost there, where they hold "
                 "hardly more than background. With another picture they may hold more.",
+                misconception="no-difference-seen-none-there",
             ),
             Option(
                 "A size that fits may still cost: the digit is larger than what was learnt, and "
@@ -656,12 +667,15 @@ def _review_cause() -> Quiz:
             Option(
                 "63 px does not fit fc6",
                 f"It does: three halvings make {FC_SIDE} cells of it, and no error is raised.",
+                misconception="only-the-training-size",
             ),
             Option(
                 "The networks would have to be trained with more images",
                 "That may raise every row. Why one row is below another, it does not say.",
+                misconception="more-of-the-same-will-tell",
             ),
         ),
+        difficulty=3,
     )
 
 
@@ -675,6 +689,7 @@ def _review_interval() -> Quiz:
                 "Between its ends lie 95 % of the networks that could be trained like this",
                 "That would be a statement about single networks: look at the dots. The bar is "
                 "about their mean, and gets shorter with more networks.",
+                misconception="an-interval-holds-single-runs",
             ),
             Option(
                 "How far the mean of such networks is known from these five",
@@ -686,13 +701,16 @@ def _review_interval() -> Quiz:
                 "How accurate such networks are on pictures of other kinds",
                 "All the networks saw the same collection of digits. No number of seeds makes "
                 "another kind of picture of it.",
+                misconception="it-holds-here-so-everywhere",
             ),
             Option(
                 "Two ways differ if their bars do not overlap, and do not if they do",
                 "The first half holds. But each network was tested in both ways: the interval of "
                 "the differences can leave 0 out although the bars overlap.",
+                misconception="overlapping-bars-no-difference",
             ),
         ),
+        difficulty=3,
     )
 
 

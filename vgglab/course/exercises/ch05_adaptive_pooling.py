@@ -601,6 +601,7 @@ def _predict() -> Quiz:
                 "Nothing: the map was 7×7 before, and it is 7×7 now",
                 "The shape is the same, the numbers are not. The layer that left took the largest "
                 "of four numbers.",
+                misconception="same-shape-same-function",
             ),
             Option(
                 "They change, although nothing fails",
@@ -612,12 +613,15 @@ def _predict() -> Quiz:
                 "They change at other sizes, but not at 224 px",
                 "That holds for a pool that comes after the last max pooling. This one takes its "
                 "place.",
+                misconception="replacing-a-pool-is-adding-one",
             ),
             Option(
                 "There are none: the features no longer fit fc6",
                 "They do fit: the new layer makes 7×7 of every map, at every size of image.",
+                misconception="adaptive-pool-keeps-the-map",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -633,11 +637,13 @@ def _review() -> Quiz:
                 "Yes: it is there for images of any size, and these have one",
                 "It is one size, but not that of the training: without the pooling fc6 gets "
                 f"{CHANNELS * side**2:,} features and was made for {CHANNELS * FC_SIDE**2:,}.",
+                misconception="one-size-needs-no-pooling",
             ),
             Option(
                 "Yes, if fc6 becomes larger and is initialised anew",
                 "Then the network runs, and the trained weights of its largest layer are lost. "
                 "They need not be.",
+                misconception="in-features-is-a-setting",
             ),
             Option(
                 f"Yes, if it is folded into fc6: one kernel of {side}×{side}, and the same scores",
@@ -649,8 +655,10 @@ def _review() -> Quiz:
                 "No: a network without the pooling gives other scores",
                 "At other sizes it does. At this one size the pooling and fc6 together are one "
                 "linear layer, which can be written without it.",
+                misconception="without-a-layer-another-function",
             ),
         ),
+        difficulty=3,
     )
 
 
@@ -670,18 +678,22 @@ def _review_distance() -> Quiz:
                 "It is the same function, but for rounding",
                 "Rounding is many powers of ten smaller. The pool after the max pooling is the "
                 "same function, and moves nothing.",
+                misconception="one-measure-answers-another",
             ),
             Option(
                 "The interval is too wide to see that the logits move",
                 "The interval of the distance is far from 0. What is not seen is a difference in "
                 "accuracy.",
+                misconception="one-measure-answers-another",
             ),
             Option(
                 "So the average does no harm in place of a max pooling, in VGG-16 either",
                 "These are small networks and digits. That a layer did no harm there is no promise "
                 "for another network or other images.",
+                misconception="it-holds-here-so-everywhere",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -701,17 +713,21 @@ def _review_claims() -> Quiz:
             Option(
                 "Because there are only ten networks",
                 "That makes each interval wide, by Student's t, for one claim as for many.",
+                misconception="a-correction-is-for-few-data",
             ),
             Option(
                 "Because a difference of two accuracies varies more than one accuracy",
                 "Here it varies less: both come from one network and the same pictures, and what "
                 "they have in common drops out.",
+                misconception="pairs-are-compared-as-strangers",
             ),
             Option(
                 "To be on the safe side with small effects: a wider interval finds more of them",
                 "It finds fewer. That is the price for claiming less by chance.",
+                misconception="a-correction-is-for-few-data",
             ),
         ),
+        difficulty=3,
     )
 
 

@@ -515,16 +515,19 @@ def _predict() -> Quiz:
                 "In all of them, but for rounding",
                 "So it is often taught. It holds for a network without padding; VGG-16 pads each "
                 "of its convolutions, and a crop has borders where the image has none.",
+                misconception="a-cell-is-a-crop",
             ),
             Option(
                 "In the inner cells; those at the border of the map differ",
                 "It is the other way round. At the border of the image a crop and the image have "
                 "the same zeros; inside, the crop has zeros where the image goes on.",
+                misconception="padding-matters-at-the-border",
             ),
             Option(
                 "In the four corners; the others differ",
                 "A corner crop shares two of its borders with the image. The other two are cut "
                 "through the image, and that is enough.",
+                misconception="padding-matters-at-the-border",
             ),
             Option(
                 "In none of them",
@@ -533,6 +536,7 @@ def _predict() -> Quiz:
                 right=True,
             ),
         ),
+        difficulty=3,
     )
 
 
@@ -549,10 +553,12 @@ def _review() -> Quiz:
                 "Nothing: the map of scores has one cell",
                 f"So it was for the asker, whose kernel was {side}×{side}, as large as the map "
                 "that it reads. A 7×7 kernel has several places on that map.",
+                misconception="kernel-covers-the-map",
             ),
             Option(
                 f"It takes the mean over {side}×{side} cells",
                 f"That many has the map that the 7×7 kernel reads. It gives {places} along a side.",
+                misconception="a-score-in-each-cell",
             ),
             Option(
                 f"It takes the mean over {places}×{places} cells",
@@ -565,8 +571,10 @@ def _review() -> Quiz:
                 "they start from random weights",
                 f"The 7×7 kernel has {weights:,} weights for each of its channels, as many as fc6 "
                 "for each of its features. They only get another shape.",
+                misconception="converted-layers-start-anew",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -586,18 +594,22 @@ def _review_control() -> Quiz:
                 "That VGG would be more accurate without padding",
                 "Accuracy was not measured, and these weights are random. Without padding a map "
                 "shrinks at each layer, which has a price of its own.",
+                misconception="one-measure-answers-another",
             ),
             Option(
                 "That the crops are right and the map is wrong",
                 "They are two functions. The map sees more of the image, the crops see what the "
                 "training saw; the paper finds both useful.",
+                misconception="one-measure-answers-another",
             ),
             Option(
                 "That the difference was one of rounding all along",
                 "Rounding is what is left without padding. With padding the difference is larger "
                 "by many powers of ten.",
+                misconception="all-differences-are-rounding",
             ),
         ),
+        difficulty=3,
     )
 
 
@@ -618,18 +630,22 @@ def _review_answers() -> Quiz:
                 "Five networks are too few for an interval",
                 "Five have one; it is wider than that of fifty. It is about networks like these, "
                 "however many there are.",
+                misconception="more-of-the-same-will-tell",
             ),
             Option(
                 "Two classes are easy to guess, so that any two networks agree",
                 "Guesses would agree in half of the cases. And the networks are right far more "
                 "often than guessing, as the rows show.",
+                misconception="agreement-is-chance",
             ),
             Option(
                 "It does: dense evaluation is the same function as crops",
                 "The scores differ, before training and after. Here they differ too little to "
                 "change many answers.",
+                misconception="a-cell-is-a-crop",
             ),
         ),
+        difficulty=3,
     )
 
 

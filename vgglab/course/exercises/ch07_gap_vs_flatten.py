@@ -555,6 +555,7 @@ def _predict() -> Quiz:
                 f"Flatten: it has {flatten // gap} times the features to tell kinds apart with",
                 "It has them, and each belongs to one cell. Those of the right half were never "
                 "shown a figure, so nothing was learnt about them.",
+                misconception="more-features-know-more",
             ),
             Option(
                 "GAP, and it is about as good there as on the left",
@@ -565,8 +566,10 @@ def _predict() -> Quiz:
                 "Neither: both guess, for neither has seen a figure there",
                 "The feature layers are convolutions, which do the same at every place. What comes "
                 "after them decides.",
+                misconception="convolutions-learn-each-place",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -580,11 +583,13 @@ def _review() -> Quiz:
             Option(
                 "All but one number",
                 f"A mean is taken in each channel, and there are {CHANNELS:,} of them.",
+                misconception="one-number-for-all-channels",
             ),
             Option(
                 "Half of each side, as in a pooling with f = 2 and s = 2",
                 f"That pooling leaves a smaller map. This one leaves no map: {SIDE}×{SIDE} cells "
                 "become one.",
+                misconception="a-pooling-halves",
             ),
             Option(
                 "In each channel, which cell had which value",
@@ -596,8 +601,10 @@ def _review() -> Quiz:
                 "Nothing: the layer only changes the shape, so that Flatten fits",
                 f"Flatten alone changes the shape, and keeps {CHANNELS * cells:,} numbers. GAP "
                 f"computes {CHANNELS:,} from them.",
+                misconception="gap-is-a-reshape",
             ),
         ),
+        difficulty=1,
     )
 
 
@@ -611,6 +618,7 @@ def _seeds() -> Quiz:
                 "What to expect on other digits",
                 "All ten networks saw the same test digits. How the difference would vary with "
                 "other digits, no seed can tell.",
+                misconception="it-holds-here-so-everywhere",
             ),
             Option(
                 "What to expect from other trainings, tested on these digits",
@@ -622,8 +630,10 @@ def _seeds() -> Quiz:
                 "The range in which nearly all single trainings lie",
                 "It is one of the mean, and gets narrower with each further seed. Single trainings "
                 "vary as much as before.",
+                misconception="an-interval-holds-single-runs",
             ),
         ),
+        difficulty=3,
     )
 
 
@@ -636,6 +646,7 @@ def _control() -> Quiz:
             Option(
                 "A trained one with zero padding",
                 "It has zeros and a border, as before, and something else on top.",
+                misconception="the-named-difference-is-the-cause",
             ),
             Option(
                 "One that pads with the image mirrored",
@@ -647,12 +658,15 @@ def _control() -> Quiz:
                 "One that pads with the image's other side, and no further one",
                 "It has neither zeros nor a border. If it is blind, either may have been the "
                 "reason.",
+                misconception="the-named-difference-is-the-cause",
             ),
             Option(
                 "The same with more seeds",
                 "They would show that position can be read, which is not in doubt.",
+                misconception="more-of-the-same-will-tell",
             ),
         ),
+        difficulty=3,
     )
 
 
@@ -666,6 +680,7 @@ def _grad_cam() -> Quiz:
                 "The same: its cells add up to the logit, but for the bias",
                 "That holds for one linear layer. Behind a hidden layer the logit is no sum over "
                 "cells.",
+                misconception="grad-cam-adds-up-to-the-logit",
             ),
             Option(
                 "A map with one weight for each channel, the mean of its gradient, and only what "
@@ -678,12 +693,15 @@ def _grad_cam() -> Quiz:
                 "The place that must be there for the answer: cover it, and the class is lost",
                 "A gradient tells what a small change does. What happens when a place is covered "
                 "has to be tried.",
+                misconception="a-heat-map-is-the-cause",
             ),
             Option(
                 "Nothing, for a network has to be trained with GAP to have a map",
                 "That is CAM. A gradient needs no particular head.",
+                misconception="a-class-map-needs-gap",
             ),
         ),
+        difficulty=2,
     )
 
 

@@ -360,11 +360,13 @@ def _predict() -> Quiz:
                 "Adaptive pooling: every trained weight stays, and the network sees all 56 px",
                 "All weights stay, but they meet objects of twice the size that they learnt. More "
                 "pixels are no help to a layer that counts in pixels.",
+                misconception="what-takes-it-answers-it",
             ),
             Option(
                 "Fully connected layers as convolutions: windows of the trained size",
                 "Each window shows a quarter of an object that has doubled. That is right for "
                 "objects that kept their size.",
+                misconception="dense-evaluation-suits-any-scale",
             ),
             Option(
                 "Resizing to 28 px, which throws three of four pixels away",
@@ -375,8 +377,10 @@ def _predict() -> Quiz:
                 "A first linear layer for the larger map, which can use all of it",
                 "It could, once it has learnt to. Its weights are drawn at random: until they are "
                 "trained, it guesses.",
+                misconception="in-features-is-a-setting",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -390,6 +394,7 @@ def _review() -> Quiz:
                 "They are as good as before, since nothing was lost",
                 "Nothing of the network was lost. The objects may be of another size than those "
                 "that it learnt, and several repairs with both properties answer differently.",
+                misconception="what-takes-it-answers-it",
             ),
             Option(
                 "Nothing: at a new size it may be right or wrong, and that takes pictures to tell",
@@ -401,12 +406,15 @@ def _review() -> Quiz:
                 "They are the same as those of every other such repair",
                 "The matrix of distances says otherwise: only adaptive pooling and its fold are "
                 "one function.",
+                misconception="it-holds-here-so-everywhere",
             ),
             Option(
                 "They are guesses until the network is trained again",
                 "So it is with fresh layers. Here every number is a trained one.",
+                misconception="every-repair-needs-training",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -419,6 +427,7 @@ def _review_scenes() -> Quiz:
             Option(
                 "To have more pictures, so that the intervals become narrower",
                 "More seeds do that. This is another question, with another answer.",
+                misconception="more-of-the-same-will-tell",
             ),
             Option(
                 "Because the first result could have come from something else than the size of "
@@ -430,13 +439,16 @@ def _review_scenes() -> Quiz:
             Option(
                 "Because larger scenes are the more common case",
                 "Which is more common depends on whose images they are. The chapter does not say.",
+                misconception="a-control-is-one-more-result",
             ),
             Option(
                 "To give the convolutions a task at which they win",
                 "It could have come out otherwise: the entry of the experiment said before which "
                 "result would change the page's mind.",
+                misconception="a-control-is-one-more-result",
             ),
         ),
+        difficulty=3,
     )
 
 
@@ -450,6 +462,7 @@ def _review_intervals() -> Quiz:
                 "For any network that is trained like this one",
                 "Then five trainings would have to be in them. Another training could differ more "
                 "than these intervals are wide.",
+                misconception="it-holds-here-so-everywhere",
             ),
             Option(
                 "For this network, on other pictures, other places, other fresh weights",
@@ -459,12 +472,15 @@ def _review_intervals() -> Quiz:
             Option(
                 "For VGG-16 with the weights of ImageNet",
                 "Neither the network nor its images are those. That is not measured yet.",
+                misconception="it-holds-here-so-everywhere",
             ),
             Option(
                 "For nothing: five is too few",
                 "Five numbers have an interval; it is wide, and it says so.",
+                misconception="more-of-the-same-will-tell",
             ),
         ),
+        difficulty=3,
     )
 
 

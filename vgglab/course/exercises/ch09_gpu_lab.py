@@ -314,10 +314,12 @@ def _predict() -> Quiz:
                 "The maps that are kept for the backward pass",
                 "With many images they do. Of one image they are a small part of what a step "
                 "takes.",
+                misconception="maps-are-the-memory",
             ),
             Option(
                 "The weights, which are the network",
                 "They are there once. Something else is there of each weight, and more than once.",
+                misconception="weights-are-the-memory",
             ),
             Option(
                 "What the optimiser keeps from step to step",
@@ -327,8 +329,10 @@ def _predict() -> Quiz:
             Option(
                 "The image and the logits",
                 "They are the smallest part of all.",
+                misconception="images-are-what-is-large",
             ),
         ),
+        difficulty=1,
     )
 
 
@@ -342,6 +346,7 @@ def _review() -> Quiz:
                 "Inference on a large batch, since all of its weights are then at work",
                 "Then each weight that is read serves many images, and the work decides: fc6 has "
                 "little.",
+                misconception="more-weights-more-time",
             ),
             Option(
                 "A training step on one image: its weights are read, a gradient as large is "
@@ -353,12 +358,15 @@ def _review() -> Quiz:
             Option(
                 "With none: time follows multiply-adds",
                 "Only where there are enough of them for each byte that is moved.",
+                misconception="time-follows-mult-adds",
             ),
             Option(
                 "Evaluation on a larger image, which makes its work grow",
                 "With adaptive pooling before it, fc6 has the same work for every image.",
+                misconception="fc-work-grows-with-the-image",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -370,10 +378,12 @@ def _review_roofs() -> Quiz:
             Option(
                 "It is bound by memory",
                 "Then it would lie near the slope.",
+                misconception="one-of-two-bounds-holds",
             ),
             Option(
                 "It is bound by arithmetic",
                 "Then it would lie near the level.",
+                misconception="one-of-two-bounds-holds",
             ),
             Option(
                 "Neither bound explains its time; something else does, such as too little work at "
@@ -384,8 +394,10 @@ def _review_roofs() -> Quiz:
             Option(
                 "The measurement is wrong",
                 "Above a roof it would be, and is refused. Below is where layers lie.",
+                misconception="below-the-roof-is-an-error",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -398,6 +410,7 @@ def _review_estimates() -> Quiz:
             Option(
                 "Yes: the table adds up input, maps and weights",
                 "A step has gradients and the optimiser's state too, and more images than one.",
+                misconception="a-table-tells-what-training-takes",
             ),
             Option(
                 "Not known from that: gradients, optimiser and batch are not in it, and it counts "
@@ -410,13 +423,16 @@ def _review_estimates() -> Quiz:
                 "Yes, if the batch is multiplied in",
                 "The maps then grow as they should, but weights do not come once an image, and "
                 "gradients and state are still missing.",
+                misconception="a-table-tells-what-training-takes",
             ),
             Option(
                 "No: such a table is always too low",
                 "For a forward pass without autograd it is too high: maps are freed as soon as "
                 "nobody reads them.",
+                misconception="estimates-are-too-low",
             ),
         ),
+        difficulty=2,
     )
 
 

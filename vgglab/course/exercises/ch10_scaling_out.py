@@ -424,11 +424,13 @@ def _predict() -> Quiz:
             Option(
                 "The convolutions: they are nearly all of the multiply-adds",
                 "They divide among the GPUs as the images do. Work that divides limits nothing.",
+                misconception="time-follows-mult-adds",
             ),
             Option(
                 "Sending the images to the GPUs",
                 "An image of 224 px has 150 thousand bytes, the gradients of VGG-16 have more "
                 "than half a billion, at each step.",
+                misconception="images-are-what-is-large",
             ),
             Option(
                 "Adding up gradients, most of which belong to one layer that does almost no work",
@@ -439,8 +441,10 @@ def _predict() -> Quiz:
             Option(
                 "Nothing: with a large batch they are four times as fast",
                 "The larger the batch, the nearer they come. At the paper's batch they were not.",
+                misconception="n-devices-n-times",
             ),
         ),
+        difficulty=1,
     )
 
 
@@ -454,6 +458,7 @@ def _review() -> Quiz:
             Option(
                 "Nothing: DistributedDataParallel averages, and so it should be",
                 "It averages processes. Asked for is the mean over images.",
+                misconception="ddp-averages-images",
             ),
             Option(
                 "Images of the smaller half count more than those of the larger one",
@@ -464,12 +469,15 @@ def _review() -> Quiz:
             Option(
                 "The smaller half has a larger gradient, which overflows",
                 "A mean over fewer images is no larger in general.",
+                misconception="few-images-large-gradients",
             ),
             Option(
                 "The processes get out of step",
                 "They make the same number of steps; what they average is the question.",
+                misconception="uneven-ranks-get-out-of-step",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -482,6 +490,7 @@ def _review_overlap() -> Quiz:
             Option(
                 "It is sent in many buckets of 25 MiB",
                 "A gradient is never divided: fc6 is one bucket.",
+                misconception="buckets-split-a-gradient",
             ),
             Option(
                 "Backward makes it among the first, and nearly all of the work comes after it",
@@ -492,12 +501,15 @@ def _review_overlap() -> Quiz:
             Option(
                 "Linear layers send less than convolutions",
                 "Each number is sent, whichever layer it is of.",
+                misconception="only-convolutions-are-sent-in-full",
             ),
             Option(
                 "It is hidden in forward",
                 "Forward is over before there is any gradient.",
+                misconception="gradients-travel-in-forward",
             ),
         ),
+        difficulty=2,
     )
 
 
@@ -511,6 +523,7 @@ def _review_model() -> Quiz:
                 "That it is predicted within a few percent too",
                 "A step has other sizes, other work at the same time, other parts. Whether the "
                 "model still holds is what measurements outside of the fit are for.",
+                misconception="a-good-fit-predicts",
             ),
             Option(
                 "Little: it takes measurements that the fit has not seen",
@@ -521,12 +534,15 @@ def _review_model() -> Quiz:
             Option(
                 "That the sweep had too few sizes",
                 "It may have had enough, and the step be another matter.",
+                misconception="more-of-the-same-will-tell",
             ),
             Option(
                 "That more parameters are needed",
                 "More of them fit the sweep better, and say no more about the step.",
+                misconception="a-better-fit-predicts-better",
             ),
         ),
+        difficulty=3,
     )
 
 
