@@ -3,8 +3,9 @@
 import json
 from collections.abc import Callable, Sequence
 from functools import cache
-from itertools import pairwise
+from itertools import combinations, pairwise
 from math import log10, prod, sqrt
+from random import Random
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -23,7 +24,7 @@ from vgglab.course.checking import (
     value_that,
 )
 from vgglab.course.notebooks import RESULTS
-from vgglab.course.quizzes import Option, Quiz
+from vgglab.course.quizzes import RIGHT, Option, Quiz, drawn
 from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES, Config, Conv
 from vgglab.models.network import vgg
 from vgglab.shapes import Window, feature_map_sizes
@@ -652,46 +653,56 @@ EXERCISES: tuple[Exercise, ...] = (
 )
 
 
-def _predict() -> Quiz:
-    small, large = _table("A"), _table("E")
-    params = large.total_params / small.total_params
-    mult_adds = large.mult_adds / small.mult_adds
-    depth = CONFIGS["E"].weight_layers / CONFIGS["A"].weight_layers
-    convs = len(CONFIGS["E"].convs()) / len(CONFIGS["A"].convs())
-    batch_of_two = _table("E", batch=2).mult_adds / small.mult_adds
-
+def _predict(draw: Random | None = None) -> Quiz:
     def both(of_params: float, of_mult_adds: float) -> str:
         return f"parameters × {of_params:.2f}, mult-adds × {of_mult_adds:.2f}"
+
+    def answers(first: str, last: str) -> dict[str, str]:
+        small, large = _table(first), _table(last)
+        params = large.total_params / small.total_params
+        depth = CONFIGS[last].weight_layers / CONFIGS[first].weight_layers
+        convs = len(CONFIGS[last].convs()) / len(CONFIGS[first].convs())
+        return {
+            RIGHT: both(params, large.mult_adds / small.mult_adds),
+            "every-layer-costs-alike": both(depth, depth),
+            "parameters-are-in-the-convolutions": both(convs, convs),
+            "a-table-is-of-one-image": both(
+                params, _table(last, batch=2).mult_adds / small.mult_adds
+            ),
+        }
+
+    first, last = drawn(draw, ("A", "E"), combinations("ABCDE", 2), answers)
+    texts = answers(first, last)
 
     return Quiz(
         id="01-predict",
         question=(
-            f"Config A has {CONFIGS['A'].weight_layers} layers with weights, config E has "
-            f"{CONFIGS['E'].weight_layers}. From A to E, what happens to the number of parameters "
-            "and to the mult-adds for one image?"
+            f"Config {first} has {CONFIGS[first].weight_layers} layers with weights, config "
+            f"{last} has {CONFIGS[last].weight_layers}. From {first} to {last}, what happens to "
+            "the number of parameters and to the mult-adds for one image?"
         ),
         options=(
             Option(
-                both(depth, depth),
+                texts["every-layer-costs-alike"],
                 "This takes all layers as equal. They differ by orders of magnitude, in both.",
                 misconception="every-layer-costs-alike",
             ),
             Option(
-                both(convs, convs),
+                texts["parameters-are-in-the-convolutions"],
                 "The number of convolutions does grow like this. But convolutions hold few of the "
-                "parameters, and those that E adds are not the average ones.",
+                f"parameters, and those that {last} adds are not the average ones.",
                 misconception="parameters-are-in-the-convolutions",
             ),
             Option(
-                both(params, mult_adds),
+                texts[RIGHT],
                 "Depth is bought with arithmetic and hardly with memory for weights: most of the "
-                "parameters are in the fully connected layers, which A and E share.",
+                f"parameters are in the fully connected layers, which {first} and {last} share.",
                 right=True,
             ),
             Option(
-                both(params, batch_of_two),
-                "The parameters are right. The mult-adds of E are those of a table that was made "
-                "for a batch of two images.",
+                texts["a-table-is-of-one-image"],
+                f"The parameters are right. The mult-adds of {last} are those of a table that was "
+                "made for a batch of two images.",
                 misconception="a-table-is-of-one-image",
             ),
         ),
@@ -811,7 +822,7 @@ def _height() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {
+QUIZZES: dict[str, Callable[..., Quiz]] = {
     "01-predict": _predict,
     "01-review": _review,
     "01-review-2": _outside,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import product
+from random import Random
 
 import torch
 from torch import nn
@@ -18,8 +19,8 @@ from vgglab.course.checking import (
     value,
     value_that,
 )
-from vgglab.course.quizzes import Option, Quiz
-from vgglab.models.configs import CONFIGS
+from vgglab.course.quizzes import RIGHT, Option, Quiz, drawn
+from vgglab.models.configs import CONFIGS, FC_SIDE
 from vgglab.models.network import vgg
 from vgglab.receptive_field import ReceptiveField, fields_of, receptive_field
 from vgglab.receptive_field.stacks import compose_kernels
@@ -29,12 +30,17 @@ DEPTH = 5  # 02-1
 LARGE = 11  # 02-4: the first kernel of AlexNet
 Layers = Sequence[tuple[int, int]]
 
-# VGG-16 up to its last pooling, as (kernel_size, stride).
-_D = [
-    (3, 1) if stage else (2, 2)
-    for stages in CONFIGS["D"].stages
-    for stage in (*(True for _ in stages), False)
-]
+
+def _layers(config: str) -> list[tuple[int, int]]:
+    """Return a network of 3×3 up to its last pooling, as (kernel_size, stride)."""
+    return [
+        (3, 1) if stage else (2, 2)
+        for stages in CONFIGS[config].stages
+        for stage in (*(True for _ in stages), False)
+    ]
+
+
+_D = _layers("D")
 _ALEXNET = [(11, 4), (3, 2), (5, 1), (3, 2), (3, 1), (3, 1), (3, 1), (3, 2)]
 
 
@@ -623,34 +629,43 @@ EXERCISES: tuple[Exercise, ...] = (
 )
 
 
-def _predict() -> Quiz:
-    seen = _field_of("D")
-    convs = len(CONFIGS["D"].convs())
+def _predict(draw: Random | None = None) -> Quiz:
+    def answers(config: str, cells: int) -> dict[str, int]:
+        return {
+            RIGHT: _field_of(config),
+            "fields-tile-the-image": IMAGE // FC_SIDE,
+            "strides-do-not-widen-fields": 1 + 2 * len(CONFIGS[config].convs()),
+            "a-pooling-doubles-the-field": naive_doubling(_layers(config)),
+        }
+
+    config, cells = drawn(draw, ("D", FC_SIDE), product("ABDE", range(6, 13)), answers)
+    image = cells * IMAGE // FC_SIDE
+    fields = answers(config, cells)
     return Quiz(
         id="02-predict",
         question=(
-            f"VGG-16 turns an image of {IMAGE}×{IMAGE} into a map of 7×7. How many pixels on a "
-            "side can one cell of that map depend on?"
+            f"VGG-{CONFIGS[config].weight_layers} turns an image of {image}×{image} into a map of "
+            f"{cells}×{cells}. How many pixels on a side can one cell of that map depend on?"
         ),
         options=(
             Option(
-                f"{IMAGE // 7}",
+                f"{fields['fields-tile-the-image']}",
                 "This is the distance between two cells, the stride. Their fields overlap.",
                 misconception="fields-tile-the-image",
             ),
             Option(
-                f"{1 + 2 * convs}",
-                f"This is {convs} convolutions of 3×3 without the poolings. After a pooling each "
-                "step is twice as long.",
+                f"{fields['strides-do-not-widen-fields']}",
+                f"This is {len(CONFIGS[config].convs())} convolutions of 3×3 without the "
+                "poolings. After a pooling each step is twice as long.",
                 misconception="strides-do-not-widen-fields",
             ),
             Option(
-                f"{seen}",
+                f"{fields[RIGHT]}",
                 "Every layer adds its steps, and five times a step gets twice as long.",
                 right=True,
             ),
             Option(
-                f"{naive_doubling(_D)}",
+                f"{fields['a-pooling-doubles-the-field']}",
                 "This doubles the whole field at every pooling. A pooling of 2×2 adds one step; "
                 "it is the later steps that get longer.",
                 misconception="a-pooling-doubles-the-field",
@@ -802,7 +817,7 @@ def _inside() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {
+QUIZZES: dict[str, Callable[..., Quiz]] = {
     "02-predict": _predict,
     "02-review": _review,
     "02-review-2": _confounded,

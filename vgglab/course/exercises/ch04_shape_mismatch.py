@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from math import isqrt, lcm
+from random import Random
 from statistics import fmean, stdev
 from typing import TypeAlias
 
@@ -23,7 +24,7 @@ from vgglab.course.checking import (
     value,
 )
 from vgglab.course.observing_networks import narrow_vgg
-from vgglab.course.quizzes import Option, Quiz
+from vgglab.course.quizzes import RIGHT, Option, Quiz, drawn
 from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES
 from vgglab.models.network import VGG, vgg
 from vgglab.shapes import Window, feature_map_sizes, input_sizes
@@ -32,6 +33,7 @@ from vgglab.tracing.copies import real_copy
 CHANNELS = CONFIGS["D"].convs()[-1].out_channels
 FC_FEATURES = CHANNELS * FC_SIDE**2
 POOLS = [Window(kernel_size=2, stride=2)] * 5
+STRIDE = 2 ** len(POOLS)
 POOLS_ROUNDING_UP = [pool._replace(ceil_mode=True) for pool in POOLS]
 FLOAT_BYTES = 4
 
@@ -564,37 +566,52 @@ EXERCISES: tuple[Exercise, ...] = (
 )
 
 
-def _predict() -> Quiz:
-    side = _side(400)
-    rounded_up = _side(400, POOLS_ROUNDING_UP)
+def _predict(draw: Random | None = None) -> Quiz:
+    def answers(size: int) -> dict[str, int]:
+        return {
+            RIGHT: CHANNELS * _side(size) ** 2,
+            "a-network-makes-images-fit": FC_FEATURES,
+            "one-side-counts": FC_FEATURES * size // (FC_SIDE * STRIDE),
+            "half-a-column-counts": CHANNELS * size**2 // STRIDE**2,
+            "rounds-up": CHANNELS * _side(size, POOLS_ROUNDING_UP) ** 2,
+        }
+
+    # Multiples of 8 that are none of 32: the side is odd after the third or the fourth pooling.
+    others = ((size,) for size in range(264, 800, 8) if size % STRIDE)
+    (size,) = drawn(draw, (400,), others, answers)
+    side, rounded_up = _side(size), _side(size, POOLS_ROUNDING_UP)
+    features = {mistake: f"{count:,}" for mistake, count in answers(size).items()}
+    columns = size / STRIDE
+    odd_after = "third" if size % 16 else "fourth"
     return Quiz(
         id="04-predict",
-        question="VGG-16 gets one 400×400 image. How many features does the last feature map "
-        "hand to fc6?",
+        question=f"VGG-16 gets one {size}×{size} image. How many features does the last feature "
+        "map hand to fc6?",
         options=(
             Option(
-                f"{FC_FEATURES:,}: the network makes every image fit",
+                f"{features['a-network-makes-images-fit']}: the network makes every image fit",
                 "Nothing in the paper's network resizes anything. The convolutions take what "
                 "comes, and fc6 is the first to complain.",
                 misconception="a-network-makes-images-fit",
             ),
             Option(
-                f"{FC_FEATURES * 400 // 224:,}: {FC_FEATURES:,} × 400 / 224",
+                f"{features['one-side-counts']}: {FC_FEATURES:,} × {size} / {FC_SIDE * STRIDE}",
                 "Both sides of the map grow, so the number of features grows with the square.",
                 misconception="one-side-counts",
             ),
             Option(
-                f"{CHANNELS * 400 * 400 // 2**10:,}: {CHANNELS} × 12.5 × 12.5",
-                "The fourth pooling leaves an odd side. Its half is no whole number of columns.",
+                f"{features['half-a-column-counts']}: {CHANNELS} × {columns} × {columns}",
+                f"The {odd_after} pooling leaves an odd side. Its half is no whole number of "
+                "columns.",
                 misconception="half-a-column-counts",
             ),
             Option(
-                f"{CHANNELS * side**2:,}: {CHANNELS} × {side} × {side}",
+                f"{features[RIGHT]}: {CHANNELS} × {side} × {side}",
                 "Five halvings, each rounded down.",
                 right=True,
             ),
             Option(
-                f"{CHANNELS * rounded_up**2:,}: {CHANNELS} × {rounded_up} × {rounded_up}",
+                f"{features['rounds-up']}: {CHANNELS} × {rounded_up} × {rounded_up}",
                 "That would be right with ceil_mode=True. VGG's poolings round down.",
                 misconception="rounds-up",
             ),
@@ -714,7 +731,7 @@ def _review_interval() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {
+QUIZZES: dict[str, Callable[..., Quiz]] = {
     "04-predict": _predict,
     "04-review": _review,
     "04-review-2": _review_cause,

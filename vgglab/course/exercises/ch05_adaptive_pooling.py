@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import ceil, floor
+from random import Random
 
 import torch
 from torch import nn
@@ -24,7 +25,7 @@ from vgglab.course.checking import (
     value_that,
 )
 from vgglab.course.observing_networks import narrow_vgg
-from vgglab.course.quizzes import Option, Quiz
+from vgglab.course.quizzes import RIGHT, Option, Quiz, drawn
 from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES
 from vgglab.models.network import VGG, vgg
 from vgglab.pooling import (
@@ -625,13 +626,17 @@ def _predict() -> Quiz:
     )
 
 
-def _review() -> Quiz:
-    side = feature_map_sizes(400, POOLS)[-1]
+def _review(draw: Random | None = None) -> Quiz:
+    def answers(size: int) -> dict[str, int]:
+        return {RIGHT: feature_map_sizes(size, POOLS)[-1], "the usual map": FC_SIDE}
+
+    (size,) = drawn(draw, (400,), ((size,) for size in range(256, 800, 16)), answers)
+    side = answers(size)[RIGHT]
     weights = CHANNELS * side**2 * HIDDEN_FEATURES
     return Quiz(
         id="05-review",
-        question="A trained VGG-16 pools its last map to 7×7. Now all images have 400×400 px, and "
-        "somebody says that images of one size need no adaptive pooling. May it go?",
+        question=f"A trained VGG-16 pools its last map to 7×7. Now all images have {size}×{size} "
+        "px, and somebody says that images of one size need no adaptive pooling. May it go?",
         options=(
             Option(
                 "Yes: it is there for images of any size, and these have one",
@@ -643,7 +648,7 @@ def _review() -> Quiz:
                 "Yes, if fc6 becomes larger and is initialised anew",
                 "Then the network runs, and the trained weights of its largest layer are lost. "
                 "They need not be.",
-                misconception="in-features-is-a-setting",
+                misconception="a-new-layer-is-no-loss",
             ),
             Option(
                 f"Yes, if it is folded into fc6: one kernel of {side}×{side}, and the same scores",
@@ -724,14 +729,14 @@ def _review_claims() -> Quiz:
             Option(
                 "To be on the safe side with small effects: a wider interval finds more of them",
                 "It finds fewer. That is the price for claiming less by chance.",
-                misconception="a-correction-is-for-few-data",
+                misconception="a-wider-interval-finds-more",
             ),
         ),
         difficulty=3,
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {
+QUIZZES: dict[str, Callable[..., Quiz]] = {
     "05-predict": _predict,
     "05-review": _review,
     "05-review-2": _review_distance,

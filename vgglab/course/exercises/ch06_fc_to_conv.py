@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from math import exp, log
+from random import Random
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from vgglab.course.checking import Exercise, Mistake, calls, network, value, value_that
-from vgglab.course.quizzes import Option, Quiz
+from vgglab.course.quizzes import RIGHT, Option, Quiz, drawn
 from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES, NUM_CLASSES, Conv
 from vgglab.models.network import VGG, vgg
 from vgglab.shapes import Window, conv_output_size, feature_map_sizes, input_sizes
@@ -502,14 +503,17 @@ EXERCISES: tuple[Exercise, ...] = (
 )
 
 
-def _predict() -> Quiz:
-    side = _places(384)
+def _predict(draw: Random | None = None) -> Quiz:
+    # At least 3×3 cells, so that there are inner ones and others than corners.
+    others = ((size,) for size in range(CROP + 2 * STRIDE, 800, STRIDE))
+    (size,) = drawn(draw, (384,), others, lambda size: {RIGHT: size})
+    side = _places(size)
     return Quiz(
         id="06-predict",
-        question="VGG-16's FC layers become convolutions (7×7, 1×1, 1×1). An image of 384×384 px "
-        f"then gives a map of {side}×{side} scores. Now cut the {side**2} crops of 224×224 px "
-        "that belong to its cells, 32 px apart, and give each to the FC network. In which cells "
-        "do crop and map give the same scores?",
+        question=f"VGG-16's FC layers become convolutions (7×7, 1×1, 1×1). An image of {size}×"
+        f"{size} px then gives a map of {side}×{side} scores. Now cut the {side**2} crops of "
+        "224×224 px that belong to its cells, 32 px apart, and give each to the FC network. In "
+        "which cells do crop and map give the same scores?",
         options=(
             Option(
                 "In all of them, but for rounding",
@@ -540,18 +544,28 @@ def _predict() -> Quiz:
     )
 
 
-def _review() -> Quiz:
-    side, places = _side(400), _places(400)
-    assert side == ASKERS_SIDE
+def _review(draw: Random | None = None) -> Quiz:
+    def answers(size: int) -> dict[str, int]:
+        return {
+            RIGHT: _places(size),
+            "kernel-covers-the-map": 1,
+            "a-score-in-each-cell": _side(size),
+        }
+
+    (size,) = drawn(draw, (400,), ((size,) for size in range(CROP, 800, 16)), answers)
+    side, places = _side(size), _places(size)
+    asked = "So it was for the asker, whose kernel was"
+    whole = asked if side == ASKERS_SIDE else "So it would be for a kernel of"
     weights = CHANNELS * FC_SIDE**2
     return Quiz(
         id="06-review",
         question="VGG-16's FC layers become convolutions and keep their trained weights, so the "
-        "first kernel is 7×7. A 400×400 image goes in. What does an average pooling at the end do?",
+        f"first kernel is 7×7. A {size}×{size} image goes in. What does an average pooling "
+        "at the end do?",
         options=(
             Option(
                 "Nothing: the map of scores has one cell",
-                f"So it was for the asker, whose kernel was {side}×{side}, as large as the map "
+                f"{whole} {side}×{side}, as large as the map "
                 "that it reads. A 7×7 kernel has several places on that map.",
                 misconception="kernel-covers-the-map",
             ),
@@ -649,7 +663,7 @@ def _review_answers() -> Quiz:
     )
 
 
-QUIZZES: dict[str, Callable[[], Quiz]] = {
+QUIZZES: dict[str, Callable[..., Quiz]] = {
     "06-predict": _predict,
     "06-review": _review,
     "06-review-2": _review_control,

@@ -377,7 +377,7 @@ def _predict() -> Quiz:
                 "A first linear layer for the larger map, which can use all of it",
                 "It could, once it has learnt to. Its weights are drawn at random: until they are "
                 "trained, it guesses.",
-                misconception="in-features-is-a-setting",
+                misconception="a-new-layer-is-no-loss",
             ),
         ),
         difficulty=2,
