@@ -145,6 +145,7 @@ CALLS = {
     ("results",): [],
     ("exercises",): ["student"],
     ("progress",): [],
+    ("quiz", "export"): ["bank.html", "--format", "paper", "--pack", "shapes"],
     ("grade", "release"): [ASSIGNMENT, "released"],
     ("grade", "run"): [ASSIGNMENT, ".", "graded"],
     ("grade", "collect"): [".", "collected"],

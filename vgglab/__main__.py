@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -517,6 +517,59 @@ def exercises(folder: Path, force: bool) -> None:
         raise BadInput(str(error)) from None
     if kept:
         click.echo("What was kept may hold answers; --force replaces it.")
+
+
+@main.group("quiz")
+def quiz_group() -> None:
+    """Take the book's questions elsewhere."""
+
+
+def _write(data: bytes, file: IO[bytes]) -> None:
+    file.write(data)
+
+
+@quiz_group.command("export")
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["moodle", "qti", "paper"]),
+    required=True,
+    help="Moodle XML, a QTI 1.2 package for Canvas, or a page to print.",
+)
+@click.option("--seed", type=int, help="Draws numbers, where they vary, and the order of options.")
+@click.option("--chapter", metavar="NN", help="Only the questions of this chapter.")
+@click.option("--pack", help='Only those of a pack, such as "shapes".')
+def quiz_export(
+    out: Path, style: str, seed: int | None, chapter: str | None, pack: str | None
+) -> None:
+    """Write the question bank into the file OUT.
+
+    With --format paper OUT has no answers; the key is a second file beside it. The other two hold
+    answers and reasons: they are for the system that asks, not for students.
+    """
+    from vgglab.course import exporting
+    from vgglab.course.bank import question_bank
+    from vgglab.files import write_whole
+
+    try:
+        questions = question_bank(chapter, pack, seed, shuffled=True)
+        title = " ".join(["VGG Lab", *filter(None, (chapter, pack))])
+        if seed is not None:
+            title += f" ({seed})"
+        files = {
+            "moodle": {out: exporting.moodle_xml},
+            "qti": {out: exporting.qti_package},
+            "paper": {
+                out: exporting.paper_sheet,
+                out.with_stem(f"{out.stem}-key"): exporting.paper_key,
+            },
+        }[style]
+        for path, make in files.items():
+            write_whole(path, partial(_write, make(questions, title)))
+            click.echo(f"wrote {path}: {len(questions)} questions")
+    except (OSError, ValueError) as error:
+        raise BadInput(str(error)) from None
 
 
 @main.command()
