@@ -33,6 +33,7 @@ HOUSE = {
     "pages": "every page of the built book",
     "quiz": "the quizzes in a page",
     "search": "the search of the built book",
+    "bank_tables": "tables of the page about the question bank",
     "recorded_tables": "tables of pages that are made of records",
     "sheet": "the page of all formulas and repairs",
     "about": "what each page says of itself: book/_ext/vgglab_about.py",

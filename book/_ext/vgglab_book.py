@@ -25,6 +25,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinxcontrib import katex
 
 sys.path.insert(0, str(Path(__file__).parent))
+import bank_tables
 import recorded_tables
 import sheet
 from vgglab_light import light_scripts, light_tables
@@ -238,11 +239,27 @@ class RecordedTable(SphinxDirective):
         self.env.note_dependency(recorded_tables.__file__)
         record = json.loads(path.read_text(encoding="utf-8"))
         made = getattr(recorded_tables, name)(record)
-        if isinstance(made, list):
-            return _table(self, made, ":---")
-        node = nodes.Element()
-        self.state.nested_parse(StringList([made]), self.content_offset, node)
-        return node.children
+        return _table(self, made, ":---") if isinstance(made, list) else _parsed(self, [made])
+
+
+class BankTable(SphinxDirective):
+    """Puts a table or a sentence of `bank_tables` into the page, of a chapter if one is named."""
+
+    required_arguments = 1
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        from vgglab.course import bank
+
+        name, *chapter = self.arguments
+        for path in (
+            bank_tables.__file__,
+            Path(bank.__file__).with_name("misconceptions.toml"),
+            Path(self.env.srcdir, "teaching", "goals.toml"),
+        ):
+            self.env.note_dependency(str(path))
+        made = getattr(bank_tables, name)(*chapter)
+        return _table(self, made, ":---") if isinstance(made, list) else _parsed(self, [made])
 
 
 class SheetTable(SphinxDirective):
@@ -261,6 +278,10 @@ def _table(
 ) -> list[nodes.Node]:
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines.insert(1, "|---" + f"|{align}" * (len(rows[0]) - 1) + "|")
+    return _parsed(directive, lines)
+
+
+def _parsed(directive: SphinxDirective, lines: list[str]) -> list[nodes.Node]:
     node = nodes.Element()
     directive.state.nested_parse(StringList(lines), directive.content_offset, node)
     return node.children
@@ -300,6 +321,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("small-class", SmallClass)
     app.add_directive("recorded-table", RecordedTable)
     app.add_directive("sheet-table", SheetTable)
+    app.add_directive("bank-table", BankTable)
     app.connect("config-inited", _add_scripts)
     app.connect("autodoc-skip-member", _skip_bare_fields)
     app.connect("html-page-context", _mend_body)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from html import escape
 from random import Random
-from typing import Any, TypeVar
+from typing import Any
 
 RIGHT = ""
 """In the place of a misconception: what who has none answers."""
@@ -63,17 +63,16 @@ class Quiz:
         )
 
 
-Numbers = TypeVar("Numbers", bound=tuple[Any, ...])
 Answers = Mapping[str, Any]
 """What comes out by misconception, and under `RIGHT` what is so."""
 
 
 def drawn(
     draw: Random | None,
-    standing: Numbers,
-    others: Iterable[Numbers],
+    standing: tuple[Any, ...],
+    others: Iterable[tuple[Any, ...]],
     answers: Callable[..., Answers],
-) -> Numbers:
+) -> tuple[Any, ...]:
     """Return the numbers of a question: those that stand in the book, or others that are drawn.
 
     Parameters

@@ -1,0 +1,71 @@
+"""Tables of the page about the question bank: rows of cells as Markdown, the head first."""
+
+from __future__ import annotations
+
+import re
+
+from vgglab.course.bank import NONE_FOUND, Misconception, load_misconceptions, question_bank
+from vgglab.course.exercises import CHAPTERS
+
+Rows = list[list[str]]
+
+
+def goals() -> Rows:
+    """Return what is asked, by goal: questions, difficulty, and whether their numbers vary."""
+    rows = [["chapter", "the reader can ...", "questions", "difficulty", "numbers drawn"]]
+    bank = sorted(question_bank(), key=lambda question: question.goal.chapter)
+    for goal in dict.fromkeys(question.goal for question in bank):
+        asked = [question for question in bank if question.goal == goal]
+        rows.append(
+            [
+                goal.chapter,
+                f"[{plain(goal.text)}]({_section(goal.chapter, goal.section)})",
+                ", ".join(f"`{question.quiz.id}`" for question in asked),
+                ", ".join(str(question.quiz.difficulty) for question in asked),
+                ", ".join("yes" if question.drawn else "no" for question in asked),
+            ]
+        )
+    return rows
+
+
+def size() -> str:
+    """Say how much there is."""
+    bank = question_bank()
+    beliefs = load_misconceptions().values()
+    drawn = sum(question.drawn for question in bank)
+    wrong = sum(not option.right for question in bank for option in question.quiz.options)
+    sourced = sum(entry.source != NONE_FOUND for entry in beliefs)
+    return (
+        f"There are {len(bank)} questions; the numbers of {drawn} are drawn. They have {wrong} "
+        f"wrong options, which go back to {len(beliefs)} misconceptions. For {sourced} of these "
+        f"there is a place where somebody held it; for the other {len(beliefs) - sourced} none was "
+        "found, and none of them is in the pack."
+    )
+
+
+def misconceptions(chapter: str) -> Rows:
+    """Return what people believe that a chapter answers, and where somebody did."""
+    rows = [["somebody believes", "instead", "held"]]
+    for entry in load_misconceptions().values():
+        if entry.section.startswith(chapter):
+            notebook, _, anchor = entry.section.partition("#")
+            read = f"[read]({_section(notebook[:2], anchor)})"
+            rows.append([plain(entry.belief), f"{plain(entry.wrong)} {read}", _held(entry)])
+    return rows
+
+
+def _held(entry: Misconception) -> str:
+    if entry.source == NONE_FOUND:
+        return NONE_FOUND
+    source = entry.source if "//" in entry.source else f"../{entry.source}"
+    return f"{plain(entry.said)} [There]({source})"
+
+
+def _section(chapter: str, anchor: str) -> str:
+    (notebook,) = (name for name in CHAPTERS if name.startswith(chapter))
+    return f"../notebooks/{notebook}.ipynb#{anchor}"
+
+
+def plain(text: str) -> str:
+    """Return text whose signs mean nothing in Markdown."""
+    return re.sub(r"([*_<|`\[\]\\#])", r"\\\1", text)
