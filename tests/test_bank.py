@@ -113,7 +113,9 @@ def test_the_bank_is_chosen_from():
     assert {question.goal.chapter for question in of_pooling} == {"05"}
     assert {question.pack for question in of_pooling} == {"", "shapes"}
     (question,) = question_bank(chapter="06", pack="shapes")
-    assert (question.quiz.id, question.drawn) == ("shapes-8", True)
+    assert (question.name, question.drawn) == ("shapes-8", True)
+    names = [question.name for question in question_bank(chapter="02", seed=7)]
+    assert names[:2] == ["02-predict (7)", "02-review"]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ STRANGE = Quiz(
 
 
 def strange():
-    return replace(BANK[0], quiz=STRANGE)
+    return replace(BANK[0], quiz=STRANGE, name="strange-1")
 
 
 def plain(html):
@@ -59,7 +59,7 @@ def test_a_reader_of_moodle_finds_what_was_written(questions):
     assert len(in_moodle(data)) == len(found) == len(questions)
     for item, read, question in zip(found, in_moodle(data), questions, strict=True):
         quiz = question.quiz
-        assert read.name == item.findtext("name/text") == quiz.id
+        assert read.name == item.findtext("name/text") == question.name
         assert read.text_pre_parse == f"<p>{quiz.question}</p>"
         assert (read.single, read.shuffle_answers, read.default_grade) == (True, True, 1)
         assert "To read again" in read.general_feedback
@@ -137,7 +137,7 @@ def test_a_package_has_the_form_of_text2qtis():
         ),
         difficulty=1,
     )
-    written = qti_package([replace(BANK[0], quiz=quiz)], "Sizes")
+    written = qti_package([replace(BANK[0], quiz=quiz, name=quiz.id)], "Sizes")
     marks = ["*", "", ""]
     text = ["Quiz title: Sizes", "", f"1.  {quiz.question}", "... general"]
     for mark, letter, option in zip(marks, "abc", quiz.options, strict=True):
@@ -160,7 +160,8 @@ def test_a_package_has_the_form_of_text2qtis():
 def test_a_package_scores_one_option_and_gives_each_its_reason(questions):
     root = assessment(qti_package(questions, "VGG Lab"))
     items = root.findall(f".//{QTI}item")
-    assert [item.get("ident") for item in items] == [question.quiz.id for question in questions]
+    assert [item.get("title") for item in items] == [question.name for question in questions]
+    assert len({item.get("ident") for item in items}) == len(items)
     for item, question in zip(items, questions, strict=True):
         options = question.quiz.options
         assert plain(item.findtext(f"{QTI}presentation/{QTI}material/{QTI}mattext")) == (

@@ -555,7 +555,8 @@ def quiz_export(
     try:
         questions = question_bank(chapter, pack, seed, shuffled=True)
         title = " ".join(["VGG Lab", *filter(None, (chapter, pack))])
-        if seed is not None:
+        # Moodle keeps what several seeds drew in one category, and their names tell them apart.
+        if seed is not None and style != "moodle":
             title += f" ({seed})"
         files = {
             "moodle": {out: exporting.moodle_xml},

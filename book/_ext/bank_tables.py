@@ -49,16 +49,23 @@ def misconceptions(chapter: str) -> Rows:
     for entry in load_misconceptions().values():
         if entry.section.startswith(chapter):
             notebook, _, anchor = entry.section.partition("#")
-            read = f"[read]({_section(notebook[:2], anchor)})"
-            rows.append([plain(entry.belief), f"{plain(entry.wrong)} {read}", _held(entry)])
+            instead = f"[{plain(entry.wrong)}]({_section(notebook[:2], anchor)})"
+            rows.append([plain(entry.belief), instead, _held(entry)])
     return rows
 
 
 def _held(entry: Misconception) -> str:
     if entry.source == NONE_FOUND:
         return NONE_FOUND
-    source = entry.source if "//" in entry.source else f"../{entry.source}"
-    return f"{plain(entry.said)} [There]({source})"
+    if "//" not in entry.source:
+        return f"{plain(entry.said)} [The threads, answered](../{entry.source})"
+    return f"{plain(entry.said)} [{plain(_place(entry.source))}]({entry.source})"
+
+
+def _place(address: str) -> str:
+    """Name an address: project and number on GitHub, the host elsewhere."""
+    number = re.fullmatch(r"https://github\.com/(\S+)/(?:issues|pull)/(\d+)", address)
+    return f"{number[1]}#{number[2]}" if number else address.split("/")[2].removeprefix("www.")
 
 
 def _section(chapter: str, anchor: str) -> str:

@@ -85,12 +85,27 @@ class Goal:
 
 @dataclass(frozen=True)
 class Question:
-    """A quiz with its place in the bank; `pack` is empty for those of the chapters."""
+    """A quiz with its place in the bank.
+
+    Attributes
+    ----------
+    quiz
+        What is asked.
+    goal
+        What it asks for.
+    pack
+        Empty for those of the chapters.
+    drawn
+        Whether its numbers can be drawn.
+    name
+        Its id, and the seed where one has drawn its numbers.
+    """
 
     quiz: Quiz
     goal: Goal
     pack: str
     drawn: bool
+    name: str
 
 
 @cache
@@ -147,7 +162,9 @@ def question_bank(
             shown = quiz(id, seed)
             if shuffled:
                 shown = shown.shuffled(Random(f"{id} {seed}"))
-            found.append(Question(shown, goals[id], of_pack, has_drawn_numbers(id)))
+            drawn = has_drawn_numbers(id)
+            name = f"{id} ({seed})" if drawn and seed is not None else id
+            found.append(Question(shown, goals[id], of_pack, drawn, name))
     if not found:
         raise ValueError(f"chapter {chapter} has no questions in the pack {pack}")
     return found

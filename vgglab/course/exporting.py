@@ -5,6 +5,7 @@ https://www.imsglobal.org/question/index.html; Canvas tells a package by a secon
 assessment, of its own form.
 """
 
+import re
 from collections.abc import Sequence
 from html import escape
 from io import BytesIO
@@ -51,7 +52,7 @@ def moodle_xml(questions: Sequence[Question], title: str) -> bytes:
 def _moodle_question(question: Question) -> Element:
     quiz = question.quiz
     entry = Element("question", type="multichoice")
-    _text(SubElement(entry, "name"), quiz.id)
+    _text(SubElement(entry, "name"), question.name)
     _html(SubElement(entry, "questiontext"), _paragraph(quiz.question))
     _html(SubElement(entry, "generalfeedback"), _where_to_read(question.goal))
     for name, value in {
@@ -99,9 +100,9 @@ def qti_package(questions: Sequence[Question], title: str) -> bytes:
     questions
         Of `vgglab.course.bank.question_bank`.
     title
-        Of the quiz.
+        Of the quiz. Canvas replaces a quiz that was imported under the same title.
     """
-    name = "vgglab_" + "_".join(questions[0].quiz.id.split("-")) + f"_{len(questions)}"
+    name = _ident(title)
     files = {
         "imsmanifest.xml": _manifest(name),
         f"{name}/assessment_meta.xml": _canvas_quiz(name, title, len(questions)),
@@ -160,13 +161,14 @@ def _assessment(name: str, title: str, questions: Sequence[Question]) -> Element
 
 def _item(question: Question) -> Element:
     quiz = question.quiz
-    idents = [f"{quiz.id}_{LETTERS[number]}" for number in range(len(quiz.options))]
-    item = Element("item", ident=quiz.id, title=quiz.id)
+    ident = _ident(question.name)
+    idents = [f"{ident}_{LETTERS[number]}" for number in range(len(quiz.options))]
+    item = Element("item", ident=ident, title=question.name)
     fields = {
         "question_type": "multiple_choice_question",
         "points_possible": "1",
         "original_answer_ids": ",".join(idents),
-        "assessment_question_identifierref": f"{quiz.id}_question",
+        "assessment_question_identifierref": f"{ident}_question",
     }
     _metadata(SubElement(item, "itemmetadata"), fields)
 
@@ -174,22 +176,26 @@ def _item(question: Question) -> Element:
     _material(presentation, _paragraph(quiz.question))
     response = SubElement(presentation, "response_lid", ident="response1", rcardinality="Single")
     choices = SubElement(response, "render_choice")
-    for ident, option in zip(idents, quiz.options, strict=True):
-        _material(SubElement(choices, "response_label", ident=ident), _paragraph(option.text))
+    for name, option in zip(idents, quiz.options, strict=True):
+        _material(SubElement(choices, "response_label", ident=name), _paragraph(option.text))
 
     processing = SubElement(item, "resprocessing")
     outcomes = SubElement(processing, "outcomes")
     SubElement(outcomes, "decvar", maxvalue="100", minvalue="0", varname="SCORE", vartype="Decimal")
     _condition(processing, None, feedback="general_fb")
-    for ident in idents:
-        _condition(processing, ident, feedback=f"{ident}_fb")
-    (right,) = (ident for ident, option in zip(idents, quiz.options, strict=True) if option.right)
+    for chosen in idents:
+        _condition(processing, chosen, feedback=f"{chosen}_fb")
+    (right,) = (name for name, option in zip(idents, quiz.options, strict=True) if option.right)
     _condition(processing, right, score="100")
 
     _feedback(item, "general_fb", _where_to_read(question.goal))
-    for ident, option in zip(idents, quiz.options, strict=True):
-        _feedback(item, f"{ident}_fb", _paragraph(option.why))
+    for name, option in zip(idents, quiz.options, strict=True):
+        _feedback(item, f"{name}_fb", _paragraph(option.why))
     return item
+
+
+def _ident(name: str) -> str:
+    return "_".join(["vgglab", *re.findall(r"[\w-]+", name.lower())])
 
 
 def _metadata(parent: Element, fields: dict[str, str]) -> None:
