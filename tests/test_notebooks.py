@@ -243,10 +243,12 @@ def test_an_installed_package_brings_the_course(tmp_path):
     for package in wheel["packages"]:
         shutil.copytree(ROOT / package, tmp_path / "site" / package)
     for source, target in wheel["force-include"].items():
-        shutil.copytree(ROOT / source, tmp_path / "site" / target)
+        copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
+        (tmp_path / "site" / target).parent.mkdir(parents=True, exist_ok=True)
+        copy(ROOT / source, tmp_path / "site" / target)
     code = (
-        "from vgglab.course import notebooks as course; print(course.RESULTS);"
-        "print(len([*course.write_student_notebooks(course.Path('out'))]))"
+        "from vgglab.course import bank, notebooks as course; print(course.RESULTS);"
+        "print(len([*course.write_student_notebooks(course.Path('out'))]), len(bank.load_goals()))"
     )
     result = subprocess.run(
         [sys.executable, "-c", code],
@@ -256,7 +258,8 @@ def test_an_installed_package_brings_the_course(tmp_path):
         text=True,
         check=True,
     )
-    results, count = result.stdout.split()
+    results, count, goals = result.stdout.split()
+    assert int(goals)
     assert Path(results) == tmp_path / "site" / "vgglab" / "book" / "results"
     assert (Path(results) / "a-lrn.json").exists()
     assert int(count) == len(PUBLISHED)
