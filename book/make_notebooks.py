@@ -86,22 +86,32 @@ TIMES = "{{ times }}"
 WORDS_A_MINUTE = 150
 FOLDED = re.compile(r"^(:{3,})\{dropdown\}.*?^\1$", re.DOTALL | re.MULTILINE)
 
-# One-line tracebacks without local paths, and the package when a notebook opens in Colab. There a
-# torch for its accelerator is installed, which pip would replace by another without a word.
+# One-line tracebacks without local paths, and the package when a notebook opens in Colab, Kaggle or
+# the like. What is installed there stays: a torch for its accelerator, which pip would replace by
+# another without a word, and what the running kernel has loaded, which breaks when it is replaced.
 SETUP = """\
 %xmode Minimal
+import re
 from importlib import invalidate_caches
 from importlib.metadata import distributions
 from importlib.util import find_spec
 
 if find_spec("vgglab") is None:
-    installed = {d.name: d.version for d in distributions()}
-    kept = " ".join(f"{n}=={installed[n]}" for n in ("torch", "torchvision") if n in installed)
     course = "vgglab[chapters] @ git+https://github.com/vgglab/vgglab"
-    %pip install -q "{course}" {kept}
-    invalidate_caches()
-    if find_spec("vgglab") is None:
-        print(f'vgglab needs others than {kept}. To replace them: %pip install "{course}"')"""
+    # The first of two of one name is the one that is imported.
+    found = {d.name: str(d.version) for d in reversed([*distributions()])}
+    here = {n: v for n, v in found.items() if re.fullmatch(r"[\\d.]+(\\+\\w+)?", v)}
+    takes = f"about a minute; torch {here['torch']} stays" if "torch" in here else "minutes"
+    print(f"Installing vgglab, once in a session: {takes}.")
+    for names in (here, {"torch", "torchvision", "numpy"} & here.keys()):
+        with open("vgglab-keep.txt", "w") as keep:
+            keep.writelines(f"{name}=={here[name]}\\n" for name in names)
+        %pip install -q -c vgglab-keep.txt "{course}"
+        invalidate_caches()
+        if find_spec("vgglab"):
+            break
+    else:
+        print(f'vgglab needs others than are here. To replace them: %pip install "{course}"')"""
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},

@@ -48,6 +48,7 @@ NEED_MORE = {
     "test_notebooks.py": "the tools of the book",
     "test_onnx.py": "the extra onnx",
     "test_perturbations.py": "the extra train",
+    "test_platforms.py": "the tools of the book",
     "test_pretrained.py": "the extra train",
     "test_readout.py": "scikit-learn",
     "test_repair_chart.py": "the extra train",
