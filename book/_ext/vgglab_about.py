@@ -1,4 +1,4 @@
-"""What a page says of itself: its source, its last change, how to cite it, and for whom it is."""
+"""What a page says of itself: its source, last change, how to cite it, and where to report it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -66,13 +67,21 @@ def source_of(page: str, path: str) -> str:
     return Path(path).resolve().relative_to(ROOT).as_posix()
 
 
-def about(title: str, address: str, source: str, version: str) -> str:
+def report_address(page: str, version: str) -> str:
+    """Return where to say what is wrong on a page: the issue form, with its fields filled in."""
+    fields = {"template": "page.yml", "title": f"{page}: ", "page": page, "version": version}
+    return f"https://github.com/vgglab/vgglab/issues/new?{urlencode(fields)}"
+
+
+def about(title: str, page: str, address: str, source: str, version: str) -> str:
     """Return the foot of a page, as HTML.
 
     Parameters
     ----------
     title : str
         Of the page.
+    page : str
+        Its name, without an ending.
     address : str
         Where the page is published.
     source : str
@@ -90,7 +99,8 @@ def about(title: str, address: str, source: str, version: str) -> str:
     edit = f"https://github.com/vgglab/vgglab/edit/main/{source}"
     return (
         f'<footer class="vgglab-about"><p>VGG Lab {escape(version)} · {changed}'
-        f'<a href="{escape(edit)}">edit the text of this page</a></p>'
+        f'<a href="{escape(edit)}">edit the text of this page</a> · '
+        f'<a href="{escape(report_address(page, version))}">something is wrong here</a></p>'
         f"<details><summary>Cite this page</summary>"
         f'<div class="highlight"><pre tabindex="0">{escape(bibtex)}</pre></div></details></footer>'
     )
@@ -106,10 +116,16 @@ def _add(
     if pagename == "404":  # it is shown at any address
         prefix = app.config.notfound_urls_prefix
         context["body"] = re.sub(r'href="(?![/#]|https?:)', f'href="{prefix}', context["body"])
-    if doctree is None or pagename == "404":
-        return
     from vgglab import __version__
 
+    for group in context.get("header_buttons", ()):
+        for button in group.get("buttons", ()):
+            if button.get("label") == "source-issues-button":
+                button["url"] = report_address(pagename, __version__)
+                button["text"] = "Something is wrong here"
+                button["tooltip"] = "Report what is wrong on this page"
+    if doctree is None or pagename == "404":
+        return
     words = escape(describe(doctree), quote=True)
     if words:
         tags = context.get("metatags", "")
@@ -117,7 +133,7 @@ def _add(
     title = app.env.titles[pagename].astext()
     address = f"{app.config.html_baseurl}{pagename}.html"
     source = source_of(pagename, app.env.doc2path(pagename))
-    context["body"] += about(title, address, source, __version__)
+    context["body"] += about(title, pagename, address, source, __version__)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

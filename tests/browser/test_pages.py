@@ -9,6 +9,7 @@ import sys
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -317,3 +318,39 @@ def test_programs_find_every_page_and_the_schema(site: Path) -> None:
     assert text.startswith("# VGG Lab\n\n> ")
     schema = (root / "vgglab" / "output.schema.json").read_bytes()
     assert (site / linked[-1]).read_bytes() == schema
+
+
+LAUNCHES = {
+    "colab.research.google.com": r"/github/vgglab/vgglab/blob/main/(.+)",
+    "mybinder.org": r"/v2/gh/vgglab/vgglab/main\?urlpath=lab/tree/(.+)",
+}
+
+
+def test_launch_buttons_lead_to_files_that_are_committed(site: Path) -> None:
+    """On the branch that they name, once this one is merged into it."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    committed = set(listed.stdout.splitlines())
+    for page in site.rglob("notebooks/*.html"):
+        html = unescape(page.read_text(encoding="utf-8"))
+        for host, path in LAUNCHES.items():
+            found = re.findall(rf'href="https://{re.escape(host)}{path}"', html)
+            assert set(found) == {f"book/notebooks/{page.stem}.ipynb"}
+            assert set(found) <= committed
+    assert "environment.yml" in committed
+
+
+@pytest.mark.parametrize("where", ["article", "header"])
+def test_a_report_names_the_section_in_view(visit: Visit, where: str) -> None:
+    page = visit("notebooks/06_fc_to_conv.html")
+    page.evaluate("addEventListener('click', event => event.preventDefault())")
+    page.locator("article h2").nth(1).evaluate("heading => heading.scrollIntoView()")
+    heading = page.locator("article h2").nth(1).inner_text().rstrip("#").strip()
+    link = page.locator('a[href*="template=page.yml"]')
+    inside = "footer.vgglab-about" if where == "article" else ".article-header-buttons"
+    (link_there,) = page.locator(f'{inside} a[href*="template=page.yml"]').all()
+    assert link.count() == 2
+    link_there.evaluate("link => link.click()")
+    query = parse_qs(urlsplit(link_there.get_attribute("href") or "").query)
+    assert query["page"] == ["notebooks/06_fc_to_conv"]
+    assert query["section"] == [heading]
+    assert query["version"]
