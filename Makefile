@@ -17,7 +17,7 @@ unexport PYTHONPATH PYTHONWARNINGS MPLBACKEND PYTHONDONTWRITEBYTECODE
 TEST_PARTS := static code notebooks pages
 WIDE_PARTS := wide
 
-.PHONY: help book test test-all check notebooks student lock serve clean install dist links pdf test-base gpu-records do-gpu-records \
+.PHONY: help book test test-all check notebooks student lock serve clean install dist links pdf test-base wheelhouse gpu-records do-gpu-records \
   $(addprefix do-,book test test-all) $(addprefix part-,$(TEST_PARTS) $(WIDE_PARTS) wide-code wide-pages)
 
 help:
@@ -31,6 +31,8 @@ help:
 	@echo "make links      look up every page elsewhere that the book and the README point to"
 	@echo "make dist       build what goes to PyPI (TAG=v0.1.0 must be its version)"
 	@echo "make gpu-records  record on a GPU what is not yet; 9 minutes at a time, run it again to go on"
+	@echo "make wheelhouse  collect what a class room without a network installs, in wheelhouse/"
+	@echo "                (PLATFORM=win_amd64 PYTHON_VERSION=3.12 for other machines than this one)"
 	@echo "make pdf        build the book and print it into _build/vgglab.pdf, with Chromium"
 	@echo "make serve      show the built book on http://127.0.0.1:$(PORT)/"
 	@echo "make lock       write constraints.txt again (UPGRADE=1 for newer versions)"
@@ -131,6 +133,11 @@ links: $(STAMP)
 	  -D include_patterns='*.md' -D suppress_warnings=myst,toc -D linkcheck_anchors=0 \
 	  -D linkcheck_retries=2 -D linkcheck_report_timeouts_as_broken=0 . _build/linkcheck/root || status=1; \
 	exit $$status
+
+# On x86_64 Linux UV_TORCH_BACKEND=cpu leaves CUDA out, where PyTorch's index can be reached.
+wheelhouse: $(STAMP)
+	$(BIN)/python book/make_wheelhouse.py wheelhouse $(if $(PLATFORM),--platform $(PLATFORM)) \
+	  $(if $(PYTHON_VERSION),--python-version $(PYTHON_VERSION))
 
 dist: $(STAMP)
 	@test -z "$(TAG)" || test "$(TAG)" = "v$$($(BIN)/python -c 'import vgglab; print(vgglab.__version__)')" || \

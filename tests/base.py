@@ -27,6 +27,7 @@ NEED_MORE = {
     "browser": "playwright and the built book",
     "test_book.py": "the tools of the book",
     "test_convert.py::test_vgg_of_timm": "timm",
+    "test_corrections.py": "the tools of the book",
     "test_costs.py": "the extra train",
     "test_data.py::test_digits_are_scikit_learns": "scikit-learn",
     "test_data.py::test_splits_have_no_image_in_common": "scikit-learn",
@@ -58,6 +59,7 @@ NEED_MORE = {
     "test_see.py": "the extra train",
     "test_scaling.py": "the extra train",
     "test_several_processes.py": "the extra train",
+    "test_status.py": "the tools of the book",
     "test_stacks.py::test_bad_input_is_named": "scipy",
     "test_stacks.py::test_least_squares_finds_what_a_stack_can_be_and_leaves_what_it_cannot": (
         "scipy"
@@ -65,6 +67,7 @@ NEED_MORE = {
     "test_summary.py::test_torchinfos_table_to_the_digit": "torchinfo",
     "test_summary.py::test_torchsummarys_table_to_the_digit": "torchsummary",
     "test_training.py": "the extra train",
+    "test_wheelhouse.py": "the tools of the book",
 }
 
 

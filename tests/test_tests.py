@@ -37,6 +37,9 @@ HOUSE = {
     "recorded_tables": "tables of pages that are made of records",
     "sheet": "the page of all formulas and repairs",
     "about": "what each page says of itself: book/_ext/vgglab_about.py",
+    "status": "the page of the status: book/_ext/status.py",
+    "corrections": "the page of corrections: book/_ext/corrections.py",
+    "wheelhouse": "what a class room without a network installs: book/make_wheelhouse.py",
     "platforms": "the first cell of a chapter in Colab, Kaggle and Binder: tests/platforms.py",
     "several_processes": "trainings of several processes, against the whole of vgglab.lab",
 }
