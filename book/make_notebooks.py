@@ -8,6 +8,7 @@ generated from it and committed with its outputs. Commands, from the root of the
     python book/make_notebooks.py nbval [PATH ...]       # run again, compare every stored output
     python book/make_notebooks.py student                # run what students get, from top to bottom
     python book/make_notebooks.py assignments [NN_name ...]   # write assignments, run nothing
+    python book/make_notebooks.py costs      # time and memory of each, for the page of the status
 
 A chapter is a MyST Markdown notebook. It begins with ::
 
@@ -64,9 +65,12 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from concurrent.futures import ProcessPoolExecutor
 from math import ceil
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import nbformat
@@ -80,6 +84,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "book" / "chapters"
 NOTEBOOKS = ROOT / "book" / "notebooks"
 ASSIGNMENTS = ROOT / "book" / "assignments"
+TEACHING = ROOT / "book" / "teaching"
+COSTS = ROOT / "book" / "reference" / "notebook_costs.json"
 CELL_TIMEOUT = 300  # seconds
 WORKERS = 2
 TIMES = "{{ times }}"
@@ -501,6 +507,62 @@ def run_student_notebooks() -> int:
     return bool(faults)
 
 
+def text_of(notebook: NotebookNode) -> str:
+    """Return a hash of what a notebook says and runs, whatever its outputs."""
+    return hashlib.sha256("\0".join(cell.source for cell in notebook.cells).encode()).hexdigest()
+
+
+def cost_of(path: Path) -> dict[str, Any]:
+    """Run a notebook and return what it took; nothing is written.
+
+    To be called in a process that has run nothing else: the system counts all of its children.
+
+    Parameters
+    ----------
+    path : Path
+        A notebook.
+
+    Returns
+    -------
+    dict
+        ``seconds`` on the wall, ``processor_seconds``, ``peak_bytes`` of the largest process, and
+        ``text``, the hash of what was run.
+    """
+    import resource
+
+    notebook = nbformat.read(path, as_version=4)
+    start = time.perf_counter()
+    execute(notebook, path.parent)
+    wall = time.perf_counter() - start
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {
+        "seconds": round(wall, 1),
+        "processor_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "peak_bytes": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        "text": text_of(notebook),
+    }
+
+
+def record_costs(target: Path = COSTS) -> None:
+    """Run every notebook of the book, one after the other, and record what each took."""
+    from vgglab.lab.provenance import provenance, today
+
+    found = {}
+    for path in sorted([*NOTEBOOKS.glob("*.ipynb"), *TEACHING.glob("*.ipynb")]):
+        name = path.relative_to(ROOT / "book").with_suffix("").as_posix()
+        # A fresh process each: what its children took is what the notebook took.
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+            found[name] = fresh.submit(cost_of, path).result()
+        print(f"{name}: {found[name]['seconds']} s", flush=True)
+    record = {
+        "command": "python book/make_notebooks.py costs",
+        "date": today(),
+        "provenance": provenance() | {"cores": os.cpu_count(), "threads": 1},
+        "notebooks": found,
+    }
+    target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
 def nbval_command(paths: list[str]) -> list[str]:
     """Return the command that executes notebooks and compares every stored output.
 
@@ -545,15 +607,19 @@ def main() -> int:
     commands.add_parser("build").add_argument("chapters", nargs="*", metavar="NN_topic")
     commands.add_parser("check")
     commands.add_parser("student")
+    commands.add_parser("costs")
     commands.add_parser("assignments").add_argument("names", nargs="*", metavar="NN_name")
     commands.add_parser("nbval").add_argument("paths", nargs="*", default=["book/notebooks"])
     arguments = parser.parse_args()
-    if arguments.command in ("build", "nbval"):
+    if arguments.command in ("build", "nbval", "costs"):
         forget_tiny_results()
     if arguments.command == "nbval":
         return run_nbval(arguments.paths)
     if arguments.command == "student":
         return run_student_notebooks()
+    if arguments.command == "costs":
+        record_costs()
+        return 0
     if arguments.command == "check":
         faults = [*faults_of(), *faults_of_assignments()]
         print("\n".join(faults) or "Texts and notebooks agree.")

@@ -262,6 +262,24 @@ class BankTable(SphinxDirective):
         return _table(self, made, ":---") if isinstance(made, list) else _parsed(self, [made])
 
 
+class MadeTable(SphinxDirective):
+    """Puts what a function beside this file returns into the page: rows, lines, or a node."""
+
+    required_arguments = 1  # its module and name, such as status.versions
+
+    def run(self) -> list[nodes.Node]:
+        module, _, name = self.arguments[0].partition(".")
+        self.env.note_reread()  # what it reads may be of this day
+        made = getattr(importlib.import_module(module), name)()
+        if isinstance(made, nodes.Node):
+            return [made]
+        if isinstance(made, list):
+            return _table(self, made, ":---")
+        node = nodes.Element()
+        self.state.nested_parse(StringList(made.splitlines()), self.content_offset, node)
+        return node.children
+
+
 class SheetTable(SphinxDirective):
     """Puts one of the tables of the sheet into the page."""
 
@@ -320,6 +338,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("grading-proof", GradingProof)
     app.add_directive("small-class", SmallClass)
     app.add_directive("recorded-table", RecordedTable)
+    app.add_directive("made-table", MadeTable)
     app.add_directive("sheet-table", SheetTable)
     app.add_directive("bank-table", BankTable)
     app.connect("config-inited", _add_scripts)

@@ -142,6 +142,8 @@ def lighten(app: Sphinx, exception: Exception | None) -> None:
         signs |= set(css)
     for page in site.rglob("*.html"):
         page.write_text(plain_code(page.read_text("utf-8")), encoding="utf-8")
+    for script in {*static.glob("*.js")} - {*static.glob("*.min.js")}:
+        script.write_text(rjsmin.jsmin(script.read_text("utf-8")), encoding="utf-8")
     for font in static.glob(f"{FONTS}/*.woff2"):
         _keep_icons(font, signs)
     for useless in (*static.glob(f"{FONTS}/*.ttf"), *static.rglob("*.map")):

@@ -1,0 +1,158 @@
+"""What the page of the status says: read from records and settings when the book is built."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import tomllib
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+
+BOOK = Path(__file__).parents[1]
+ROOT = BOOK.parent
+COSTS = BOOK / "reference" / "notebook_costs.json"
+NOT_KNOWN = "not known here"
+# The variable in which CI gives the last green weekly run: its day and its address.
+WEEKLY = "VGGLAB_WEEKLY"
+
+Rows = list[list[str]]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Return what a record holds."""
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def versions() -> Rows:
+    """Return a row for each thing with a version, the head first."""
+    import torch
+
+    from vgglab import __version__
+
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    pinned, project = settings["tool"]["uv"]["constraint-dependencies"], settings["project"]
+    torch_range = next(line for line in project["dependencies"] if re.match(r"torch\b", line))
+    made = read(COSTS)["provenance"]
+    return [
+        ["what", "version"],
+        ["vgglab, and these pages", __version__],
+        ["with which the notebooks' outputs are stored", ", ".join(pinned).replace("==", " ")],
+        ["with which they were timed", f"torch {made['torch']}, Python {made['python']}"],
+        [
+            "with which these pages were built",
+            f"torch {torch.__version__}, Python {platform.python_version()}",
+        ],
+        ["that the package admits", f"{torch_range}, Python{project['requires-python']}"],
+        ["last green weekly run", weekly()],
+    ]
+
+
+def weekly() -> str:
+    """Return the last green weekly run, if CI gave it to this build."""
+    given = re.fullmatch(
+        r"(\d{4}-\d\d-\d\d)\S* (https://github\.com/\S+/actions/runs/\d+)",
+        os.environ.get(WEEKLY, ""),
+    )
+    return f"[{given[1]}]({given[2]})" if given else NOT_KNOWN
+
+
+def text_of(notebook: dict[str, Any]) -> str:
+    """Return the hash of what a notebook says and runs, as the record of costs has it."""
+    sources = ["".join(cell["source"]) for cell in notebook["cells"]]
+    return hashlib.sha256("\0".join(sources).encode()).hexdigest()
+
+
+def costs() -> Rows:
+    """Return what each notebook took, and whether it is still the one that was timed."""
+    record = read(COSTS)["notebooks"]
+    made = [["notebook", "minutes", "of processor", "largest process, MiB", "since then"]]
+    paths = sorted([*BOOK.glob("notebooks/*.ipynb"), *BOOK.glob("teaching/*.ipynb")])
+    for path in paths:
+        name = path.relative_to(BOOK).with_suffix("").as_posix()
+        link, cost = f"[{path.stem}](../{name}.ipynb)", record.get(name)
+        if cost is None:
+            made.append([link, *3 * ["not measured yet"], "new"])
+            continue
+        same = cost["text"] == text_of(read(path))
+        seconds = (cost["seconds"], cost["processor_seconds"])
+        made.append(
+            [
+                link,
+                *(f"{value / 60:.1f}" for value in seconds),
+                f"{cost['peak_bytes'] / 2**20:,.0f}",
+                "as it was" if same else "changed",
+            ]
+        )
+    return made
+
+
+def costs_made_with() -> str:
+    """Say what made the record of costs, and how old it is on the day of the build."""
+    record = read(COSTS)
+    made = record["provenance"]
+    days = (datetime.now(UTC).date() - date.fromisoformat(record["date"])).days
+    age = "on the day of this build" if days == 0 else f"{days} days before this build"
+    return (
+        f"`{record['command']}`, {record['date']}, {age}: {made['device']}, {made['cores']} cores, "
+        f"of which each notebook used {made['threads']}; torch {made['torch']}, "
+        f"Python {made['python']}."
+    )
+
+
+def experiments() -> Rows:
+    """Return a row for each experiment: its chapter, and the device of each record."""
+    from vgglab.lab.benchmark.grids import BENCHMARKS
+    from vgglab.lab.experiments.catalogue import EXPERIMENTS
+
+    chapters = {name: experiment.chapter for name, experiment in EXPERIMENTS.items()}
+    chapters |= dict.fromkeys(BENCHMARKS, "09_gpu_lab")
+    made = [["experiment", "chapter", "on a CPU", "on a GPU"]]
+    for name, chapter in chapters.items():
+        path = BOOK / "results" / f"{name}.json"
+        budgets = read(path)["budgets"] if path.exists() else {}
+        devices = [
+            f"{part['provenance']['device']}, torch {part['provenance']['torch']}"
+            if (part := budgets.get(budget))
+            else "not measured yet"
+            for budget in ("cpu", "gpu")
+        ]
+        made.append([f"`{name}`", f"[{chapter[:2]}](../notebooks/{chapter}.ipynb)", *devices])
+    return made
+
+
+def unmeasured() -> nodes.Node:
+    """Return chapter 09's table of what is not measured, as it stands there."""
+    title = "<strong>Not measured yet</strong>"
+    for cell in read(BOOK / "notebooks" / "09_gpu_lab.ipynb")["cells"]:
+        for output in cell.get("outputs", ()):
+            html = "".join(output.get("data", {}).get("text/html", ""))
+            if title in html:
+                return nodes.raw("", f'<div class="cell_output">{html}</div>', format="html")
+    raise ValueError(f"chapter 09 has no table with {title}")
+
+
+def platforms() -> Rows:
+    """Return what the platforms have on which notebooks are opened, as they were listed."""
+    made = [["platform", "Python", "torch", "numpy", "list of"]]
+    for name, listed in read(ROOT / "tests" / "data" / "platforms.json")["platforms"].items():
+        there = listed.get("versions", {})
+        day = (
+            listed["date"]
+            or f"commit {re.search('/([0-9a-f]{7})[0-9a-f]{33}/', listed['source'])[1]}"
+        )
+        made.append(
+            [
+                name,
+                listed["python"] or "of its image",
+                there.get("torch", "of its image"),
+                there.get("numpy", "of its image"),
+                f"[{day}]({listed['source']})",
+            ]
+        )
+    return made

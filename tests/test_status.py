@@ -1,0 +1,86 @@
+"""The page of the status: made of records, and of nothing else."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+
+import make_notebooks
+import nbformat
+import pytest
+import status
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    "table", [status.versions, status.costs, status.experiments, status.platforms]
+)
+def test_tables_are_rectangular_and_full(table) -> None:
+    rows = table()
+    assert len(rows) > 3
+    assert {len(row) for row in rows} == {len(rows[0])}
+    assert all(cell and "|" not in cell for row in rows for cell in row)
+
+
+def test_every_notebook_has_a_row_and_a_cost() -> None:
+    record = status.read(status.COSTS)["notebooks"]
+    paths = sorted((ROOT / "book" / "notebooks").glob("*.ipynb"))
+    assert {f"notebooks/{path.stem}" for path in paths} <= record.keys()
+    assert [row[0].partition("]")[0][1:] for row in status.costs()[1:]][: len(paths)] == [
+        path.stem for path in paths
+    ]
+    for cost in record.values():
+        assert cost["seconds"] > 0
+        assert cost["processor_seconds"] > 0
+        assert cost["peak_bytes"] > 2**20
+
+
+def test_a_notebook_that_has_changed_since_is_said_to_have() -> None:
+    path = ROOT / "book" / "notebooks" / "00_start_here.ipynb"
+    read = nbformat.read(path, as_version=4)
+    as_json = json.loads(path.read_text(encoding="utf-8"))
+    assert status.text_of(as_json) == make_notebooks.text_of(read)
+    as_json["cells"][0]["outputs"] = ["another"]
+    assert status.text_of(as_json) == make_notebooks.text_of(read)
+    as_json["cells"][0]["source"] = "another"
+    assert status.text_of(as_json) != make_notebooks.text_of(read)
+
+
+def test_the_record_says_what_made_it_and_how_old_it_is() -> None:
+    record, said = status.read(status.COSTS), status.costs_made_with()
+    assert date.fromisoformat(record["date"])
+    assert record["date"] in said
+    assert record["provenance"]["device"] in said
+    assert "this build" in said
+    assert record["command"] == "python book/make_notebooks.py costs"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (None, status.NOT_KNOWN),
+        ("", status.NOT_KNOWN),
+        ("null null", status.NOT_KNOWN),
+        (
+            "2026-11-23T04:55:10Z https://github.com/vgglab/vgglab/actions/runs/12",
+            "[2026-11-23](https://github.com/vgglab/vgglab/actions/runs/12)",
+        ),
+    ],
+)
+def test_the_weekly_run_is_what_ci_says_or_not_known(monkeypatch, given, said) -> None:
+    if given is None:
+        monkeypatch.delenv(status.WEEKLY, raising=False)
+    else:
+        monkeypatch.setenv(status.WEEKLY, given)
+    assert status.weekly() == said
+
+
+def test_ci_gives_the_weekly_run_to_the_build() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert f"{status.WEEKLY}=" in workflow
+
+
+def test_what_is_unmeasured_is_chapter_09s_own_table() -> None:
+    assert "needs a GPU" in status.unmeasured().astext()
