@@ -8,7 +8,7 @@ generated from it and committed with its outputs. Commands, from the root of the
     python book/make_notebooks.py nbval [PATH ...]       # run again, compare every stored output
     python book/make_notebooks.py student                # run what students get, from top to bottom
     python book/make_notebooks.py assignments [NN_name ...]   # write assignments, run nothing
-    python book/make_notebooks.py costs      # time and memory of each, for the page of the status
+    python book/make_notebooks.py costs [NN_topic ...]   # time and memory, for the status page
 
 A chapter is a MyST Markdown notebook. It begins with ::
 
@@ -84,7 +84,6 @@ ROOT = Path(__file__).resolve().parent.parent
 CHAPTERS = ROOT / "book" / "chapters"
 NOTEBOOKS = ROOT / "book" / "notebooks"
 ASSIGNMENTS = ROOT / "book" / "assignments"
-TEACHING = ROOT / "book" / "teaching"
 COSTS = ROOT / "book" / "reference" / "notebook_costs.json"
 CELL_TIMEOUT = 300  # seconds
 WORKERS = 2
@@ -543,12 +542,32 @@ def cost_of(path: Path) -> dict[str, Any]:
     }
 
 
-def record_costs(target: Path = COSTS) -> None:
-    """Run every notebook of the book, one after the other, and record what each took."""
+def record_costs(names: list[str], target: Path = COSTS) -> None:
+    """Run notebooks, one after the other, and record what each took.
+
+    Parameters
+    ----------
+    names : list of str
+        Notebooks, such as ``00_start_here``; all if empty. What is recorded of others stays, if it
+        was made on the same machine with the same versions.
+    target : Path
+        The record.
+
+    Raises
+    ------
+    ChapterError
+        If what stays would be of another machine, or other versions.
+    """
     from vgglab.lab.provenance import provenance, today
 
-    found = {}
-    for path in sorted([*NOTEBOOKS.glob("*.ipynb"), *TEACHING.glob("*.ipynb")]):
+    made = provenance() | {"cores": os.cpu_count(), "threads": 1}
+    record = json.loads(target.read_text(encoding="utf-8")) if names else {}
+    if names and record["provenance"] != made:
+        raise ChapterError("the record is of another machine or other versions: name no notebooks")
+    found = record.get("notebooks", {})
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        if names and path.stem not in names:
+            continue
         name = path.relative_to(ROOT / "book").with_suffix("").as_posix()
         # A fresh process each: what its children took is what the notebook took.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
@@ -557,8 +576,8 @@ def record_costs(target: Path = COSTS) -> None:
     record = {
         "command": "python book/make_notebooks.py costs",
         "date": today(),
-        "provenance": provenance() | {"cores": os.cpu_count(), "threads": 1},
-        "notebooks": found,
+        "provenance": made,
+        "notebooks": dict(sorted(found.items())),
     }
     target.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
@@ -607,7 +626,7 @@ def main() -> int:
     commands.add_parser("build").add_argument("chapters", nargs="*", metavar="NN_topic")
     commands.add_parser("check")
     commands.add_parser("student")
-    commands.add_parser("costs")
+    commands.add_parser("costs").add_argument("names", nargs="*", metavar="NN_topic")
     commands.add_parser("assignments").add_argument("names", nargs="*", metavar="NN_name")
     commands.add_parser("nbval").add_argument("paths", nargs="*", default=["book/notebooks"])
     arguments = parser.parse_args()
@@ -618,7 +637,10 @@ def main() -> int:
     if arguments.command == "student":
         return run_student_notebooks()
     if arguments.command == "costs":
-        record_costs()
+        try:
+            record_costs(arguments.names)
+        except ChapterError as error:
+            parser.error(str(error))
         return 0
     if arguments.command == "check":
         faults = [*faults_of(), *faults_of_assignments()]

@@ -18,7 +18,7 @@ NAMES = [f"{entry['page']}#{entry['section']}-{entry['change']}" for entry in LI
 def test_a_correction_is_whole(entry) -> None:
     assert entry.keys() == {"page", "section", "said", "now", "found", "change", "held"}
     assert all(entry.values())
-    assert not any("|" in words for words in entry.values())
+    assert not any("\n" in words for words in entry.values())
     assert (ROOT / "book" / f"{entry['page']}.md").exists()
     assert re.fullmatch(r"[0-9a-f]{7,40}", entry["change"])
 
@@ -51,7 +51,9 @@ def test_the_changes_are_in_the_history() -> None:
         assert entry["page"].rpartition("/")[2] in git("show", "--stat=200", entry["change"])
 
 
-def test_the_table_has_a_row_for_each() -> None:
-    head, *rows = corrections.rows()
-    assert len(rows) == len(LISTED)
-    assert {len(row) for row in rows} == {len(head)}
+def test_the_page_has_each_with_its_place_its_change_and_its_finder() -> None:
+    made = corrections.entries()
+    assert made.count("\n: ") == len(LISTED)
+    for entry in LISTED:
+        assert f"It said: {entry['said']}\n: Now: {entry['now']}" in made
+        assert f"#{entry['section']}) · found by {entry['found']} · mended by" in made

@@ -24,17 +24,30 @@ def test_tables_are_rectangular_and_full(table) -> None:
     assert all(cell and "|" not in cell for row in rows for cell in row)
 
 
-def test_every_notebook_has_a_row_and_a_cost() -> None:
+def test_every_notebook_has_a_row_with_its_cost_or_without() -> None:
     record = status.read(status.COSTS)["notebooks"]
     paths = sorted((ROOT / "book" / "notebooks").glob("*.ipynb"))
-    assert {f"notebooks/{path.stem}" for path in paths} <= record.keys()
-    assert [row[0].partition("]")[0][1:] for row in status.costs()[1:]][: len(paths)] == [
-        path.stem for path in paths
-    ]
+    rows = {row[0].partition("]")[0][1:]: row[1:] for row in status.costs()[1:]}
+    assert [*rows] == [path.stem for path in paths]
+    assert {f"notebooks/{name}" for name in rows} >= record.keys()
+    for name, (*cells, since) in rows.items():
+        assert (since == "new") == (f"notebooks/{name}" not in record)
+        assert ("not measured yet" in cells) == (since == "new")
     for cost in record.values():
         assert cost["seconds"] > 0
         assert cost["processor_seconds"] > 0
         assert cost["peak_bytes"] > 2**20
+
+
+def test_costs_of_another_machine_are_not_mixed(tmp_path) -> None:
+    other = status.read(status.COSTS)
+    other["provenance"]["device"] = "another"
+    target = tmp_path / "costs.json"
+    target.write_text(json.dumps(other), encoding="utf-8")
+    before = target.read_bytes()
+    with pytest.raises(make_notebooks.ChapterError, match="another machine"):
+        make_notebooks.record_costs(["00_start_here"], target)
+    assert target.read_bytes() == before
 
 
 def test_a_notebook_that_has_changed_since_is_said_to_have() -> None:
@@ -80,6 +93,12 @@ def test_the_weekly_run_is_what_ci_says_or_not_known(monkeypatch, given, said) -
 def test_ci_gives_the_weekly_run_to_the_build() -> None:
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     assert f"{status.WEEKLY}=" in workflow
+
+
+def test_every_experiment_is_recorded_somewhere_or_said_to_be_on_no_device() -> None:
+    names = {path.stem for path in (ROOT / "book" / "results").glob("*.json")}
+    listed = " ".join(row[2] for row in status.experiments()[1:])
+    assert {name for name in names if listed.count(f"[{name}]") != 2} == set()
 
 
 def test_what_is_unmeasured_is_chapter_09s_own_table() -> None:

@@ -1,4 +1,4 @@
-"""The table of the page of corrections, made of the list beside it."""
+"""The page of corrections, made of the list beside it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 
 LIST = Path(__file__).parents[1] / "reference" / "corrections.toml"
 REPOSITORY = "https://github.com/vgglab/vgglab"
-
-Rows = list[list[str]]
 
 
 def corrections() -> list[dict[str, Any]]:
@@ -23,25 +21,22 @@ def title_of(page: str) -> str:
     return next(line.removeprefix("# ") for line in lines if line.startswith("# "))
 
 
-def rows() -> Rows:
-    """Return a row for each correction, the head first."""
-    made = [["where", "it said", "it says now", "found by", "mended by", "held by"]]
+def entries() -> str:
+    """Return the corrections as a list of what was said, each with what is said now."""
+    made = []
     for entry in corrections():
         folder, _, name = entry["page"].rpartition("/")
-        published = (
-            f"../notebooks/{name}.ipynb" if folder == "chapters" else f"../{entry['page']}.md"
-        )
+        chapter = folder == "chapters"
+        published = f"../notebooks/{name}.ipynb" if chapter else f"../{entry['page']}.md"
         path, _, test = entry["held"].partition("::")
-        held = {"cells": "its cells", "nothing": "no test: it is prose"}
-        by = f"[{test[5:].replace('_', ' ')}]({REPOSITORY}/blob/main/{path})"
+        held = {"cells": "held by its cells", "nothing": "held by no test, for it is prose"}
+        by = f"held by [a test]({REPOSITORY}/blob/main/{path}): {test[5:].replace('_', ' ')}"
         made.append(
-            [
-                f"[{title_of(entry['page'])}]({published}#{entry['section']})",
-                entry["said"],
-                entry["now"],
-                entry["found"],
-                f"[{entry['change']}]({REPOSITORY}/commit/{entry['change']})",
-                held.get(path, by),
-            ]
+            f"It said: {entry['said']}\n"
+            f": Now: {entry['now']}\n\n"
+            f"  [{title_of(entry['page'])}]({published}#{entry['section']}) · "
+            f"found by {entry['found']} · "
+            f"mended by [{entry['change']}]({REPOSITORY}/commit/{entry['change']}) · "
+            f"{held.get(path, by)}\n"
         )
-    return made
+    return "\n".join(made)

@@ -71,9 +71,8 @@ def text_of(notebook: dict[str, Any]) -> str:
 def costs() -> Rows:
     """Return what each notebook took, and whether it is still the one that was timed."""
     record = read(COSTS)["notebooks"]
-    made = [["notebook", "minutes", "of processor", "largest process, MiB", "since then"]]
-    paths = sorted([*BOOK.glob("notebooks/*.ipynb"), *BOOK.glob("teaching/*.ipynb")])
-    for path in paths:
+    made = [["notebook", "minutes", "processor minutes", "largest process, MiB", "since then"]]
+    for path in sorted(BOOK.glob("notebooks/*.ipynb")):
         name = path.relative_to(BOOK).with_suffix("").as_posix()
         link, cost = f"[{path.stem}](../{name}.ipynb)", record.get(name)
         if cost is None:
@@ -106,24 +105,30 @@ def costs_made_with() -> str:
 
 
 def experiments() -> Rows:
-    """Return a row for each experiment: its chapter, and the device of each record."""
+    """Return a row for each device and torch: what is recorded there, with links to chapters."""
     from vgglab.lab.benchmark.grids import BENCHMARKS
     from vgglab.lab.experiments.catalogue import EXPERIMENTS
 
     chapters = {name: experiment.chapter for name, experiment in EXPERIMENTS.items()}
     chapters |= dict.fromkeys(BENCHMARKS, "09_gpu_lab")
-    made = [["experiment", "chapter", "on a CPU", "on a GPU"]]
-    for name, chapter in chapters.items():
+    recorded: dict[tuple[str, str], list[str]] = {}
+    without: dict[str, list[str]] = {"cpu": [], "gpu": []}
+    for name, chapter in sorted(chapters.items(), key=lambda item: item[1]):
         path = BOOK / "results" / f"{name}.json"
         budgets = read(path)["budgets"] if path.exists() else {}
-        devices = [
-            f"{part['provenance']['device']}, torch {part['provenance']['torch']}"
-            if (part := budgets.get(budget))
-            else "not measured yet"
-            for budget in ("cpu", "gpu")
-        ]
-        made.append([f"`{name}`", f"[{chapter[:2]}](../notebooks/{chapter}.ipynb)", *devices])
-    return made
+        link = f"[{name}](../notebooks/{chapter}.ipynb)"
+        for budget, lacking in without.items():
+            if budget in budgets:
+                made = budgets[budget]["provenance"]
+                recorded.setdefault((made["device"], made["torch"]), []).append(link)
+            else:
+                lacking.append(link)
+    rows = [["device", "torch", "experiments"]]
+    rows += [[*key, ", ".join(names)] for key, names in sorted(recorded.items())]
+    for budget, names in without.items():
+        if names:
+            rows.append([f"on no {budget.upper()} yet", "–", ", ".join(names)])
+    return rows
 
 
 def unmeasured() -> nodes.Node:

@@ -321,8 +321,8 @@ def test_programs_find_every_page_and_the_schema(site: Path) -> None:
 
 
 LAUNCHES = {
-    "colab.research.google.com": r"/github/vgglab/vgglab/blob/main/(.+)",
-    "mybinder.org": r"/v2/gh/vgglab/vgglab/main\?urlpath=lab/tree/(.+)",
+    "colab.research.google.com": r"/github/vgglab/vgglab/blob/main/([^\"]+)",
+    "mybinder.org": r"/v2/gh/vgglab/vgglab/main\?urlpath=lab/tree/([^\"]+)",
 }
 
 
