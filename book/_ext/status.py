@@ -105,7 +105,7 @@ def costs_made_with() -> str:
 
 
 def experiments() -> Rows:
-    """Return a row for each device and torch: what is recorded there, with links to chapters."""
+    """Return a row for each device and torch with what is recorded there, and what is not yet."""
     from vgglab.lab.benchmark.grids import BENCHMARKS
     from vgglab.lab.experiments.catalogue import EXPERIMENTS
 
@@ -121,13 +121,13 @@ def experiments() -> Rows:
             if budget in budgets:
                 made = budgets[budget]["provenance"]
                 recorded.setdefault((made["device"], made["torch"]), []).append(link)
-            else:
+            elif name in BENCHMARKS or budget in EXPERIMENTS[name].budgets:
                 lacking.append(link)
     rows = [["device", "torch", "experiments"]]
     rows += [[*key, ", ".join(names)] for key, names in sorted(recorded.items())]
     for budget, names in without.items():
         if names:
-            rows.append([f"on no {budget.upper()} yet", "–", ", ".join(names)])
+            rows.append([f"wanted on a {budget.upper()}", "–", ", ".join(names)])
     return rows
 
 
