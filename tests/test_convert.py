@@ -28,6 +28,7 @@ from vgglab.convert import (
     with_pooled_features,
     with_spp_head,
 )
+from vgglab.convert.chain import shared_chains
 from vgglab.models.network import vgg
 from vgglab.pooling import SpatialPyramidPool
 
@@ -1000,3 +1001,16 @@ def test_another_number_of_classes_changes_the_last_layer_alone() -> None:
 def test_layers_that_cannot_be_exchanged_are_named(convert, words) -> None:
     with pytest.raises(ValueError, match=words):
         convert(narrow())
+
+
+def test_networks_that_come_and_go_are_not_taken_for_one_another():
+    """While trial runs are shared, memory is used again, and with it the ids of networks."""
+    with shared_chains():
+        for k in range(20):
+            layers = [nn.Conv2d(3, 2, 3), nn.Flatten(), nn.Linear(72, 2 + k)]
+            if k % 2:
+                with pytest.raises(ValueError, match="model must"):
+                    with_new_fc(nn.Sequential(*layers[1:]), (2, 3, 8, 8))
+            else:
+                new = with_new_fc(nn.Sequential(*layers), (2, 3, 9, 9))
+                assert new(torch.zeros(2, 3, 9, 9)).shape == (2, 2 + k)

@@ -40,18 +40,19 @@ class Chain:
         An input size that was traced to the end, for which the first linear layer may have been
         given the number of features that it gets.
     runs
-        Trial runs of its parts alone, by their ids and the size: conversions ask for the same ones.
+        Trial runs of its parts alone, by the parts and the size: conversions ask for the same ones.
     """
 
     model: nn.Module
     parts: Mapping[str, nn.Module]
     size: Shape
-    runs: dict[tuple[tuple[int, ...], Shape], Trace] = field(
+    runs: dict[tuple[tuple[Part, ...], Shape], Trace] = field(
         default_factory=dict, compare=False, repr=False
     )
 
 
-_shared: ContextVar[dict[tuple[int, Shape | None], Chain | ValueError] | None] = ContextVar(
+# By the network itself, which so lives as long as what is known of it: an id would be used again.
+_shared: ContextVar[dict[tuple[nn.Module, Shape | None], Chain | ValueError] | None] = ContextVar(
     "_shared", default=None
 )
 
@@ -88,13 +89,13 @@ def unroll(model: nn.Module, size: Shape) -> Chain:
     known = _shared.get()
     if known is None:
         return _unroll(model, size)
-    found = known.get((id(model), None)) or known.get((id(model), size))
+    found = known.get((model, None)) or known.get((model, size))
     if found is None:
         try:
-            found = known[id(model), size] = _unroll(model, size)
+            found = known[model, size] = _unroll(model, size)
         except ValueError as error:
-            found = error
-            known[id(model), None if str(error).startswith(NO_CHAIN) else size] = error
+            found = error.with_traceback(None)
+            known[model, None if str(error).startswith(NO_CHAIN) else size] = found
     if isinstance(found, ValueError):
         raise found
     return found

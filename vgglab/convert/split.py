@@ -94,10 +94,10 @@ class Split:
 
     def dry_run(self, parts: Iterable[Part], size: Shape) -> Trace:
         """Run some of the parts, without computing anything."""
-        parts = list(parts)
-        if not {id(m) for _, m in parts} <= {id(m) for m in self.chain.parts.values()}:
+        parts = tuple(parts)
+        if not {module for _, module in parts} <= {*self.chain.parts.values()}:
             return dry_run(self._network(parts), size)
-        key = tuple(id(module) for _, module in parts), size
+        key = parts, size
         if key not in self.chain.runs:
             self.chain.runs[key] = dry_run(self._network(parts), size)
         return self.chain.runs[key]
