@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import warnings
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 
@@ -576,3 +577,122 @@ def test_what_is_no_image_network() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert "none" in str(found.valid_sizes)
+
+
+class Written(nn.Module):
+    """A network of a few layers and a forward that is written in one line."""
+
+    def __init__(self, forward: Callable[..., Tensor], *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers, self.written = nn.ModuleList(layers), forward
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.written(x, *self.layers)
+
+
+POSTED_LIKE = {
+    "a sequence of features": (
+        lambda: Written(lambda x, a, b: b(a(x)).mean(1), nn.Linear(64, 8), nn.Linear(8, 4)),
+        (2, 20, 100),
+        "wrong-in-features",
+        ["wants 64 features and gets 100 from the input", "nn.Linear(100, 8)"],
+        ["flatten", "height"],
+    ),
+    "an image that nobody flattened": (
+        lambda: nn.Sequential(nn.Linear(784, 8)),
+        (5, 28, 28),
+        "missing-flatten",
+        ["784 = 28·28", "x.flatten(1)"],
+        [],
+    ),
+    "patches that were transposed": (
+        lambda: Written(
+            lambda x, a: a(F.unfold(x, 8, stride=8).transpose(1, 2)).mean(1), nn.Linear(147, 8)
+        ),
+        (2, 3, 64, 64),
+        "wrong-in-features",
+        ["wants 147 features and gets 192", "nn.Linear(192, 8)"],
+        ["channels", "rows"],
+    ),
+    "tokens, embedded and read as an image": (
+        lambda: Written(
+            lambda x, a, b: F.max_pool1d(b(a(x).unsqueeze(1)), 3),
+            nn.Embedding(9, 16),
+            nn.Conv2d(1, 4, (3, 16)),
+        ),
+        (3, 50),
+        "wrong-dimensions",
+        ["max_pool1d"],
+        ["has no batch"],
+    ),
+    "columns for a recurrent layer": (
+        lambda: Written(
+            lambda x, a, b: b(a(x).permute(0, 3, 1, 2).flatten(2))[0],
+            nn.Conv2d(3, 8, 3, 2, 1),
+            nn.GRU(128, 4, batch_first=True),
+        ),
+        (2, 3, 64, 40),
+        "input-size",
+        ["nn.MaxPool2d((2, 1))", "height 31 to 32 px, width 1 and more"],
+        ["MaxPool1d"],
+    ),
+    "channels that do not divide": (
+        lambda: Written(
+            lambda x, a: (
+                sum(part.mean((1, 2, 3)) for part in (a(x).chunk(2, 1)))
+                + (a(x).chunk(2, 1)[0] + a(x).chunk(2, 1)[1]).mean((1, 2, 3))
+            ),
+            nn.Conv2d(3, 15, 3),
+        ),
+        (2, 3, 16, 16),
+        "channel-mismatch",
+        ["(2, 8, 14, 14)", "(2, 7, 14, 14)", "their channels differ"],
+        ["padding"],
+    ),
+    "ways that part at the first layer": (
+        lambda: Written(
+            lambda x, a, b: a(x) + b(x), nn.Conv2d(3, 4, 3, 2, 1), nn.Conv2d(3, 4, 3, 2, 0)
+        ),
+        (2, 3, 64, 64),
+        "padding-mismatch",
+        ["3 to 4 px", "the side goes 64 → 31"],
+        ["Resize", "CenterCrop"],  # images of 64 px, of which 3 would be left
+    ),
+    "a height that the code wants": (
+        lambda: Written(
+            lambda x, a: tall(a(x), 1).mean((2, 3)), nn.Conv2d(3, 4, (8, 3), stride=(8, 1))
+        ),
+        (2, 3, 32, 40),
+        "input-size",
+        ["insists on 1", "height 8 to 15 px"],
+        [],
+    ),
+    "channels for a pixel shuffle": (
+        lambda: nn.Sequential(nn.Conv2d(3, 10, 3), nn.PixelShuffle(2)),
+        (2, 3, 16, 16),
+        "channel-mismatch",
+        ["2×2 cells of 4 channels", "10 is no multiple"],
+        ["none of the messages"],
+    ),
+    "groups that do not divide what comes": (
+        lambda: nn.Sequential(nn.Conv2d(3, 12, 3), nn.Conv2d(16, 16, 3, groups=16)),
+        (2, 3, 16, 16),
+        "channel-mismatch",
+        ["wants 16 channels and gets 12"],
+        ["groups=16"],  # no such layer takes 12 channels
+    ),
+}
+
+
+def tall(x: Tensor, height: int) -> Tensor:
+    assert x.shape[2] == height, f"the height of the map must be {height}"
+    return x
+
+
+@pytest.mark.parametrize("name", POSTED_LIKE)
+def test_networks_as_they_are_posted(name: str) -> None:
+    make, size, kind, said, unsaid = POSTED_LIKE[name]
+    report = str(found := diagnose(make().eval(), size))
+    assert found.kind == kind
+    assert [words for words in said if words not in report] == [], report
+    assert [words for words in unsaid if words in report] == [], report

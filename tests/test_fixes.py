@@ -160,9 +160,7 @@ CASES = {
         Network, (2, 4, 3, 32, 32), "wrong-dimensions", {"frames"}, "each as an image"
     ),
     "columns": Case(Columns, (2, 1, 40, 100), "input-size", {"resize", "pool"}, "128 = 8·16"),
-    "bands": Case(
-        Bands, (2, 1, 12, 9, 9), "input-size", {"resize"}, "nn.Conv2d(24, 8, kernel_size=(3, 3)"
-    ),
+    "bands": Case(Bands, (2, 1, 12, 9, 9), "input-size", {"resize"}, "→ `nn.Conv2d(24, 8, 3"),
     "a cube of bands": Case(
         Bands, (2, 1, 20, 19, 19), "input-size", {"resize", "pool", "fc"}, "9 px"
     ),
@@ -184,6 +182,41 @@ CASES = {
     "no flatten, and another size": Case(
         lambda: sequence(nn.Linear(2048, 10)), (2, 3, 48, 48), "missing-flatten", {"pool"}, "after"
     ),
+    "a signal whose channels come last": Case(
+        lambda: nn.Sequential(nn.Conv1d(2, 8, 3), Viewed(), nn.Linear(240, 10)),
+        (2, 32, 2),
+        "channel-mismatch",
+        {"permute"},
+        "x.permute([0, 2, 1])",
+    ),
+    "frames before the channels": Case(
+        lambda: nn.Sequential(nn.Conv3d(3, 8, 3), Viewed(), nn.Linear(864, 10)),
+        (2, 5, 3, 8, 8),
+        "channel-mismatch",
+        {"permute"},
+        "x.permute([0, 2, 1, 3, 4])",
+    ),
+    "channels last, and a view": Case(
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), Viewed(), nn.Linear(2048, 10)),
+        (2, 32, 32, 3),
+        "channel-mismatch",
+        {"permute"},
+        "behind the batch",
+    ),
+    "images as rows": Case(
+        lambda: nn.Sequential(nn.Conv2d(1, 8, 3, 2, 1), Viewed(), nn.Linear(1568, 10)),
+        (64, 784),
+        "wrong-dimensions",
+        {"unflatten"},
+        "x.view(-1, 1, 28, 28)",
+    ),
+    "rows for a generator": Case(
+        lambda: nn.Sequential(nn.ConvTranspose2d(20, 8, 4), nn.ReLU()),
+        (4, 20),
+        "wrong-dimensions",
+        {"unflatten"},
+        "(4, 20, 1, 1)",
+    ),
     "batch and channels swapped": Case(
         lambda: sequence(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)),
         (3, 6, 32, 32),
@@ -192,6 +225,13 @@ CASES = {
         "x.transpose(0, 1)",
     ),
 }
+
+
+class Viewed(nn.Module):
+    """A flatten that asks for an order in memory."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.view(x.size(0), -1)
 
 
 def answers(found: Diagnosis, network: nn.Module, kwargs: Mapping[str, Any]) -> Any:

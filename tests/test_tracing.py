@@ -689,3 +689,24 @@ def test_compiled_parts_are_traced_and_not_compiled():
     seen = trace(HalfCompiled(), (1, 3, 8, 8))
     assert [op.name for op in seen.ops] == ["convolution", "mul", "relu"]
     assert torch._dynamo.utils.counters["frames"] == before
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(3, 8, 3), nn.Conv3d(3, 8, 3)])
+def test_the_order_in_memory_is_that_of_data(layer):
+    """What is permuted stays so after a convolution, and a view is refused."""
+    rank = layer.weight.dim()
+
+    class Permuted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            return torch.relu(self.layer(x.movedim(-1, 1))).view(len(x), -1)
+
+    size = (2, *(8,) * (rank - 2), 3)
+    with pytest.raises(RuntimeError, match="view size"):
+        Permuted()(torch.zeros(size))
+    failure = trace(Permuted(), size).failure
+    assert failure is not None
+    assert "view size" in failure.message

@@ -64,6 +64,11 @@ TRAPS = {
         (4, 8),
         "gives (4, 4)",
     ),
+    "cells as rows": (
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.Conv2d(8, 1, 2), nn.Flatten(0)),
+        (3, 3, 16, 16),
+        "returns 27 numbers for 3 inputs, 3×3 cells of each",
+    ),
     "softmax before the loss": (
         lambda: nn.Sequential(nn.Linear(8, 4), nn.Softmax(1)),
         (2, 8),

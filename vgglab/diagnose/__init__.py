@@ -158,7 +158,7 @@ class Diagnosis(Report):
     def _mended(self) -> "Diagnosis | None":
         """The diagnosis of the network after its first repair, where it takes no input as it is."""
         kinds = ("missing-flatten", "batch-mixed", "batch-too-small", "wrong-dimensions")
-        if self._problem is None or self._problem.kind not in kinds or self._search.sizes:
+        if self._problem is None or self._problem.kind not in kinds or self.valid_sizes:
             return None
         kept = next((fix for fix in self.fixes if fix.same == "all old sizes"), None)
         return None if kept is None else Diagnosis(kept.repaired_without_data, kept.trace_after)
@@ -286,7 +286,8 @@ class Diagnosis(Report):
 
     def _answer(self) -> list[str]:
         after = self._mended
-        because = self._propagation.unsupported if not self.valid_sizes.exact else None
+        told = self._rearranged[1] if self._rearranged is not None else self
+        because = None if self.valid_sizes.exact else told._search.because
         return [
             self.explanation,
             *([f"In the source: {self.advice}"] if self.advice else []),

@@ -20,6 +20,9 @@ LEVELS = (1, 2, 4)
 MOST_HEADS = 4
 """How many layers one repair changes."""
 
+SMALLEST = 8
+"""Pixels a side to which images are resized at least."""
+
 Same: TypeAlias = Literal["all old sizes", "this size", "one old size", "no"]
 
 
@@ -98,20 +101,24 @@ def other_layout(trace: Trace, problem: Problem) -> tuple[Candidate, Shape] | No
         note = f"Treats each of the {frames} frames as an image: one answer a frame; {note}"
         wanted = (size[0] * frames, *rest)
         return Candidate("frames", f"model = {line}", "all old sizes", note), wanted
+    if problem.kind == "wrong-dimensions" and isinstance(problem.expected, tuple):
+        wanted = problem.expected
+        line = f"model = nn.Sequential(nn.Unflatten(1, {wanted[1:]}), model)"
+        note = f"Gives each row the shape that the network takes; {note}"
+        return Candidate("unflatten", line, "all old sizes", note), wanted
     is_input = problem.kind == "channel-mismatch" and len(size) > 2 and problem.got == size[1]
     if not is_input or not isinstance(problem.expected, int):
         return None
     channels = problem.expected
-    if len(size) == 4 and size[-1] == channels:
-        line = "model = nn.Sequential(ops.Permute([0, 3, 1, 2]), model)"
-        note = f"Puts the channels before height and width; {note}"
-        wanted = (size[0], size[3], size[1], size[2])
-        return Candidate("permute", line, "all old sizes", note), wanted
+    # Of a clip the frames may come first, else the channels may come last.
+    place = 2 if len(size) == 5 and size[2] == channels else len(size) - 1
+    if size[place] == channels:
+        order = [0, place, *(k for k in range(1, len(size)) if k != place)]
+        note = f"Puts the channels behind the batch; {note}"
+        return _permuted(order, note), tuple(size[k] for k in order)
     if len(size) > 3 and size[0] == channels:
         order = [1, 0, *range(2, len(size))]
-        line = f"model = nn.Sequential(ops.Permute({order}), model)"
-        note = f"Swaps batch and channels; {note}"
-        return Candidate("permute", line, "all old sizes", note), (size[1], size[0], *size[2:])
+        return _permuted(order, f"Swaps batch and channels; {note}"), (size[1], size[0], *size[2:])
     wanted = (size[0], channels, *size[2:])
     if len(size) == 4 and (problem.got, channels) in ((1, 3), (3, 1)):
         line = f"model = nn.Sequential(v2.Grayscale(num_output_channels={channels}), model)"
@@ -122,6 +129,13 @@ def other_layout(trace: Trace, problem: Problem) -> tuple[Candidate, Shape] | No
         )
         return Candidate("grey", line, "all old sizes", f"{grey}; {note}"), wanted
     return in_channels(problem), wanted
+
+
+def _permuted(order: list[int], note: str) -> Candidate:
+    # In the new order in memory too: a view of what the first layers return would fail otherwise.
+    change = f"v2.Lambda(lambda x: x.permute({order}).contiguous())"
+    line = f"model = nn.Sequential({change}, model)"
+    return Candidate("permute", line, "all old sizes", note)
 
 
 def in_channels(problem: Problem) -> Candidate:
@@ -193,6 +207,8 @@ def _other_input(case: Case) -> Iterator[Candidate]:
     target = trained_size(case)
     if target is None or target == size:
         return
+    if len(size) == 2 and min(target) < SMALLEST < min(size):
+        return  # it would run, and nothing be left of the image
     to = "×".join(map(str, target))
     unit = " px" if len(size) == 2 else ""
     others = "other sizes are answered as if they had been resized"
@@ -386,7 +402,7 @@ def channels_first(trace: Trace, propagation: Propagation) -> bool:
         if op.kind is Kind.VIEW and isinstance(before, Map) and isinstance(after, Map):
             merged = set(after.dims[-1].axes)
             places = [k for k, dim in enumerate(before.dims) if merged & {*dim.axes}]
-            if len(before.dims) > len(after.dims) and before.is_plain:
+            if places and len(before.dims) > len(after.dims) and before.is_plain:
                 return all(dim.axes or dim.number == 1 for dim in before.dims[min(places) :])
         source = op.sources[0]
     return False

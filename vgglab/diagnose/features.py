@@ -4,7 +4,7 @@ from math import isqrt, prod
 
 from vgglab.diagnose.scene import Problem, Scene, chain_of_sides, feature_map, map_for, product
 from vgglab.tracing import Op, Shape, Trace
-from vgglab.tracing.operations import Kind, flattened
+from vgglab.tracing.operations import Kind, flattened, rows_of
 from vgglab.valid_sizes.size_rules import Flat, Map
 
 
@@ -53,9 +53,10 @@ def rows_problem(scene: Scene, got: int, expected: int, rows: Shape) -> Problem:
             int(side[scene.propagation.given[axis] - 1])
             for axis, side in sorted(term.sides.items())
         )
-        return _features(scene, (rows[0], term.channels, *sides), expected, rows)
+        axes = tuple(sorted(term.sides))
+        return _features(scene, (rows[0], term.channels, *sides), expected, rows, axes)
     lost = _map_itself(scene, source, got) if source is not None else None
-    if lost is not None and layout is None and len(lost) > 3:
+    if lost is not None and (len(lost) > 3 or prod(lost[1:]) == expected):
         return _lost_flatten(scene, lost, expected)
     shape = feature_map(scene.trace, source) if source is not None else None
     if shape is not None and len(shape) > 2 and prod(shape[2:]) > 1 and layout is None:
@@ -67,6 +68,10 @@ def rows_problem(scene: Scene, got: int, expected: int, rows: Shape) -> Problem:
 
 def _two_layers(scene: Scene, source: int | None, expected: int, got: int) -> Problem:
     """Explain features whose number does not depend on the size of the input."""
+    if source is not None and source >= 0:
+        op = scene.trace.ops[source]
+        if op.kind is Kind.VIEW and op.output_shapes[0] == rows_of(op.input_shapes[0]):
+            source = op.sources[0]  # of a linear layer itself
     giver = "the layer before it"
     advice = f"Build it for {got} features."
     if source is not None and source < 0:
@@ -212,8 +217,13 @@ def view_problem(scene: Scene) -> Problem | None:
     return _features(scene, shape, wanted, flattened(shape))
 
 
-def _features(scene: Scene, shape: Shape, expected: int, rows: Shape) -> Problem:
-    """Explain a row of features that is too long or too short for a map of `shape`."""
+def _features(
+    scene: Scene, shape: Shape, expected: int, rows: Shape, axes: tuple[int, ...] = ()
+) -> Problem:
+    """Explain a row of features that is too long or too short for a map of `shape`.
+
+    `axes` are those of the input that its sides are, where they are known.
+    """
     _, channels, *sides = shape
     got = channels * prod(sides)
     came = product((channels, *sides))
@@ -248,12 +258,13 @@ def _features(scene: Scene, shape: Shape, expected: int, rows: Shape) -> Problem
         text += f" {expected} is no multiple of {channels} channels."
     else:
         kind = "input-size"
-        text += _halvings(made_for, sides)
+        is_column = len(axes) == 1 and len(scene.propagation.given) == 2
+        text += _halvings(made_for, sides, axes[0] if is_column else None)
     return Problem(kind, expected, rows[-1], text, (channels, *sides), made_for)
 
 
-def _halvings(made_for: Shape | None, sides: list[int]) -> str:
-    """Say so if one more pooling would give the map that is wanted."""
+def _halvings(made_for: Shape | None, sides: list[int], along: int | None = None) -> str:
+    """Say so if one more pooling would give the map that is wanted, `along` one of two axes."""
     if made_for is None or len(made_for) != len(sides) + 1 or not sides:
         return ""
     if all(
@@ -261,6 +272,8 @@ def _halvings(made_for: Shape | None, sides: list[int]) -> str:
         for side, wanted in zip(sides, made_for[1:], strict=True)
     ):
         pool = f"nn.MaxPool{len(sides)}d(2)"
+        if along is not None:
+            pool = f"nn.MaxPool2d({(2, 1) if along == 0 else (1, 2)})"
         return f" One more halving, such as {pool} before the flatten, gives that map."
     return ""
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from math import isqrt
 
 from vgglab.diagnose.features import linear_problem, recurrent_problem, rows_problem, view_problem
 from vgglab.diagnose.scene import (
@@ -16,7 +17,7 @@ from vgglab.explain import explain_error
 from vgglab.shapes import Window
 from vgglab.tracing import Failure, Shape, Trace
 from vgglab.tracing.operations import Kind
-from vgglab.valid_sizes import Propagation, axes_of
+from vgglab.valid_sizes import USUAL_SIZES, Propagation, axes_of
 from vgglab.valid_sizes.size_rules import Map
 
 
@@ -32,9 +33,13 @@ def find_problem(trace: Trace, propagation: Propagation) -> Problem:
     """
     failure = trace.failure
     assert failure is not None
-    for found in (_unbatched(trace), _dimensions(trace), _one_value(trace, propagation)):
+    for find in (_latent, _unbatched, _dimensions, _attention):
+        found = find(trace)
         if found is not None:
             return found
+    found = _one_value(trace, propagation)
+    if found is not None:
+        return found
     if failure.op is not None:
         scene = Scene(trace, propagation, failure, failure.op)
         rule = _RULES.get(failure.op.kind)
@@ -56,6 +61,41 @@ def first_convolution(trace: Trace) -> tuple[int, int] | None:
             shape = next((w for w in weights if len(w) == axes + 2), None)
             return None if shape is None else (shape[1] * op.options["groups"], axes)
     return None
+
+
+def _latent(trace: Trace) -> Problem | None:
+    """Tell rows of numbers, of which a transposed convolution takes each as a map of one cell."""
+    failure = trace.failure
+    assert failure is not None
+    kind = re.match(r"ConvTranspose([123])d$", failure.type)
+    size = trace.input_sizes[0]
+    weight = trace.parameters.get(f"{failure.path}.weight")
+    if kind is None or trace.ops or len(size) != 2 or weight is None or weight.shape[0] != size[1]:
+        return None
+    wanted = (*size, *(1,) * int(kind[1]))
+    return Problem(
+        "wrong-dimensions",
+        wanted,
+        size,
+        f"{where(failure)} takes maps and gets {size}: rows of {size[1]} numbers, as many as it "
+        f"has channels. Each row is a map of one cell: give them as {wanted}.",
+    )
+
+
+def _attention(trace: Trace) -> Problem | None:
+    """Tell an attention layer that gets tokens of another length."""
+    failure = trace.failure
+    assert failure is not None
+    found = re.search(r"embedding dimension of (\d+), but got (\d+)", failure.message)
+    if found is None:
+        return None
+    expected, got = map(int, found.groups())
+    return Problem(
+        "wrong-in-features",
+        expected,
+        got,
+        f"{where(failure)} was built for {expected} features a token and gets {got}.",
+    )
 
 
 _LAYERS_OF_IMAGES = re.compile(r"(Conv|MaxPool|AvgPool|BatchNorm)([123])d$")
@@ -83,7 +123,20 @@ def _unbatched(trace: Trace) -> Problem | None:
         return None
     layer = {1: "Conv1d", 2: "Conv2d", 3: "Conv3d"}[axes]
     failure = trace.failure
+    if _is_batched(trace, len(size)):
+        return None
     reader = where(failure) if failure.type == layer else layer
+    side = isqrt(size[-1] // channels)
+    if len(size) == axes == 2 and channels * side**2 == size[1] and _is_row(size, side):
+        pixels = (channels, side, side)
+        return Problem(
+            "wrong-dimensions",
+            (size[0], *pixels),
+            size,
+            f"{reader} takes images and gets {size}: rows of {product(pixels)} pixels, which "
+            f"were flattened. Give them as {(size[0], *pixels)}: x.view(-1, {channels}, {side}, "
+            f"{side}).",
+        )
     if len(size) == axes + 1 and channels == 1 != size[0]:
         batch = (size[0], 1, *size[1:])
         return Problem(
@@ -113,6 +166,18 @@ def _unbatched(trace: Trace) -> Problem | None:
         f"{thing} without a batch, but what flattens the maps afterwards takes the first dimension "
         f"for the batch. Give it as {batch}.{text}",
     )
+
+
+def _is_batched(trace: Trace, rank: int) -> bool:
+    """Tell a network that puts dimensions in, or takes them out, before its first convolution."""
+    call = next((c for c in trace.calls if c.type.startswith("Conv") and c.input_shapes), None)
+    return call is not None and len(call.input_shapes[0]) != rank
+
+
+def _is_row(size: Shape, side: int) -> bool:
+    """Tell rows of flattened images from one image without a batch."""
+    is_width = size[1] % 128 == 0 and size[1] <= 4 * size[0]
+    return side in USUAL_SIZES and size[0] != size[1] and not is_width
 
 
 EACH_FRAME = "each frame"
@@ -310,8 +375,9 @@ def _does_not_fit(scene: Scene, axis: str, window: Window, side: int) -> Problem
 
 def _join(scene: Scene) -> Problem | None:
     """Explain maps that meet, in a sum or side by side, and do not have the same sides."""
-    trace, sources = scene.trace, scene.op.sources
-    shapes = [shape_of(trace, s) for s in sources]
+    trace = scene.trace
+    shapes = list(scene.op.input_shapes)
+    sources = [_source_of(scene, shape) for shape in shapes]
     if len(shapes) < 2 or any(len(shape) != len(shapes[0]) for shape in shapes):
         return None
     first = shapes[0]
@@ -336,7 +402,11 @@ def _join(scene: Scene) -> Problem | None:
     if len(first) < 3:
         return Problem("wrong-in-features", first, shapes[k], f"{text}, and their features differ.")
     if dim < len(first) - len(scene.propagation.given):
-        return Problem("channel-mismatch", first, shapes[k], f"{text}, and their channels differ.")
+        layer = _shortcut(first, shapes[k])
+        text += ", and their channels differ."
+        if layer is not None:
+            text += f" A shortcut with weights of its own brings them together: {layer}."
+        return Problem("channel-mismatch", first, shapes[k], text, instead=layer)
     return _parted(scene, text, pair)
 
 
@@ -350,6 +420,29 @@ def _parted(scene: Scene, text: str, pair: tuple[tuple[Shape, int], tuple[Shape,
         "part the sides."
     )
     return Problem("padding-mismatch", first, second, text)
+
+
+def _source_of(scene: Scene, shape: Shape) -> int:
+    """Return which of its sources gave an operation a tensor of this shape."""
+    sources, trace = scene.op.sources, scene.trace
+
+    def given(source: int) -> tuple[Shape, ...]:
+        return trace.ops[source].output_shapes if source >= 0 else (shape_of(trace, source),)
+
+    return next((source for source in sources if shape in given(source)), sources[0])
+
+
+def _shortcut(first: Shape, second: Shape) -> str | None:
+    """Return the convolution that makes the second of two maps of the first, or the reverse."""
+    pairs = [(first, second), (second, first)]
+    for came, wanted in pairs:
+        sides = [divmod(a + b - 1, b) for a, b in zip(came[2:], wanted[2:], strict=True) if b]
+        strides = {stride for stride, _ in sides}
+        if 3 <= len(came) <= 5 and len(strides) == 1 and came[1] < wanted[1]:
+            (stride,) = strides
+            more = f", stride={stride}" if stride > 1 else ""
+            return f"nn.Conv{len(came) - 2}d({came[1]}, {wanted[1]}, 1{more})"
+    return None
 
 
 def _unpool(scene: Scene) -> Problem | None:

@@ -5,7 +5,7 @@ from math import isqrt, prod
 from typing import NamedTuple
 
 from vgglab.tracing import Failure, Op, Shape, Trace
-from vgglab.tracing.operations import Kind
+from vgglab.tracing.operations import Kind, rows_of
 from vgglab.valid_sizes import Propagation
 from vgglab.valid_sizes.size_rules import Layout, Map
 
@@ -92,8 +92,9 @@ def feature_map(trace: Trace, source: int) -> Shape | None:
     """Return the shape of the map that was flattened into what operation `source` returned."""
     while source >= 0:
         op = trace.ops[source]
-        if op.kind is Kind.VIEW and len(op.input_shapes[0]) > len(op.output_shapes[0]):
-            return op.input_shapes[0]
+        came, went = op.input_shapes[0], op.output_shapes[0]
+        if op.kind is Kind.VIEW and len(came) > len(went):
+            return None if went == rows_of(came) else came  # rows of a last dimension that stays
         if len(op.output_shapes[0]) != 2 or op.kind is Kind.LINEAR or not op.sources:
             return None
         source = op.sources[0]

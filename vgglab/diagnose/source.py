@@ -2,11 +2,13 @@
 
 import ast
 import inspect
+import re
 from pathlib import Path
-from textwrap import dedent
+from tokenize import TokenError
 from typing import NamedTuple
 
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from vgglab.diagnose.problems import EACH_FRAME
 from vgglab.diagnose.scene import Problem
@@ -61,18 +63,30 @@ def advice(model: nn.Module, trace: Trace, problem: Problem, pools: bool = True)
         name = failure.path.rpartition(".")[2]
         name = name if name.isidentifier() else "the layer"
         return f"{where}flatten before {name}, x = x.flatten(1); no weight changes."
+    layer = _module(model, failure.path)
+    if problem.kind == "batch-mixed" and isinstance(layer, nn.RNNBase):
+        found = constructor(model, failure.path)
+        place = f"{found.place}: `{found.code}`" if found else f"where {failure.path} is built"
+        if layer.batch_first:
+            return f"{where}make the hidden state for the batch that comes, x.size(0)."
+        return (
+            f"{place}: with batch_first=True it takes (batch, steps, features); no weight changes."
+        )
     if problem.kind == "batch-mixed":
         return f"{where}keep the batch: x.flatten(1), x.view(x.size(0), -1) or nn.Flatten()."
     new = _new_call(model, failure.path, problem)
     if new is None:
         said = _AT_THE_LINE.get(problem.kind)
+        if problem.kind == "channel-mismatch" and problem.instead:
+            said = f"let one of the two ways pass {problem.instead}."
         if "unpool" in (failure.operation or ""):
             said = "give it output_size=, the size before the pooling; no weight changes."
         code = failure.line.code if failure.line else ""
         return f"{where}`{code}`: {said}" if said and code else ""
     found = constructor(model, failure.path)
-    layer = _module(model, failure.path)
     assert layer is not None
+    if found is not None and _replaced_elsewhere(found, layer, problem):
+        found = None
     if found is not None and found.replaced is not None:
         name, before = failure.path.rpartition(".")[2], found.replaced
         return (
@@ -90,14 +104,16 @@ def advice(model: nn.Module, trace: Trace, problem: Problem, pools: bool = True)
             )
         owner = owner.rpartition(".")[0]
     old = found.code if found else _written(layer)
+    if found is not None and problem.instead is None and isinstance(problem.got, int):
+        new = _edited(found.code, _torch_name(layer), problem.got) or new
     place = f"where {failure.path} is built, "
     if found is not None:
         place = f"{found.place}: "
     text = f"{place}`{old}` → `{new}`"
-    lost = getattr(layer, "weight", None)
-    if not isinstance(layer, nn.Linear) or lost is None:
+    if not isinstance(layer, nn.Linear):
         return f"{text}."
-    text += f"; its {lost.numel():,} trained weights are lost."
+    lost = layer.in_features * layer.out_features
+    text += f"; its {lost:,} trained weights are lost."
     if pools and problem.wanted is not None and len(problem.wanted) > 1:
         sides = problem.wanted[1:]
         kind = f"adaptive_avg_pool{len(sides)}d"
@@ -106,7 +122,8 @@ def advice(model: nn.Module, trace: Trace, problem: Problem, pools: bool = True)
 
 
 def _file(name: str) -> str:
-    return Path(name).name
+    """Return the name of a file; that of a notebook's cell would tell nobody anything."""
+    return "cell" if re.search(r"ipykernel_\d+|<ipython-input", name) else Path(name).name
 
 
 _AT_THE_LINE = {
@@ -126,8 +143,65 @@ def _module(model: nn.Module, path: str) -> nn.Module | None:
     return dict(model.named_modules()).get(path)
 
 
+def _torch_name(layer: nn.Module) -> str:
+    """Return the name of torch's class; a layer with a parametrization has a class of its own."""
+    kind = type(layer).__mro__[1] if is_parametrized(layer) else type(layer)
+    return kind.__name__
+
+
+def _is(layer: nn.Module | None, *kinds: type[nn.Module]) -> bool:
+    return isinstance(layer, kinds) and _torch_name(layer) in {kind.__name__ for kind in kinds}
+
+
+_FIRST = ("in_features", "in_channels", "input_size", "num_features", "embed_dim")
+"""Names of the first argument of torch's layers."""
+
+
+def _first_argument(code: str, name: str) -> ast.expr | None:
+    """Return the first argument of the one call of this name in a piece of code."""
+    try:
+        tree = ast.parse(code, mode="eval")
+    except (SyntaxError, ValueError):
+        return None
+    calls = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == name
+    ]
+    if len(calls) != 1:
+        return None
+    named = [k.value for k in calls[0].keywords if k.arg in _FIRST]
+    first = next(iter([*calls[0].args, *named]), None)
+    return None if isinstance(first, ast.Starred) else first
+
+
+def _edited(code: str, name: str, number: int) -> str | None:
+    """Return a call of a layer with another first argument, all else as it is written."""
+    first = _first_argument(code, name)
+    if first is None:
+        return None
+    assert first.end_lineno is not None
+    assert first.end_col_offset is not None
+    lines = [line.encode() for line in code.splitlines(keepends=True)]  # columns count bytes
+    start = sum(map(len, lines[: first.lineno - 1])) + first.col_offset
+    end = sum(map(len, lines[: first.end_lineno - 1])) + first.end_col_offset
+    text = b"".join(lines)
+    return (text[:start] + str(number).encode() + text[end:]).decode()
+
+
+def _replaced_elsewhere(found: Call, layer: nn.Module, problem: Problem) -> bool:
+    """Tell a call that builds a layer for another number than the one that is there."""
+    first = _first_argument(found.code, _torch_name(layer))
+    written = ast.unparse(first) if first is not None else ""
+    if not re.fullmatch(r"[\d *+()-]+", written) or "**" in written or problem.instead:
+        return False
+    value = eval(written)  # a product or sum of numbers
+    return isinstance(problem.expected, int) and value != problem.expected
+
+
 def _options(layer: nn.RNNBase) -> str:
-    plain = {"num_layers": 1, "batch_first": False, "bidirectional": False}
+    plain = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0}
+    plain |= {"bidirectional": False}
     return "".join(
         f", {name}={value}"
         for name, default in plain.items()
@@ -139,7 +213,7 @@ def _written(layer: nn.Module) -> str:
     if isinstance(layer, nn.Linear):
         bias = "" if layer.bias is not None else ", bias=False"
         return f"nn.Linear({layer.in_features}, {layer.out_features}{bias})"
-    return f"nn.{type(layer).__name__}({layer.extra_repr()})"
+    return f"nn.{_torch_name(layer)}({layer.extra_repr()})"
 
 
 def _new_call(model: nn.Module, path: str, problem: Problem) -> str | None:
@@ -150,17 +224,28 @@ def _new_call(model: nn.Module, path: str, problem: Problem) -> str | None:
     if problem.kind == "wrong-dimensions":
         return None if problem.instead == EACH_FRAME else problem.instead
     counted = problem.kind in ("input-size", "wrong-in-features")
-    if counted and type(layer) is nn.Linear and isinstance(problem.expected, int):
+    if counted and _is(layer, nn.Linear) and isinstance(problem.expected, int):
+        assert isinstance(layer, nn.Linear)
         bias = "" if layer.bias is not None else ", bias=False"
         return f"nn.Linear({problem.got}, {layer.out_features}{bias})"
     if counted and isinstance(layer, nn.RNNBase) and problem.got != layer.input_size:
         return f"nn.{type(layer).__name__}({problem.got}, {layer.hidden_size}{_options(layer)})"
-    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
     of_channels = counted or problem.kind == "channel-mismatch"
-    if of_channels and type(layer) in kinds and isinstance(layer, kinds):
+    if of_channels and _is(layer, *_CONVOLUTIONS) and layer.groups == 1:  # type: ignore[union-attr]
+        assert isinstance(layer, _CONVOLUTIONS)
         old, new = (f"({n}, {layer.out_channels}," for n in (layer.in_channels, problem.got))
         return _written(layer).replace(old, new, 1)
+    if of_channels and _is(layer, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+        return f"nn.{type(layer).__name__}({problem.got})"
+    if counted and isinstance(layer, nn.MultiheadAttention) and problem.got % layer.num_heads == 0:
+        return f"nn.MultiheadAttention({problem.got}, {layer.num_heads})"
     return None
+
+
+_CONVOLUTIONS = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+)
 
 
 def constructor(model: nn.Module, path: str) -> Call | None:
@@ -190,18 +275,19 @@ def _built_in(kind: type, names: list[str]) -> Call | None:
         builder = vars(kind)["__init__"]
         lines, start = inspect.getsourcelines(builder)
         file = inspect.getsourcefile(builder) or ""
-        source = dedent("".join(lines))
+        source = "".join(lines)
+        if source[:1].isspace():  # as it stands: text in it may be indented less
+            source, start = f"if True:\n{source}", start - 1
         tree = ast.parse(source)
-    except (OSError, TypeError, SyntaxError):
+    except (OSError, TypeError, ValueError, SyntaxError, TokenError):
         return None
-    definition = tree.body[0]
-    assert isinstance(definition, ast.FunctionDef)
-    call = None
-    for node in ast.walk(tree):
-        for value in _assigned(node, names[0]):
-            call = value  # the last assignment counts
+    definitions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    if not definitions or "site-packages" in Path(file).parts:
+        return None  # no def, or that of a library
+    definition = definitions[0]
+    call, names = _last_assigned(tree, names)
     # In the branches of an if only one of several is executed.
-    always = [value for node in definition.body for value in _assigned(node, names[0])]
+    always = [value for node in definition.body for value in _assigned(node, names[:1])]
     for place in names[1:]:
         items = call.args if isinstance(call, ast.Call) else []
         plain = place.isdigit() and not any(isinstance(item, ast.Starred) for item in items)
@@ -212,7 +298,7 @@ def _built_in(kind: type, names: list[str]) -> Call | None:
     first = call.args[0] if call.args else None
 
     def written(value: ast.expr) -> Call:
-        code = ast.get_source_segment(source, value) or ""
+        code = re.sub(r"\\?\n\s*", " ", ast.get_source_segment(source, value) or "")
         return Call(file, start + value.lineno - 1, code)
 
     earlier = [value for value in always[:-1] if call is always[-1] and isinstance(value, ast.Call)]
@@ -222,14 +308,33 @@ def _built_in(kind: type, names: list[str]) -> Call | None:
     )
 
 
-def _assigned(node: ast.AST, name: str) -> list[ast.expr]:
-    """Return what a statement assigns to an attribute of this name."""
+def _last_assigned(tree: ast.AST, names: list[str]) -> tuple[ast.expr | None, list[str]]:
+    """Return what is assigned last to the longest part of a path, and that part and the rest.
+
+    A layer of a network that was taken from elsewhere may be replaced: ``self.net.fc = ...``.
+    """
+    for length in range(len(names), 0, -1):
+        values = [v for node in ast.walk(tree) for v in _assigned(node, names[:length])]
+        if values:
+            return values[-1], [".".join(names[:length]), *names[length:]]
+    return None, names
+
+
+def _assigned(node: ast.AST, names: list[str]) -> list[ast.expr]:
+    """Return what a statement assigns to an attribute, or to one of an attribute, of this path."""
     found: list[ast.expr] = []
+    if isinstance(node, ast.AnnAssign) and node.value is not None:
+        node = ast.Assign([node.target], node.value)
     if not isinstance(node, ast.Assign):
         return found
+    path = ".".join(names)
     for target in node.targets:
         pairs = [(target, node.value)]
         if isinstance(target, ast.Tuple) and isinstance(pairs[0][1], ast.Tuple):
             pairs = list(zip(target.elts, pairs[0][1].elts, strict=False))
-        found += [v for t, v in pairs if isinstance(t, ast.Attribute) and t.attr == name]
+        found += [
+            v
+            for t, v in pairs
+            if isinstance(t, ast.Attribute) and ast.unparse(t).partition(".")[2] == path
+        ]
     return found

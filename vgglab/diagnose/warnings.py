@@ -271,6 +271,18 @@ def _batch_lost(trace: Trace, model: nn.Module) -> Iterator[str]:
                 f"{_name(op)} flattens the batch as well: one input loses its batch dimension, "
                 "and of several the features would be mixed. Flatten from dimension 1 on."
             )
+    if trace.failure is None and len(trace.output_sources) == 1 and trace.output_sources[0] >= 0:
+        last = trace.ops[trace.output_sources[0]]
+        came = last.input_shapes[0] if last.input_shapes else ()
+        cells = prod(came[2:])
+        mixes = last.kind is Kind.VIEW and last.output_shapes[0] == (prod(came),)
+        if mixes and len(came) == len(main) > 2 and came[1] == 1 < min(cells, main[0]):
+            sides = "×".join(map(str, came[2:]))
+            yield (
+                f"{_name(last)} returns {prod(came)} numbers for {main[0]} inputs, {sides} cells "
+                "of each: a target of one number an input does not fit. Average the cells, "
+                f"x.mean({tuple(range(2, len(came)))}), or give inputs that leave one."
+            )
 
 
 def _columns_against_vectors(trace: Trace, model: nn.Module) -> Iterator[str]:

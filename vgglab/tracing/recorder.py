@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch._prims_common import suggest_memory_format
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -130,7 +131,7 @@ class Recorder(TorchDispatchMode):
             try:
                 output = forward(*args, **kwargs)
             except Exception as error:
-                self._note(error, None, ())
+                self._note(error, *self._refused(module, args))
                 raise
             finally:
                 self._stack.pop()
@@ -168,6 +169,17 @@ class Recorder(TorchDispatchMode):
             return result
 
         return run
+
+    def _refused(self, module: nn.Module, args: Any) -> tuple[Op | None, tuple[Shape, ...]]:
+        """Return the operation that torch refused before it came to it: a normalisation."""
+        given = _tensors(args)
+        if not isinstance(module, nn.modules.batchnorm._BatchNorm) or len(given) != 1:
+            return None, ()
+        if given[0].dim() < 2 or given[0].shape[1] == module.num_features:
+            return None, ()
+        state = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+        state = [x for x in state if tuple(x.shape) == (module.num_features,)]
+        return self._op("native_batch_norm", None, (), {}, [*given, *state]), _shapes(given)
 
     def _begin(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> ModuleCall:
         own_parameters = []
@@ -243,6 +255,8 @@ class Recorder(TorchDispatchMode):
             result = shortcut(name, args, kwargs)
             if result is None:
                 result = func(*args, **kwargs)
+            if kind_of(name) is Kind.CONVOLUTION and result.is_meta:
+                result = _laid_out(result, args[0], args[1])
             # On the meta device torch 2.11 lets a kernel pass that is larger than its input.
             if kind_of(name) is Kind.CONVOLUTION and result.numel() == 0 < args[0].numel():
                 raise RuntimeError("Kernel size can't be greater than actual input size")
@@ -345,6 +359,19 @@ class Recorder(TorchDispatchMode):
     def _parameters_in(self, tensor: Tensor) -> tuple[str, ...]:
         """Return the parameters that a tensor is, shows a part of, or was computed from alone."""
         return self._state.get(_storage(tensor)) or self._derived_from.get(id(tensor), ())
+
+
+def _laid_out(result: Tensor, *read: Tensor) -> Tensor:
+    """Return what a convolution returns in the order in memory that it has with data.
+
+    There the channels come last if they do in the input or the weight, which the meta device
+    forgets: views of it are then refused.
+    """
+    order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(result.dim())
+    if order is None or not result.is_contiguous():
+        return result
+    last = [suggest_memory_format(x) is order for x in read if x.dim() == result.dim()]
+    return result.contiguous(memory_format=order) if any(last) else result
 
 
 def _of_packed(value: Any) -> Shape:

@@ -15,7 +15,7 @@ a ViT) end the propagation. Then a few sizes are tried, if the traced one does n
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import log
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ from torch import nn
 
 from vgglab import tracing
 from vgglab.tracing import Op, Shape, Trace
-from vgglab.tracing.operations import ADAPTIVE_POOLS, Kind
+from vgglab.tracing.operations import ADAPTIVE_POOLS, Kind, rows_of
 from vgglab.valid_sizes.size_rules import (
     RESIZED,
     AmbiguousError,
@@ -336,10 +336,13 @@ class Search(NamedTuple):
         The valid sizes.
     stops
         Traces at other sizes that fit as far as the one before had come, in order.
+    because
+        What could not be followed, where sizes were tried.
     """
 
     sizes: ValidSizes
     stops: tuple[Trace, ...] = ()
+    because: str | None = None
 
 
 def valid_sizes(model: nn.Module, trace: Trace) -> ValidSizes:
@@ -395,7 +398,8 @@ def search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
             break
         trace, propagation = further, again
     if propagation.unsupported is not None:
-        return Search(_tried(model, trace, propagation), tuple(stops))
+        sizes, because = _tried(model, trace, propagation)
+        return Search(sizes, tuple(stops), because)
     sizes = propagation.valid_sizes()
     if trace.failure is not None and sizes:
         sizes = ValidSizes(((),) * len(sizes.axes), exact=False, names=sizes.names)
@@ -476,20 +480,48 @@ def retrace(model: nn.Module, trace: Trace, size: Sequence[int]) -> Trace:
     return tracing.trace(model, sizes, **trace.call_options)
 
 
-def _tried(model: nn.Module, trace: Trace, propagation: Propagation) -> ValidSizes:
-    """Return the traced size if it runs, else the first of a few others that does."""
-    given, names = propagation.given, propagation.names
-    tries = [given] if trace.failure is None else []
-    if trace.failure is not None and len(given) == 2:
-        tries = [size for size in _guesses(trace, given) if size != given][:TRIES]
-    for size in tries:
-        if size != given:
-            further = retrace(model, trace, size)
-            if further.failure is None:
-                return search(model, further, propagate(further)).sizes
-        else:
-            return ValidSizes(tuple((Interval(n, n),) for n in size), exact=False, names=names)
-    return ValidSizes(((),) * len(given), exact=False, names=names)
+def _tried(
+    model: nn.Module, trace: Trace, propagation: Propagation
+) -> tuple[ValidSizes, str | None]:
+    """Return the traced size if it runs, else the first of a few others that does, and why so."""
+    given, names, because = propagation.given, propagation.names, propagation.unsupported
+
+    def alone(*sides: int) -> ValidSizes:
+        return ValidSizes(tuple((Interval(n, n),) for n in sides), exact=False, names=names)
+
+    if trace.failure is None:
+        return alone(*given), because
+    insisted = _insisted(trace, propagation)
+    guesses = [size.nearest(given) for size in insisted]
+    guesses += _guesses(trace, given) if len(given) == 2 else []
+    for size in [size for size in dict.fromkeys(guesses) if size != given][:TRIES]:
+        further = retrace(model, trace, size)
+        if further.failure is not None:
+            continue
+        found = search(model, further, propagate(further))
+        if given not in found.sizes:
+            return found.sizes, found.because
+        # The code looks at the size, where no operation does.
+        sizes = next((sizes for sizes in insisted if size in sizes), alone(*size))
+        return replace(sizes, exact=False), because
+    return ValidSizes(((),) * len(given), exact=False, names=names), because
+
+
+def _insisted(trace: Trace, propagation: Propagation) -> list[ValidSizes]:
+    """Return the sizes for which the last map has a side that the code seems to insist on."""
+    failure, last = trace.failure, trace.ops[-1] if trace.ops else None
+    layout = propagation.layouts.get(last.index) if last else None
+    if failure is None or failure.op is not None or not isinstance(layout, Map):
+        return []
+    words = failure.message + (failure.line.code if failure.line else "")
+    found = []
+    for number in dict.fromkeys(re.findall(r"(?:==|must be|should be) ?(\d+)", words)):
+        for axis, sides in layout.sides.items():
+            fits = list(propagation.fits)
+            fits[axis] = fits[axis] & (sides == int(number))
+            intervals = tuple(_intervals(propagation.sizes, fit) for fit in fits)
+            found += [ValidSizes(intervals, names=propagation.names)] if all(intervals) else []
+    return found
 
 
 def _as_the_code_says(
@@ -558,7 +590,7 @@ def axes_of(trace: Trace) -> Axes:
     main = max(range(len(sizes)), key=lambda k: (len(sizes[k]), -k))
     shape = sizes[main]
     failed = [trace.failure.op] if trace.failure and trace.failure.op else []
-    places = _places(shape, [*trace.ops, *failed])
+    places = _places(shape, [*trace.ops, *failed], trace.failure.type if trace.failure else "")
     same = [
         k
         for k, other in enumerate(sizes)
@@ -569,8 +601,10 @@ def axes_of(trace: Trace) -> Axes:
     return Axes(inputs, places, names)
 
 
-def _places(shape: Shape, ops: Sequence[Op]) -> tuple[int, ...]:
+def _places(shape: Shape, ops: Sequence[Op], stopped: str) -> tuple[int, ...]:
     rank = len(shape)
+    if rank == 3 and not ops and stopped.startswith(("MultiheadAttention", "Transformer")):
+        return (-2,)
     for op in ops:
         if op.kind is Kind.RECURRENT and rank == 3:
             return (-2,) if op.options["batch_first"] else (-3,)
@@ -588,7 +622,17 @@ def _places(shape: Shape, ops: Sequence[Op]) -> tuple[int, ...]:
             return (-3 if shape[1] == channels != shape[2] else -4, -2, -1)
         if slides:
             return tuple(range(-min(slides, rank - 1, 3), 0))
+        if rank == 3 and _reads_sequence(op, shape):
+            return (-2,)
     return tuple(range(-min(max(rank - 2, 1 if rank < 3 else 2), 3), 0))
+
+
+def _reads_sequence(op: Op, shape: Shape) -> bool:
+    """Tell a layer that reads the last dimension of the input itself, as that of a sequence."""
+    if op.kind is Kind.LAYER_NORM:
+        return op.sources == (-1,) and len(op.options["normalized_shape"]) == 1
+    rows = rows_of(shape)
+    return op.sources == (-1,) and op.kind is Kind.VIEW and op.output_shapes == (rows,)
 
 
 def _is_of_signals(op: Op) -> bool:

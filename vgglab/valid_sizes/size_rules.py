@@ -385,6 +385,8 @@ def _batch_norm(step: Step) -> Layout | None:
     layout, shape = step.first
     if isinstance(layout, Map) and len(shape) > 1 and layout.dims[1].axes and step.op.constants:
         step.require_features(layout.term(1), step.op.constants[0].shape[0])
+    elif step.refused and len(shape) > 1 and step.op.constants[:1]:
+        step.nothing_fits()  # another number of channels
     return _same(step)
 
 
@@ -459,6 +461,9 @@ def _together(step: Step, *, stretched: bool = False, beside: int | None = None)
         joint = next((dim for dim in holds if dim.axes), None)
         if joint is None:
             dims.append(Dim(max(dim.number for dim in holds)))
+            numbers = {dim.number for dim in holds} - ({1} if stretched else set())
+            if step.refused and len(numbers) > 1 and place != beside:
+                step.nothing_fits()
             continue
         dims.append(joint)
         if place == beside:
