@@ -122,6 +122,8 @@ NETWORKS: dict[Kind, dict[str, Callable[[Tensor], Tensor]]] = {
     Kind.OTHER_UPSAMPLE: {
         "upsample_bicubic2d": lambda x: F.interpolate(x, scale_factor=2, mode="bicubic"),
     },
+    Kind.PIXEL_SHUFFLE: {"pixel_shuffle": lambda x: F.pixel_shuffle(x, 2)},
+    Kind.PIXEL_UNSHUFFLE: {"pixel_unshuffle": lambda x: F.pixel_unshuffle(x[:, :, 1:, 1:], 2)},
     Kind.PRODUCT: {
         "bmm": lambda x: x.flatten(0, 1) @ x.transpose(2, 3).flatten(0, 1),
         "_trilinear": lambda x: F.bilinear(x, x, torch.ones(3, 13, 13)),

@@ -60,7 +60,11 @@ class Resized(nn.Module):
 def layers(draw: st.DrawFn, channels: int, deep: bool = True) -> tuple[nn.Module, int]:
     """Generate a layer, and the channels that it gives."""
     kinds = ["conv", "conv", "pool", "relu", "norm", "pad", "grouped"]
-    kind = draw(st.sampled_from([*kinds, "together", "transposed", "resized"] if deep else kinds))
+    kind = draw(
+        st.sampled_from(
+            [*kinds, "together", "transposed", "resized", "shuffled"] if deep else kinds
+        )
+    )
     if kind in ("conv", "grouped"):
         return (
             nn.Conv2d(
@@ -87,6 +91,8 @@ def layers(draw: st.DrawFn, channels: int, deep: bool = True) -> tuple[nn.Module
         amounts = draw(st.tuples(*[st.integers(0, 2)] * 4))
         make = draw(st.sampled_from([nn.ZeroPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d]))
         return make(amounts), channels
+    if kind == "shuffled":
+        return nn.Sequential(nn.Conv2d(channels, 8, 1), nn.PixelShuffle(2)), 2
     if kind == "transposed":
         stride = draw(st.integers(1, 3))
         return (

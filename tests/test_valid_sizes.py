@@ -158,6 +158,11 @@ def expanded(x: Tensor, y: Tensor) -> Tensor:
     return x * y.mean((2, 3), keepdim=True).expand_as(x) + y
 
 
+def cropped_to(x: Tensor, y: Tensor) -> Tensor:
+    top, left = ((a - b) // 2 for a, b in zip(x.shape[2:], y.shape[2:], strict=True))
+    return x[:, :, top : top + y.shape[2], left : left + y.shape[3]]
+
+
 def padded_to(x: Tensor, y: Tensor) -> Tensor:
     height, width = (b - a for a, b in zip(x.shape[2:], y.shape[2:], strict=True))
     return F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
@@ -299,6 +304,65 @@ FUNCTIONAL = {
     "padded to a multiple": (
         lambda: Net(lambda x: F.max_pool2d(F.pad(x, (0, -x.shape[3] % 4, 0, -x.shape[2] % 4)), 4)),
         None,
+    ),
+    "padded to a multiple of seven": (
+        lambda: Net(
+            lambda x, fc: fc(
+                F.pad(x, (0, -x.shape[3] % 7, 0, -x.shape[2] % 7))
+                .unflatten(3, (7, -1))
+                .mean((2, 4))
+            ),
+            nn.Linear(7, 2),
+        ),
+        None,
+    ),
+    "padded to a least size": (
+        lambda: Net(
+            lambda x, conv: conv(
+                F.pad(x, (0, max(0, 7 - x.shape[3]), 0, max(0, 7 - x.shape[2])))
+            ).mean((2, 3)),
+            nn.Conv2d(4, 4, 5),
+        ),
+        None,
+    ),
+    "padded by nothing": (
+        lambda: Net(lambda x, conv: conv(F.pad(x, (0, 0, 0, 0))), nn.Conv2d(4, 4, 5)),
+        [n for n in SIZES if n > 4],
+    ),
+    "every second cell": (
+        lambda: Net(
+            lambda x, fc: fc(torch.cat([x[..., ::2, ::2], x[..., 1::2, 1::2]], 1).flatten(1)),
+            nn.Linear(8 * 25, 2),
+        ),
+        [10],
+    ),
+    "a border cut off": (
+        lambda: Net(lambda x, fc: fc(x[:, :, 2:-1, 1:-2].flatten(1)), nn.Linear(4 * 25, 2)),
+        [8],
+    ),
+    "cropped to the way beside": (
+        lambda: Net(
+            lambda x, conv: cropped_to(x, conv(x)) + conv(x),
+            nn.Conv2d(4, 4, 5),
+        ),
+        [n for n in SIZES if n > 4],
+    ),
+    "cut at a size": (
+        lambda: Net(lambda x, fc: fc(x[:, :, :7, :7].flatten(1)), nn.Linear(4 * 49, 2)),
+        None,  # of smaller maps nothing is cut, and so no operation executed
+    ),
+    "the middle of the input": (
+        lambda: Net(
+            lambda x: x[:, :, x.shape[2] // 3 : -x.shape[2] // 3, x.shape[3] // 3 :].mean((2, 3))
+        ),
+        None,
+    ),
+    "pixels shuffled": (
+        lambda: Net(
+            lambda x, fc: fc(F.pixel_shuffle(F.pixel_unshuffle(x, 4), 2).flatten(1)),
+            nn.Linear(16 * 16, 2),
+        ),
+        [8],
     ),
     "decided by a value": (
         lambda: Net(

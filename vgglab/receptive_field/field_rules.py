@@ -283,6 +283,21 @@ def _upsample(op: Op, field: Field, dims: Dims) -> Field | None:
     return field.along(resized)
 
 
+def _shuffle(op: Op, field: Field, dims: Dims) -> Field | None:
+    if dims != (-2, -1):
+        return None
+
+    def shuffled(k: int, axis: Axis) -> Axis:
+        places = op.output_shapes[0][k - 2]
+        if op.kind is Kind.PIXEL_SHUFFLE:
+            factor = op.options["upscale_factor"]
+            return axis.gather(np.arange(places)[:, None] // factor, None)
+        factor = op.options["downscale_factor"]
+        return axis.gather(window_taps(places, factor, factor, 0, 1), None)
+
+    return field.along(shuffled)
+
+
 RULES: Mapping[Kind, Rule] = {
     **dict.fromkeys(WINDOWS, _window),
     **dict.fromkeys(ADAPTIVE_POOLS, _adaptive_pool),
@@ -297,6 +312,7 @@ RULES: Mapping[Kind, Rule] = {
     Kind.SELECT: _select,
     **dict.fromkeys(PADS, _pad),
     **dict.fromkeys((Kind.NEAREST_UPSAMPLE, Kind.BILINEAR_UPSAMPLE), _upsample),
+    **dict.fromkeys((Kind.PIXEL_SHUFFLE, Kind.PIXEL_UNSHUFFLE), _shuffle),
 }
 JOINING_RULES: Mapping[Kind, Callable[[Op, Sequence[Field]], Field | None]] = {
     Kind.BROADCAST: _joined,

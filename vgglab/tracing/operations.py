@@ -65,6 +65,8 @@ class Kind(Enum):
     NEAREST_UPSAMPLE = "upsample_nearest2d"
     BILINEAR_UPSAMPLE = "upsample_bilinear2d"
     OTHER_UPSAMPLE = "upsample_.*[123]d.*"
+    PIXEL_SHUFFLE = "pixel_shuffle"
+    PIXEL_UNSHUFFLE = "pixel_unshuffle"
     RECURRENT = "lstm|gru|rnn_tanh|rnn_relu"  # a whole layer, all its steps
     SAME_DATA = "detach|alias|lift_fresh"  # another name for its input; no trace holds it
     NO_DATA = (  # looks only at the shape of its input; no trace holds it

@@ -183,6 +183,8 @@ class Propagation:
         The size that a reader asked about, if this is another trace of the same network.
     chosen
         Whether a second trace may tell what sizes the code chose.
+    assumed
+        Operations whose arguments count as numbers, since they are the same in two traces.
     """
 
     sizes: Sides
@@ -195,6 +197,7 @@ class Propagation:
     ambiguous: bool = False
     asked: tuple[int, ...] = ()
     chosen: bool = False
+    assumed: list[int] = field(default_factory=list)
 
     def valid_sizes(self) -> ValidSizes:
         """Return the sizes that fit, each axis for itself.
@@ -443,14 +446,33 @@ def with_second(model: nn.Module, trace: Trace, propagation: Propagation) -> Pro
         ]
         best = indices[np.array(told) == max(told)]
         best = best[best >= 2 * given - 1] if best[-1] >= 2 * given - 1 else best
-        # Halved five times it is odd where the given size is even, so what depends on that shows.
-        alike = [bin(((int(k) + 1) ^ ~given) & 31).count("1") for k in best]
+        # What depends on remainders shows if few numbers divide by how much the maps differ.
+        apart = np.abs(sides[:, best] - here[:, None])
+        alike = sum((apart % divisor == 0).sum(0) for divisor in DIVISORS)
         chosen = int(min(zip(alike, np.abs(best - 2 * given), best, strict=True))[-1])
         probe.append(chosen + 1)
         taken.update(zip(here, sides[:, chosen], strict=True))
-    found = propagate(trace, retrace(model, trace, probe), tuple(probe))
+    second = retrace(model, trace, probe)
+    found = propagate(trace, second, tuple(probe))
+    if found.assumed and all(fit.any() for fit in found.fits):
+        # What is zero from a certain size on, such as a padding to it, shows in the smallest one.
+        smallest = retrace(model, trace, [int(np.flatnonzero(fit)[0]) + 1 for fit in found.fits])
+        doubted = frozenset(k for k in found.assumed if not _agrees(trace.ops[k], smallest))
+        if doubted:
+            found = propagate(trace, second, tuple(probe), doubted)
     found.asked = propagation.asked
     return found
+
+
+DIVISORS = range(2, 33)
+"""Numbers by whose remainders code may pad."""
+
+
+def _agrees(op: Op, other: Trace) -> bool:
+    """Tell whether another trace has the same operation with the same arguments."""
+    twin = other.ops[op.index] if op.index < len(other.ops) else None
+    same = twin and (twin.name, twin.path, twin.options) == (op.name, op.path, op.options)
+    return bool(same)
 
 
 def _meet(one: ValidSizes, other: ValidSizes) -> bool:
@@ -605,6 +627,9 @@ def _places(shape: Shape, ops: Sequence[Op], stopped: str) -> tuple[int, ...]:
     rank = len(shape)
     if rank == 3 and not ops and stopped.startswith(("MultiheadAttention", "Transformer")):
         return (-2,)
+    layer = re.search(r"(?:Pool|Conv|Pad|Norm)([123])d$", stopped)
+    if not ops and layer and int(layer[1]) < rank:
+        return tuple(range(-int(layer[1]), 0))
     for op in ops:
         if op.kind is Kind.RECURRENT and rank == 3:
             return (-2,) if op.options["batch_first"] else (-3,)
@@ -642,7 +667,10 @@ def _is_of_signals(op: Op) -> bool:
 
 
 def propagate(
-    trace: Trace, beside: Trace | None = None, probe: tuple[int, ...] = ()
+    trace: Trace,
+    beside: Trace | None = None,
+    probe: tuple[int, ...] = (),
+    doubted: frozenset[int] = frozenset(),
 ) -> Propagation:
     """Push all sizes through a trace from 1 to `LIMIT` at once.
 
@@ -655,6 +683,8 @@ def propagate(
         Another trace of the network, if sizes that the code chose are to be told: `with_second`.
     probe
         The size of each axis in that trace.
+    doubted
+        Operations whose arguments are no numbers, although they are the same in both traces.
     """
     axes = axes_of(trace)
     shape = trace.input_sizes[axes.inputs[0]]
@@ -685,6 +715,8 @@ def propagate(
             beside,
             tuple(side - 1 for side in probe),
             layouts,
+            doubted,
+            propagation.assumed,
         )
         is_resized = op.kind in RESIZED and bool(inputs) and step.beside is not None
         if is_resized or any(layout is not None for layout, _ in inputs):

@@ -151,6 +151,8 @@ class Step:
         For each axis the index of that size.
     known
         How the operations before hold the axes.
+    doubted, assumed
+        As of `vgglab.valid_sizes.propagate` and of what it returns; rules append to the second.
     """
 
     op: Op
@@ -162,6 +164,8 @@ class Step:
     second: Trace | None = None
     probed: tuple[int, ...] = ()
     known: Mapping[int, Layout] = field(default_factory=dict)
+    doubted: frozenset[int] = frozenset()
+    assumed: list[int] = field(default_factory=list)
 
     @property
     def refused(self) -> bool:
@@ -692,7 +696,46 @@ def _part(step: Step) -> Layout | None:
     first_or_last = step.op.kind is Kind.SELECT and step.op.options["index"] in (0, -1)
     if first_or_last and all(layout.dims[dim].is_axis for dim in touched):
         return _replaced(step, layout, step.op.acted_on)
-    raise Unsupported("it takes a part of height or width, or drops them")
+    raise Unsupported(_PARTS)
+
+
+_PARTS = "it takes a part of height or width, or drops them"
+
+
+def _slice(step: Step) -> Layout | None:
+    """Take every so many cells of an axis, from one to another, if these are numbers."""
+    layout, op, beside = step.map(), step.op, step.beside
+    (dim,) = op.acted_on
+    if not layout.dims[dim].axes:
+        return _moved(step)
+    if not layout.dims[dim].is_axis or step.refused or op.index in step.doubted:
+        raise Unsupported(_PARTS)
+    if beside is None:
+        raise ChosenError(_PARTS)
+    if beside.options != op.options:
+        return _padded_to(step, layout, [dim])
+    step.assumed.append(op.index)
+    given = (op.options.get(name) for name in ("start", "end", "step"))
+    start, end, every = (
+        n if n is not None else other for n, other in zip(given, (0, LAST, 1), strict=True)
+    )
+
+    def cut(place: int, sides: Sides) -> Sides:
+        if place != dim:
+            return sides
+        first, last = (np.clip(n + sides * (n < 0), 0, sides) for n in (start, end))
+        cells: Sides = -(-(last - first) // every)
+        return cells
+
+    result = _with_numbers(step, step.on_sides(layout, cut))
+    (axis,) = layout.dims[dim].axes
+    if result.sides[axis][step.traced[axis]] != op.output_shapes[0][dim]:
+        raise Unsupported(_PARTS)
+    return result
+
+
+LAST = 2**62
+"""The end of a slice that has none."""
 
 
 _FIXED_RANK = {Kind.PERMUTE, Kind.RECURRENT, *WINDOWS}
@@ -741,8 +784,11 @@ def _pad(step: Step) -> Layout | None:
         beside = step.beside
         if beside is None:
             raise ChosenError(_PADS)
+        if op.index in step.doubted:
+            raise Unsupported(_PADS)
         if any(beside.padding(place) != pads[place] for place in held):
             return _padded_to(step, layout, held)
+        step.assumed.append(op.index)
     if any(sum(pads[p]) for p in pads if layout.dims[p].axes and not layout.dims[p].is_axis):
         raise Unsupported("it pads a dimension that holds several")
     if op.kind is Kind.REFLECTION_PAD:
@@ -829,6 +875,23 @@ def _upsample(step: Step) -> Layout | None:
     return Map(tuple(dims), sides) if sides else None
 
 
+def _shuffle(step: Step) -> Layout | None:
+    """Lay channels out as cells, or cells as channels."""
+    layout, options = step.map(), step.op.options
+    step.require_axes(layout, 3, "it lays out a dimension that holds several")
+    if layout.dims[-3].axes or step.refused:
+        raise Unsupported("its channels are not known")
+    enlarges = step.op.kind is Kind.PIXEL_SHUFFLE
+    factor = options["upscale_factor" if enlarges else "downscale_factor"]
+
+    def shuffled(place: int, sides: Sides) -> Sides:
+        if place < -2:
+            return sides
+        return sides * factor if enlarges else np.where(sides % factor == 0, sides // factor, 0)
+
+    return _with_numbers(step, step.on_sides(layout, shuffled))
+
+
 def _unpool(step: Step) -> Layout | None:
     """Let an unpooling by whole numbers pass; the map of its indices has the same sides."""
     layout = _together(step)
@@ -857,10 +920,12 @@ RULES: Mapping[Kind, Callable[[Step], Layout | None]] = {
     Kind.VIEW: _view,
     **dict.fromkeys((Kind.PERMUTE, Kind.UNSQUEEZE), _moved),
     Kind.SQUEEZE: _squeeze,
-    **dict.fromkeys((Kind.SLICE, Kind.SPLIT, Kind.SELECT, Kind.UNBIND), _part),
+    Kind.SLICE: _slice,
+    **dict.fromkeys((Kind.SPLIT, Kind.SELECT, Kind.UNBIND), _part),
     **dict.fromkeys(PADS, _pad),
     **dict.fromkeys((Kind.NEAREST_UPSAMPLE, Kind.BILINEAR_UPSAMPLE), _upsample),
     Kind.OTHER_UPSAMPLE: _upsample,
+    **dict.fromkeys((Kind.PIXEL_SHUFFLE, Kind.PIXEL_UNSHUFFLE), _shuffle),
     Kind.UNPOOL: _unpool,
 }
 
