@@ -33,6 +33,7 @@ NETWORKS: dict[Kind, dict[str, Callable[[Tensor], Tensor]]] = {
         "sum": lambda x: x.sum(1),
         "var": lambda x: x.var(1),
         "std": lambda x: x.std(1),
+        "linalg_vector_norm": lambda x: x.norm(dim=1),
     },
     Kind.ELEMENTWISE: {
         "relu": F.relu,

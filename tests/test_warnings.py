@@ -232,16 +232,32 @@ def test_the_features_of_a_recurrent_head_are_explained() -> None:
     assert str(found.valid_sizes) == "height 31 to 32 px, width 1 and more px"
 
 
-def test_a_diagnosis_traces_the_model_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    traced = []
+@pytest.fixture
+def traced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The types of the models that were traced, in order."""
+    names = []
     plain = trace
 
     def counted(model: nn.Module, *args: object, **kwargs: object) -> object:
-        traced.append(type(model).__name__)
+        names.append(type(model).__name__)
         return plain(model, *args, **kwargs)
 
-    for place in ("vgglab.diagnose", "vgglab.tracing", "vgglab.convert.dry_run"):
-        monkeypatch.setattr(sys.modules[place], "trace", counted)
+    for place in ("diagnose", "tracing", "convert.dry_run", "summary"):
+        monkeypatch.setattr(sys.modules[f"vgglab.{place}"], "trace", counted)
+    return names
+
+
+def test_a_diagnosis_with_all_its_repairs_traces_few_networks(traced: list[str]) -> None:
+    """Each repair once; what conversions try on the way there is shared."""
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten()]
+    model = nn.Sequential(*layers, nn.Linear(512, 16), nn.ReLU(), nn.Linear(16, 4)).eval()
+    found = diagnose(model, (2, 3, 48, 48))
+    assert len(found.fixes) == 8
+    assert str(found)
+    assert len(traced) <= 3 * len(found.fixes)
+
+
+def test_a_diagnosis_traces_the_model_few_times(traced: list[str]) -> None:
     model = VisionTransformer(64, 16, 2, num_heads=2, hidden_dim=32, mlp_dim=64).eval()
     found = diagnose(model, (1, 3, 100, 100))
     assert str(found.valid_sizes) in str(found)

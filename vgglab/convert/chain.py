@@ -57,17 +57,31 @@ _shared: ContextVar[dict[tuple[nn.Module, Shape | None], Chain | ValueError] | N
 )
 
 
+_are_traced: ContextVar[bool] = ContextVar("_are_traced", default=False)
+
+
 @contextmanager
-def shared_chains() -> Iterator[None]:
+def shared_chains(are_traced: bool = False) -> Iterator[None]:
     """Take a network apart once for all conversions of it that are tried meanwhile.
 
     One that is no chain is no chain at any size.
+
+    Parameters
+    ----------
+    are_traced
+        Whether the caller traces what they return and leaves out what stops: then they do not.
     """
-    token = _shared.set({})
+    tokens = _shared.set({}), _are_traced.set(are_traced)
     try:
         yield
     finally:
-        _shared.reset(token)
+        _shared.reset(tokens[0])
+        _are_traced.reset(tokens[1])
+
+
+def is_traced_later() -> bool:
+    """Tell whether whoever asked for a conversion traces what it returns."""
+    return _are_traced.get()
 
 
 def unroll(model: nn.Module, size: Shape) -> Chain:

@@ -157,7 +157,7 @@ def tried(model: nn.Module, trace: Trace, candidates: Iterable[Candidate]) -> li
     """Return the repairs that work: each is tried on a copy of the network without data."""
     found: list[Fix] = []
     without_data = meta_copy(model, hooks=True)
-    with shared_chains():
+    with shared_chains(are_traced=True):
         for candidate in candidates:
             if any(candidate.name == fix.name or candidate.line == fix.line for fix in found):
                 continue

@@ -35,7 +35,7 @@ class Kind(Enum):
     ADAPTIVE_MAX_POOL = "adaptive_max_pool[23]d"
     UNPOOL = "max_unpool[23]d"
     MEAN = "mean"
-    REDUCTION = "amax|amin|max|sum|var|std"
+    REDUCTION = "amax|amin|max|sum|var|std|linalg_vector_norm"
     ELEMENTWISE = (  # each element for itself
         "relu|_prelu_kernel|rrelu_with_noise|leaky_relu|elu|celu|silu|gelu|mish|softplus|"
         "softshrink|tanh|sigmoid|hardtanh|hardswish|hardsigmoid|log_sigmoid_forward|threshold|"
