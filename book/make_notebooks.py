@@ -50,6 +50,7 @@ A hidden cell, ``SETUP``, is put before the first code cell of each chapter.
 An assignment, ``book/assignments/NN_name/NN_name.md``, is written in the same way and becomes
 ``NN_name.ipynb`` beside it, a source notebook for nbgrader. Tags say what its cells are for:
 ``given``, ``answer-q1``, ``check-q1``, ``text-q5``; points come from ``assignment.toml``.
+The notebook of a session, ``book/teaching/shapes_to_the_head.md``, is made as a chapter's is.
 
 Building twice gives identical bytes: cells are named after their source, nothing records the time,
 and the kernel's metadata is fixed.
@@ -87,6 +88,7 @@ ASSIGNMENTS = ROOT / "book" / "assignments"
 COSTS = ROOT / "book" / "reference" / "notebook_costs.json"
 CELL_TIMEOUT = 300  # seconds
 WORKERS = 2
+SESSIONS = "teaching/shapes_*.md"  # beside the folder of the chapters
 TIMES = "{{ times }}"
 WORDS_A_MINUTE = 150
 FOLDED = re.compile(r"^(:{3,})\{dropdown\}.*?^\1$", re.DOTALL | re.MULTILINE)
@@ -188,6 +190,17 @@ def _name_cells(notebook: NotebookNode) -> None:
         seen.add(cell.id)
 
 
+def texts_of(chapters: Path = CHAPTERS) -> dict[str, Path]:
+    """Return the texts that become notebooks, by name: those of the chapters and of sessions."""
+    paths = [*chapters.glob("*.md"), *chapters.parent.glob(SESSIONS)]
+    return {path.stem: path for path in sorted(paths)}
+
+
+def words_read(text: str) -> int:
+    """Count the words of a text that are not folded."""
+    return len(FOLDED.sub("", text).split())
+
+
 def state_times(notebook: NotebookNode, run_minutes: int) -> None:
     """Say in the place of `TIMES` how long a chapter takes, if it asks for it.
 
@@ -202,8 +215,7 @@ def state_times(notebook: NotebookNode, run_minutes: int) -> None:
     places = [cell for cell in texts if TIMES in cell.source]
     if not places:
         return
-    words = sum(len(FOLDED.sub("", cell.source).split()) for cell in texts)
-    read_minutes = ceil(words / WORDS_A_MINUTE)
+    read_minutes = ceil(sum(words_read(cell.source) for cell in texts) / WORDS_A_MINUTE)
     read, run = (f"about {n} minute{'s' * (n > 1)}" for n in (read_minutes, run_minutes))
     for cell in places:
         line = (
@@ -442,7 +454,7 @@ def faults_of(chapters: Path = CHAPTERS, notebooks: Path = NOTEBOOKS) -> list[st
     list of str
         A sentence for each fault; empty when all is well.
     """
-    texts = {path.stem: path for path in sorted(chapters.glob("*.md"))}
+    texts = texts_of(chapters)
     built = {path.stem: path for path in sorted(notebooks.glob("*.ipynb"))}
     faults = [f"{stem}: no notebook; run `make notebooks`" for stem in texts if stem not in built]
     faults += [f"{stem}: a notebook without a text" for stem in built if stem not in texts]
@@ -650,8 +662,8 @@ def main() -> int:
         for folder in [ASSIGNMENTS / name for name in arguments.names] or assignment_folders():
             print(f"{folder.name}: {'changed' if build_assignment(folder) else 'unchanged'}")
         return 0
-    chapters = [CHAPTERS / f"{Path(name).stem}.md" for name in arguments.chapters]
-    chapters = chapters or sorted(CHAPTERS.glob("*.md"))
+    texts, stems = texts_of(), [Path(name).stem for name in arguments.chapters]
+    chapters = [texts.get(stem, CHAPTERS / f"{stem}.md") for stem in stems] or [*texts.values()]
     for chapter in chapters:
         if not chapter.exists():
             parser.error(f"there is no chapter {chapter.relative_to(ROOT)}")

@@ -15,7 +15,7 @@ from vgglab.course.exercises import load_exercises, load_quizzes
 
 EXERCISES = load_exercises()
 QUIZZES = load_quizzes()
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "book" / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).parent.parent / "book" / "notebooks").glob("[0-9]*.ipynb"))
 # The way in, 00, is two pages for somebody in a hurry: it has no exercises.
 CHAPTERS = sorted({path.name[:2] for path in NOTEBOOKS} - {"00"})
 # More than any check needs, with the conversions that an answer itself may call; the weights of

@@ -41,6 +41,7 @@ HOUSE = {
     "corrections": "the page of corrections: book/_ext/corrections.py",
     "wheelhouse": "what a class room without a network installs: book/make_wheelhouse.py",
     "platforms": "the first cell of a chapter in Colab, Kaggle and Binder: tests/platforms.py",
+    "teaching": "the pages for teachers, slides and sheets: book/teaching and book/_ext",
     "several_processes": "trainings of several processes, against the whole of vgglab.lab",
 }
 

@@ -63,7 +63,8 @@ def source_of(page: str, path: str) -> str:
     """Return the file that people write, from the root: of a notebook it is the chapter's text."""
     name = page.removeprefix("notebooks/")
     if name != page:
-        return f"book/chapters/{name}.md"
+        folder = "chapters" if name[0].isdigit() else "teaching"
+        return f"book/{folder}/{name}.md"
     return Path(path).resolve().relative_to(ROOT).as_posix()
 
 

@@ -1,0 +1,441 @@
+"""What the pages for teachers say, as Markdown: plans from ``book/teaching``, times as measured."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import nbformat
+from make_notebooks import WORDS_A_MINUTE, words_read
+
+BOOK = Path(__file__).resolve().parents[1]
+TEACHING = BOOK / "teaching"
+SESSION = "shapes_to_the_head"
+STATED = re.compile(r"about (\d+) minutes?")
+Step = dict[str, Any]
+
+
+def load(name: str) -> dict[str, Any]:
+    """Return the data of a file beside the pages."""
+    return tomllib.loads((TEACHING / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def sources() -> list[Path]:
+    """Return the files that these tables are made of."""
+    return [Path(__file__), *TEACHING.glob("*.toml"), TEACHING / "times.json"]
+
+
+@cache
+def notebook(name: str) -> Any:
+    """Return a published notebook."""
+    return nbformat.read(BOOK / "notebooks" / f"{name}.ipynb", as_version=4)
+
+
+def title_of(name: str) -> str:
+    """Return the title of a published notebook."""
+    return str(notebook(name).cells[0].source.splitlines()[0].removeprefix("# "))
+
+
+def session_title() -> str:
+    """Return the title of the session's notebook."""
+    return title_of(SESSION)
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor that a heading has in its page."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+
+
+def table(rows: list[list[str]]) -> str:
+    """Return rows as a table, the head first."""
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines.insert(1, "|:---" * len(rows[0]) + "|")
+    return "\n".join(lines)
+
+
+# --- the session of 90 minutes --------------------------------------------------------------------
+
+
+def steps() -> list[Step]:
+    """Return the steps of the session, each with the minute at which it starts."""
+    found, start = [], 0
+    for step in load("plan")["steps"]:
+        found.append(
+            {"sections": [], "items": [], "slides": [], "exercise": "", **step, "start": start}
+        )
+        start += step["minutes"]
+    return found
+
+
+def session_sections() -> dict[str, list[Any]]:
+    """Return the cells of the session's notebook, by the heading that they stand under."""
+    sections: dict[str, list[Any]] = {}
+    heading = ""
+    for cell in notebook(SESSION).cells:
+        if cell.cell_type == "markdown":
+            for part in re.split(r"^(?=#+ )", cell.source, flags=re.MULTILINE):
+                if part.startswith("#"):
+                    heading = part.splitlines()[0].lstrip("# ")
+                if part:
+                    sections.setdefault(heading, []).append(nbformat.v4.new_markdown_cell(part))
+        else:
+            sections.setdefault(heading, []).append(cell)
+    return sections
+
+
+def measured(step: Step) -> tuple[float, float]:
+    """Return the minutes that reading a step's sections and running their cells take."""
+    sections = session_sections()
+    cells = [cell for name in step["sections"] for cell in sections[name]]
+    shown = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    shown += [o.text for cell in cells for o in cell.get("outputs", []) if "text" in o]
+    words = sum(map(words_read, shown))
+    times = json.loads((TEACHING / "times.json").read_text(encoding="utf-8"))
+    seconds = sum(times["sections"].get(name, 0) for name in step["sections"])
+    return words / WORDS_A_MINUTE, seconds / 60
+
+
+def _in_time(minutes: float) -> str:
+    seconds = round(60 * minutes)
+    return f"{seconds // 60}:{seconds % 60:02}"
+
+
+def time_table() -> str:
+    """Return the steps with their minutes: what was measured of them, and what is an estimate."""
+    rows = [["minute", "part", "step", "minutes", "reading", "running", "the rest, an estimate"]]
+    total = [0.0, 0.0, 0.0]
+    part = ""
+    for step in steps():
+        read, run = measured(step)
+        rest = step["minutes"] - read - run
+        total = [a + b for a, b in zip(total, (read, run, rest), strict=True)]
+        name = step["part"] if step["part"] != part else ""
+        part = step["part"]
+        rows.append(
+            [str(step["start"]), name, step["title"], str(step["minutes"])]
+            + [_in_time(minutes) for minutes in (read, run, rest)]
+        )
+    whole = sum(step["minutes"] for step in steps())
+    rows.append(["", "", "together", str(whole), *map(_in_time, total)])
+    return table(rows)
+
+
+def made_with() -> str:
+    """Say what measured the times."""
+    record = json.loads((TEACHING / "times.json").read_text(encoding="utf-8"))
+    made = record["provenance"]
+    return (
+        f"Reading counts {WORDS_A_MINUTE} words a minute, of the text and of what the cells print. "
+        f"Running is the median of {record['runs']} runs: `{record['command']}`, {record['date']}, "
+        f"{made['device']}, torch {made['torch']}. "
+        f"Setting the notebook up took {record['sections'][session_title()]:.0f} s of it, with "
+        "the package installed; where it is not, what its first cell installs comes on top."
+    )
+
+
+def plan() -> str:
+    """Return the plan by the minute."""
+    lines, part = [], ""
+    for step in steps():
+        if step["part"] != part:
+            part = step["part"]
+            inside = [other for other in steps() if other["part"] == part]
+            minutes = sum(other["minutes"] for other in inside)
+            lines += [f"### {part}: {minutes} minutes", ""]
+        end = step["start"] + step["minutes"]
+        lines += [f"**Minute {step['start']} to {end}: {step['title']}**", ""]
+        lines += [f"* *You:* {step['teacher']}", f"* *The class:* {step['students']}"]
+        if step["phone"]:
+            lines.append(f"* *With a phone only:* {step['phone']}{_open(step['open'])}")
+        lines += [f"* {', '.join(_used(step))}", ""]
+    return "\n".join(lines)
+
+
+def _used(step: Step) -> Iterator[str]:
+    for name in step["sections"][-1:]:
+        yield f"Notebook: [{name}](../notebooks/{SESSION}.ipynb#{anchor(name)})"
+    if step["slides"]:
+        links = (f'<a href="slides/{SESSION}.html#/{s}">{s}</a>' for s in step["slides"])
+        yield f"slides: {', '.join(links)}"
+    if step["exercise"]:
+        yield f"exercise `{step['exercise']}`"
+    if step["items"]:
+        yield f"items {', '.join(f'`{item}`' for item in step['items'])}"
+    read, run = measured(step)
+    rest = step["minutes"] - read - run
+    known = f"{_in_time(read + run)} measured, " if read + run else ""
+    yield f"{known}{_in_time(rest)} estimated"
+
+
+def _open(name: str) -> str:
+    if not name:
+        return ""
+    title, address = pages()[name]
+    return f' <a href="{escape_quotes(address)}">{title}</a>.'
+
+
+def escape_quotes(address: str) -> str:
+    """Return an address as it may stand in an attribute."""
+    return address.replace("&", "&amp;").replace('"', "&quot;")
+
+
+@cache
+def pages() -> dict[str, tuple[str, str]]:
+    """Return the pages that show a step without a notebook: a title, and an address."""
+    from torch import nn
+
+    from vgglab import vgg
+    from vgglab.figures.stack import lines_of
+
+    def stack(network: nn.Module, height: int, width: int) -> str:
+        layers = ";".join(line.replace(" ", "") for line in lines_of(network))
+        return f"../stack.html#{quote(f'3x{height}x{width};{layers}', safe='(),;=')}"
+
+    fixed, pooled, sliding, fresh = (
+        vgg("D", head=head, device="meta") for head in ("fc-fixed", "fc", "conv", "fc-fixed")
+    )
+    message = "mat1 and mat2 shapes cannot be multiplied (16x51200 and 25088x4096)"
+    fresh.classifier[0] = nn.Linear(512 * 12 * 12, 4096, device="meta")
+    return {
+        "notebook": ("The notebook, to read", f"../notebooks/{SESSION}.html"),
+        "explorer": (
+            "The sides, with a slider",
+            "../notebooks/04_shape_mismatch.html#every-size-at-once",
+        ),
+        "rectangle": ("The layers on such an image", stack(fixed.features, 300, 500)),
+        "failing": ("VGG-16 at 400 px", stack(fixed, 400, 400)),
+        "message": ("The message, taken apart", f"../explain.html#message={quote(message)}"),
+        "pooled": ("With adaptive pooling", stack(pooled, 400, 400)),
+        "sliding": ("As convolutions", stack(nn.Sequential(sliding), 400, 400)),
+        "fresh": ("With a fresh fc6", stack(fresh, 400, 400)),
+        "see": ("The trained network", "../see.html"),
+    }
+
+
+def left_out() -> str:
+    """Return what to leave out when time is short, in order."""
+    order = sorted((s for s in steps() if "leave_out" in s), key=lambda step: step["leave_out"])
+    rows, rest = [["leave out", "and instead", "then it takes"]], sum(s["minutes"] for s in steps())
+    for step in order:
+        rest -= step["minutes"]
+        rows.append([step["title"], step["instead"], f"{rest} min"])
+    return table(rows)
+
+
+def stumbles() -> str:
+    """Return where classes stumble, and what helps."""
+    rows = [["stumble", "what helps"]]
+    rows += [[found["what"], found["help"]] for found in load("plan")["stumbles"]]
+    return table(rows)
+
+
+def notes() -> dict[str, list[str]]:
+    """Return for the first slide of each step what the speaker has to know of the plan."""
+    return {
+        step["slides"][0]: [
+            f"{step['part']}: {step['title']}. Minute {step['start']} to "
+            f"{step['start'] + step['minutes']}.",
+            step["teacher"],
+        ]
+        for step in steps()
+        if step["slides"]
+    }
+
+
+# --- the handout ----------------------------------------------------------------------------------
+
+
+def handout_formulas() -> str:
+    """Return the formulas of the session, from the sheet of all."""
+    import sheet
+
+    wanted = load("handout")["formulas"]
+    rows = {row[0]: row for row in sheet.formula_rows()[1:]}
+    return table([["what", "formula"], *([what, rows[what][1]] for what in wanted)])
+
+
+def handout_example() -> str:
+    """Return the way from an image to the head: computed for one size, blanks for the others."""
+    from vgglab import Window, feature_map_sizes
+
+    sizes = load("handout")["sides"]
+    pool = Window(kernel_size=2, stride=2)
+    columns = [feature_map_sizes(n, [pool] * 5) for n in sizes]
+    columns = [[*sides, 512 * sides[-1] ** 2] for sides in columns]
+    blank = "______"
+    names = [
+        "the image",
+        *(f"after pooling {k}" for k in range(1, 6)),
+        "features: 512 · side · side",
+    ]
+    rows = [["side of the map", *(f"{n} px" for n in sizes)]]
+    for k, name in enumerate(names):
+        given = [str(columns[0][k]), *(str(c[k]) if k == 0 else blank for c in columns[1:])]
+        rows.append([name, *given])
+    return table(rows)
+
+
+def questions(part: str) -> str:
+    """Return the questions of a part of the session as text, without answers.
+
+    Their numbers and letters are those of ``vgglab quiz export --format paper --pack shapes``.
+    """
+    from vgglab.course.bank import question_bank
+
+    asked = [item for step in steps() if step["part"] == part for item in step["items"]]
+    lines = []
+    for number, question in enumerate(question_bank(pack="shapes", shuffled=True), 1):
+        if question.quiz.id in asked:
+            text, *options = str(question.quiz).split("\n")
+            ticked = " &emsp; ".join(f"☐ {option}" for option in options)
+            lines += [f"**{number}.** {text}", "", ticked, ""]
+    return "\n".join(lines)
+
+
+def ticket() -> str:
+    """Return the questions of the exit ticket."""
+    return questions("Exit ticket")
+
+
+# --- a day, and six weeks -------------------------------------------------------------------------
+
+
+def stated_minutes(chapter: str) -> tuple[int, int]:
+    """Return how long reading a chapter and running it take, as the chapter says itself."""
+    text = "\n".join(cell.source for cell in notebook(chapter).cells[:3])
+    line = next(line for line in text.splitlines() if line.startswith("*Reading the text"))
+    read, run = map(int, STATED.findall(line))
+    return read, run
+
+
+@cache
+def chapters() -> dict[str, str]:
+    """Return the chapters by their numbers."""
+    return {path.stem[:2]: path.stem for path in sorted(BOOK.glob("notebooks/[0-9]*.ipynb"))}
+
+
+def chapters_with_exercises() -> list[str]:
+    """Return the chapters that have exercises."""
+    from vgglab.course.exercises import CHAPTERS
+
+    return [*CHAPTERS]
+
+
+def goals(numbers: list[str]) -> list[dict[str, Any]]:
+    """Return the goals of chapters."""
+    return [goal for goal in load("goals")["goals"] if goal["chapter"] in numbers]
+
+
+def assignments(numbers: list[str]) -> list[dict[str, Any]]:
+    """Return the assignments of chapters, each with the name of its folder."""
+    return [
+        {"name": path.parent.name, **found}
+        for path in sorted(BOOK.glob("assignments/*/assignment.toml"))
+        for found in [tomllib.loads(path.read_text(encoding="utf-8"))]
+        if found["chapter"][:2] in numbers
+    ]
+
+
+def _chapter_link(number: str) -> str:
+    return f"[{number}](../notebooks/{chapters()[number]}.ipynb)"
+
+
+def _goal_link(goal: dict[str, Any]) -> str:
+    page = f"../notebooks/{chapters()[goal['chapter']]}.ipynb"
+    return f"[{goal['text']}]({page}#{goal['section']})"
+
+
+def weeks_table() -> str:
+    """Return the six weeks: what is read, run, practised and handed in."""
+    from vgglab.course.exercises import CHAPTERS, load_quizzes
+
+    rows = [["week", "chapters", "reading", "running", "exercises", "questions", "assignment"]]
+    for number, week in enumerate(load("semester")["weeks"], 1):
+        read, run = (sum(times) for times in zip(*_times(week["chapters"]), strict=True))
+        names = [chapters()[c] for c in week["chapters"]]
+        exercises = sum(CHAPTERS.get(name, 0) for name in names)
+        asked = sum(id[:2] in week["chapters"] for id in load_quizzes())
+        handed = "; ".join(
+            f"{a['name'][:2]} {a['title']}, {a['minutes']} min"
+            for a in assignments(week["chapters"])
+        )
+        links = ", ".join(_chapter_link(c) for c in week["chapters"])
+        times = [f"{read} min", f"{run} min"]
+        counts = [str(exercises), str(asked)]
+        rows.append([f"{number}. {week['title']}", links, *times, *counts, handed])
+    return table(rows)
+
+
+def _times(numbers: list[str]) -> list[tuple[int, int]]:
+    return [stated_minutes(chapters()[number]) for number in numbers]
+
+
+def weeks() -> str:
+    """Return the weeks one by one: what they need, the first hour, and what can go."""
+    lines = []
+    for number, week in enumerate(load("semester")["weeks"], 1):
+        lines += [f"### Week {number}: {week['title']}", "", f"*Needs:* {week['needs']}", ""]
+        lines += [f"*In class:* {week['class']}", "", f"*At home:* {week['home']}", ""]
+        lines += [f"*When time is short:* {week['short']}", "", "The students can then", ""]
+        for goal in goals(week["chapters"]):
+            practice, asked = (", ".join(goal[name]) for name in ("exercises", "questions"))
+            lines.append(f"* {_goal_link(goal)} (exercises {practice}; questions {asked})")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def day_table() -> str:
+    """Return the blocks of a day, with the hour at which each starts."""
+    rows = [["from", "minutes", "block", "chapters", "reading of all that"]]
+    start = 0
+    for block in load("day")["blocks"]:
+        numbers = block["chapters"]
+        read = f"{sum(read for read, _ in _times(numbers))} min" if numbers else ""
+        links = ", ".join(_chapter_link(number) for number in numbers)
+        begin = f"{start // 60}:{start % 60:02}"
+        rows.append([begin, str(block["minutes"]), block["title"], links, read])
+        start += block["minutes"]
+    rows.append([f"{start // 60}:{start % 60:02}", "", "end", "", ""])
+    return table(rows)
+
+
+def day() -> str:
+    """Return the blocks of a day one by one."""
+    lines = []
+    for block in load("day")["blocks"]:
+        if not block["chapters"]:
+            continue
+        lines += [f"### {block['title']}", "", block["text"], ""]
+        practice = ", ".join(f"`{id}`" for id in block["exercises"])
+        asked = ", ".join(f"`{id}`" for id in block["questions"])
+        lines += [f"Exercises {practice}; questions {asked}.", ""]
+        lines += [f"*When time is short:* {block['short']}", "", "Goals:", ""]
+        named = {*block["exercises"], *block["questions"]}
+        for goal in goals(block["chapters"]):
+            if named & {*goal["exercises"], *goal["questions"]}:
+                lines.append(f"* {_goal_link(goal)}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def rubric() -> str:
+    """Return what points are given for in the project."""
+    criteria = load("capstone")["criteria"]
+    rows = [["what", "points", "all of them", "half", "none"]]
+    rows += [[c["what"], str(c["points"]), c["all"], c["half"], c["none"]] for c in criteria]
+    rows.append(["together", str(sum(c["points"] for c in criteria)), "", "", ""])
+    return table(rows)
+
+
+def sheets() -> str:
+    """Return links to the sheets of exercises."""
+    return "\n".join(
+        f'* <a href="../teaching/sheets/{name}.html">{name[:2]}. {title_of(name)}</a>'
+        for name in chapters_with_exercises()
+    )

@@ -1,0 +1,163 @@
+"""The pages for teachers: their plans add up, their times are measured or said to be estimates."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+
+import nbformat
+import pytest
+import teaching_tables as tables
+from make_notebooks import texts_of
+
+import vgglab
+from vgglab.course.exercises import CHAPTERS, load_exercises, load_quizzes, pack_quizzes
+
+STEPS = tables.steps()
+
+
+# --- the session ------------------------------------------------------------------------------
+
+
+def test_the_steps_take_ninety_minutes():
+    assert sum(step["minutes"] for step in STEPS) == 90
+    starts = [step["start"] for step in STEPS]
+    assert starts == sorted(set(starts))
+    assert [*dict.fromkeys(step["part"] for step in STEPS)] == [
+        "Predict", "Derive", "Run", "Repair", "Exit ticket",
+    ]  # fmt: skip
+
+
+def test_a_time_is_measured_or_said_to_be_an_estimate():
+    head, *rows, total = [line.split("|")[1:-1] for line in tables.time_table().splitlines()]
+    assert head[-1].strip() == "the rest, an estimate"
+    assert len(rows) == len(STEPS) + 1  # and the line below the head
+    for step in STEPS:
+        read, run = tables.measured(step)
+        assert read + run < step["minutes"]
+        assert (read > 0) == bool(step["sections"])
+    assert total[3].strip() == "90"
+
+
+def test_the_times_are_of_the_notebook_as_it_is():
+    """A section with code has a time, and no section that went has one."""
+    record = json.loads((tables.TEACHING / "times.json").read_text(encoding="utf-8"))
+    sections = tables.session_sections()
+    with_code = {h for h, cells in sections.items() if any(c.cell_type == "code" for c in cells)}
+    assert with_code == record["sections"].keys()
+    assert {"device", "torch", "python"} <= record["provenance"].keys()
+    assert sum(record["sections"].values()) < 60
+
+
+def test_what_a_step_names_is_there():
+    sections = tables.session_sections()
+    assert [name for step in STEPS for name in step["sections"]] == [*sections]
+    slides = {slide["id"] for slide in tables.load("slides")["slides"]}
+    for step in STEPS:
+        assert {*step["slides"]} <= slides
+        assert step["phone"], step["title"]
+        assert step["open"] in {"", *tables.pages()}
+        code = "\n".join(c.source for name in step["sections"] for c in sections[name])
+        if step["exercise"]:
+            assert f'check("{step["exercise"]}"' in code
+        asked = {n for call in re.findall(r"^ask\((.*)\)$", code, re.M) for n in call.split(", ")}
+        assert asked == {item.removeprefix("shapes-") for item in step["items"]}
+        if "leave_out" in step:
+            assert step["instead"]
+    shown = [id for step in STEPS for id in step["slides"]]
+    assert shown == [*dict.fromkeys(shown)]
+    assert {*shown} == slides
+    assert [slide["id"] for slide in tables.load("slides")["slides"]] == shown
+    asked = sorted(item for step in STEPS for item in step["items"])
+    assert asked == sorted(pack_quizzes("shapes"))
+    order = sorted(step["leave_out"] for step in STEPS if "leave_out" in step)
+    assert order == [*range(1, len(order) + 1)]
+
+
+def test_what_students_get_holds_no_answer():
+    """Neither the notebook nor the handout: the right options' reasons stand in neither."""
+    text = json.dumps(nbformat.read(texts_of_session(), as_version=4), ensure_ascii=False)
+    for quiz in pack_quizzes("shapes").values():
+        for option in quiz.options:
+            assert option.why not in text
+            assert option.why not in tables.ticket()
+    assert "solution_" not in text
+    assert "strict=True" not in text
+    assert len(re.findall(r'check\("\d\d-\d+"', text.replace("\\", ""))) == 3
+
+
+def texts_of_session():
+    assert tables.SESSION in texts_of()
+    return tables.BOOK / "notebooks" / f"{tables.SESSION}.ipynb"
+
+
+def test_a_question_on_paper_has_its_options_and_no_more():
+    ticket = tables.ticket()
+    items = [item for step in STEPS if step["part"] == "Exit ticket" for item in step["items"]]
+    assert items
+    for item in items:
+        quiz = vgglab.quiz(item)
+        assert quiz.question in ticket
+        assert all(f") {option.text}" in ticket for option in quiz.options)
+        assert f"**{item.removeprefix('shapes-')}.** {quiz.question}" in ticket
+    assert ticket.count("☐") == sum(len(vgglab.quiz(item).options) for item in items)
+
+
+def test_the_handout_leaves_blank_what_the_class_works_out():
+    rows = [line.split("|")[1:-1] for line in tables.handout_example().splitlines()]
+    cells = [[cell.strip() for cell in row] for row in rows]
+    assert [row[1] for row in cells[2:]] == ["224", "112", "56", "28", "14", "7", str(512 * 7 * 7)]
+    assert {cell for row in cells[3:] for cell in row[2:]} == {"______"}
+
+
+# --- a day, and six weeks -----------------------------------------------------------------------
+
+
+WEEKS = tables.load("semester")["weeks"]
+
+
+def test_every_goal_chapter_and_assignment_is_in_the_six_weeks():
+    assert len(WEEKS) == 6
+    chapters = [chapter for week in WEEKS for chapter in week["chapters"]]
+    assert sorted(chapters) == sorted(tables.chapters())
+    page = tables.weeks()
+    for goal in tables.load("goals")["goals"]:
+        assert page.count(f"[{goal['text']}](") == 1
+    for path in tables.BOOK.glob("assignments/*/assignment.toml"):
+        title = tomllib.loads(path.read_text(encoding="utf-8"))["title"]
+        assert tables.weeks_table().count(title) == 1
+    assert all(week[key] for week in WEEKS for key in ("needs", "class", "home", "short"))
+
+
+def test_the_weeks_name_exercises_that_are_there():
+    named = re.findall(r"\d\d-\d+", " ".join(week["home"] for week in WEEKS))
+    assert len(named) > 5
+    assert {*named} <= load_exercises().keys()
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_times_are_what_the_chapter_says(chapter):
+    read, run = tables.stated_minutes(chapter)
+    text = tables.notebook(chapter).cells[0].source
+    assert f"about {read} minute" in text
+    assert run == tables.notebook(chapter).metadata["vgglab"]["run_minutes"]
+
+
+def test_a_day_names_what_is_there():
+    blocks = tables.load("day")["blocks"]
+    assert blocks[0]["minutes"] == sum(step["minutes"] for step in STEPS)
+    for block in blocks:
+        for id in block.get("exercises", []):
+            assert id in load_exercises()
+        for id in block.get("questions", []):
+            assert id in {*load_quizzes(), *pack_quizzes("shapes")}
+        if block["chapters"]:
+            assert block["short"]
+            assert tables.goals(block["chapters"]) or block["chapters"] == ["00"]
+
+
+def test_the_rubric_is_of_a_hundred_points():
+    criteria = tables.load("capstone")["criteria"]
+    assert sum(criterion["points"] for criterion in criteria) == 100
+    assert all(criterion[key] for criterion in criteria for key in ("all", "half", "none"))
