@@ -68,6 +68,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime
 from math import ceil
 from multiprocessing import get_context
 from pathlib import Path
@@ -322,7 +323,7 @@ def cell_id(cell: NotebookNode, repeat: int) -> str:
     return hashlib.sha256(f"{cell.cell_type}\n{repeat}\n{cell.source}".encode()).hexdigest()[:12]
 
 
-def execute(notebook: NotebookNode, folder: Path) -> None:
+def execute(notebook: NotebookNode, folder: Path, *, timed: bool = False) -> None:
     """Run a notebook in ``folder`` and keep its outputs, in a form that does not vary.
 
     Parameters
@@ -331,12 +332,14 @@ def execute(notebook: NotebookNode, folder: Path) -> None:
         Changed in place.
     folder : Path
         The working directory of the kernel.
+    timed : bool, default False
+        Whether each cell's metadata say when it ran.
     """
     client = NotebookClient(
         notebook,
         timeout=CELL_TIMEOUT,
         kernel_name=METADATA["kernelspec"]["name"],
-        record_timing=False,
+        record_timing=timed,
         coalesce_streams=True,
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(folder)}},
@@ -523,6 +526,23 @@ def text_of(notebook: NotebookNode) -> str:
     return hashlib.sha256("\0".join(cell.source for cell in notebook.cells).encode()).hexdigest()
 
 
+def seconds_of_sections(notebook: NotebookNode) -> dict[str, float]:
+    """Return what the cells below each heading took on the wall, of a notebook that ran timed."""
+    seconds: dict[str, float] = {}
+    heading = ""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            for line in cell.source.splitlines():
+                heading = line.lstrip("# ") if line.startswith("#") else heading
+        elif cell.cell_type == "code":
+            times = cell.metadata["execution"]
+            busy, idle = (
+                datetime.fromisoformat(times[f"iopub.status.{state}"]) for state in ("busy", "idle")
+            )
+            seconds[heading] = seconds.get(heading, 0) + (idle - busy).total_seconds()
+    return {name: round(taken, 2) for name, taken in seconds.items()}
+
+
 def cost_of(path: Path) -> dict[str, Any]:
     """Run a notebook and return what it took; nothing is written.
 
@@ -536,20 +556,22 @@ def cost_of(path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``seconds`` on the wall, ``processor_seconds``, ``peak_bytes`` of the largest process, and
-        ``text``, the hash of what was run.
+        ``seconds`` on the wall, ``processor_seconds``, ``peak_bytes`` of the largest process,
+        ``sections``, the seconds of the cells below each heading, and ``text``, the hash of what
+        was run.
     """
     import resource
 
     notebook = nbformat.read(path, as_version=4)
     start = time.perf_counter()
-    execute(notebook, path.parent)
+    execute(notebook, path.parent, timed=True)
     wall = time.perf_counter() - start
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
         "seconds": round(wall, 1),
         "processor_seconds": round(used.ru_utime + used.ru_stime, 1),
         "peak_bytes": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
+        "sections": seconds_of_sections(notebook),
         "text": text_of(notebook),
     }
 

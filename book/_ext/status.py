@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -12,11 +11,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from docutils import nodes
+from make_notebooks import COSTS, text_of
 
 BOOK = Path(__file__).parents[1]
 ROOT = BOOK.parent
-COSTS = BOOK / "reference" / "notebook_costs.json"
 NOT_KNOWN = "not known here"
 # The variable in which CI gives the last green weekly run: its day and its address.
 WEEKLY = "VGGLAB_WEEKLY"
@@ -62,12 +62,6 @@ def weekly() -> str:
     return f"[{given[1]}]({given[2]})" if given else NOT_KNOWN
 
 
-def text_of(notebook: dict[str, Any]) -> str:
-    """Return the hash of what a notebook says and runs, as the record of costs has it."""
-    sources = ["".join(cell["source"]) for cell in notebook["cells"]]
-    return hashlib.sha256("\0".join(sources).encode()).hexdigest()
-
-
 def costs() -> Rows:
     """Return what each notebook took, and whether it is still the one that was timed."""
     record = read(COSTS)["notebooks"]
@@ -78,7 +72,7 @@ def costs() -> Rows:
         if cost is None:
             made.append([link, *3 * ["not measured yet"], "new"])
             continue
-        same = cost["text"] == text_of(read(path))
+        same = cost["text"] == text_of(nbformat.read(path, as_version=4))
         seconds = (cost["seconds"], cost["processor_seconds"])
         made.append(
             [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from collections.abc import Iterator
@@ -12,7 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 import nbformat
-from make_notebooks import WORDS_A_MINUTE, words_read
+from make_notebooks import COSTS, WORDS_A_MINUTE, words_read
+from status import costs_made_with, read
 
 BOOK = Path(__file__).resolve().parents[1]
 TEACHING = BOOK / "teaching"
@@ -28,7 +28,7 @@ def load(name: str) -> dict[str, Any]:
 
 def sources() -> list[Path]:
     """Return the files that these tables are made of."""
-    return [Path(__file__), *TEACHING.glob("*.toml"), TEACHING / "times.json"]
+    return [Path(__file__), *TEACHING.glob("*.toml"), COSTS]
 
 
 @cache
@@ -89,6 +89,14 @@ def session_sections() -> dict[str, list[Any]]:
     return sections
 
 
+@cache
+def seconds_of_sections() -> dict[str, float]:
+    """Return what the cells below each heading of the session's notebook took."""
+    cost = read(COSTS)["notebooks"][f"notebooks/{SESSION}"]
+    seconds: dict[str, float] = cost["sections"]
+    return seconds
+
+
 def measured(step: Step) -> tuple[float, float]:
     """Return the minutes that reading a step's sections and running their cells take."""
     sections = session_sections()
@@ -96,8 +104,7 @@ def measured(step: Step) -> tuple[float, float]:
     shown = [cell.source for cell in cells if cell.cell_type == "markdown"]
     shown += [o.text for cell in cells for o in cell.get("outputs", []) if "text" in o]
     words = sum(map(words_read, shown))
-    times = json.loads((TEACHING / "times.json").read_text(encoding="utf-8"))
-    seconds = sum(times["sections"].get(name, 0) for name in step["sections"])
+    seconds = sum(seconds_of_sections().get(name, 0) for name in step["sections"])
     return words / WORDS_A_MINUTE, seconds / 60
 
 
@@ -128,13 +135,10 @@ def time_table() -> str:
 
 def made_with() -> str:
     """Say what measured the times."""
-    record = json.loads((TEACHING / "times.json").read_text(encoding="utf-8"))
-    made = record["provenance"]
     return (
         f"Reading counts {WORDS_A_MINUTE} words a minute, of the text and of what the cells print. "
-        f"Running is the median of {record['runs']} runs: `{record['command']}`, {record['date']}, "
-        f"{made['device']}, torch {made['torch']}. "
-        f"Setting the notebook up took {record['sections'][session_title()]:.0f} s of it, with "
+        f"Running: {costs_made_with()} "
+        f"Setting the notebook up took {seconds_of_sections()[session_title()]:.0f} s of it, with "
         "the package installed; where it is not, what its first cell installs comes on top."
     )
 
