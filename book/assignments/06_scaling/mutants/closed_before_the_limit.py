@@ -1,0 +1,29 @@
+"""A bucket is closed before it would pass its limit.
+
+Loses: q4 q5
+"""
+
+
+# %% q4
+def fill_buckets(sizes, first=MIB, following=25 * MIB):
+    found = [[]]
+    for size in sizes:
+        if found[-1] and sum(found[-1]) + size >= (first if len(found) == 1 else following):
+            found.append([])
+        found[-1].append(size)
+    return found
+
+
+def step_seconds(layers, compute, devices, link, first=MIB, following=25 * MIB, overlap=True):
+    if devices == 1:
+        return compute
+    order = list(reversed(layers))
+    todo = [work for _, work in order]
+    end = done = 0
+    for bucket in fill_buckets([size for size, _ in order], first, following):
+        done += sum(todo.pop(0) for _ in bucket)
+        ready = compute
+        if overlap:
+            ready = compute * (1 / 3 + 2 / 3 * done / sum(work for _, work in layers))
+        end = max(ready, end) + ring_seconds(sum(bucket), devices, link)
+    return max(compute, end)
