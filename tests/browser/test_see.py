@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from make_pdf import BROWSERS
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from sampling import sampled
@@ -21,7 +22,7 @@ from vgglab.lab.maps import class_activation_map
 from vgglab.lab.repairs import REPAIRS, Case, apply_repair
 from vgglab.lab.training import normalise
 
-from .conftest import BARE, BROWSERS, FLAGS, MODES, Visit, faults, from_file
+from .conftest import BARE, FLAGS, MODES, Visit, faults, from_file
 
 pytestmark = pytest.mark.browser
 

@@ -14,6 +14,7 @@ from vgglab.lab.memory import Memory
 with needs("train"):
     from matplotlib import pyplot as plt
     from matplotlib.axes import Axes
+    from matplotlib.ticker import LogLocator, NullFormatter
 
 _PALE = ("#DDDDDD", "#C4C4C4", "#ABABAB", "#929292", "#797979")
 
@@ -29,19 +30,15 @@ def draw_shares(rows: Mapping[str, Mapping[str, float]], ax: Axes | None = None)
     Parameters
     ----------
     rows
-        By what is shared out, numbers by the names of the layers, the same layers in each.
+        By what is shared out, such as ``"time"``: its part of each layer, in any unit. All rows
+        have the same layers, at least one of them.
     ax
-        Where to draw; by default a new figure, as high as the rows need.
+        By default of a new figure, which grows with the rows.
 
     Returns
     -------
     matplotlib.axes.Axes
-        Where it was drawn.
-
-    Raises
-    ------
-    ValueError
-        If there are no rows.
+        From 0 to 100 %, the first row on top.
     """
     if not rows:
         raise ValueError("rows must be at least one; got none")
@@ -89,12 +86,12 @@ def draw_roofline(measured: LayersMeasurement, ax: Axes) -> Axes:
     measured
         Of one batch.
     ax
-        Where to draw.
+        Gets logarithmic scales.
 
     Returns
     -------
     matplotlib.axes.Axes
-        Where it was drawn.
+        The same, with a line for the roofs and a point for each layer.
     """
     roofs, precision = measured.result["roofs"], measured.settings["precision"]
     product, copy = roofs[precision] / 1e9, roofs["copy"] / 1e9
@@ -103,17 +100,28 @@ def draw_roofline(measured: LayersMeasurement, ax: Axes) -> Axes:
         name: layer.result["mult_adds"] / layer.result["moved_bytes"]
         for name, layer in layers.items()
     }
+    heights = {
+        name: layer.result["mult_adds"] / layer.seconds / 1e9 for name, layer in layers.items()
+    }
     line = np.geomspace(min(at.values()) / 2, 2 * max(at.values()), 200)
     ax.plot(line, np.minimum(product, line * copy), color=COLORS[6], linewidth=1.5)
-    for name, layer in layers.items():
+    for name, height in heights.items():
         fully = name.startswith("fc")
-        height = layer.result["mult_adds"] / layer.seconds / 1e9
         look: dict[str, Any] = {"marker": "D" if fully else "o", "color": COLORS[1 if fully else 0]}
         ax.plot(at[name], height, linestyle="none", markeredgecolor="white", ms=7, **look)
-        if fully or name == "conv1_1":
-            place: dict[str, Any] = {"xytext": (6, -9), "textcoords": "offset points"}
-            ax.annotate(name, (at[name], height), fontsize=8, **place)
+    # The fully connected layers may lie one on another: their names keep a line's height apart.
+    named = sorted((n for n in heights if n.startswith("fc")), key=lambda n: -heights[n])
+    for name, above in [*zip(named, (8, 0, -8), strict=False), ("conv1_1", -5)]:
+        if name in heights:
+            place: dict[str, Any] = {"xytext": (7, above), "textcoords": "offset points"}
+            ax.annotate(name, (at[name], heights[name]), fontsize=8, va="center", **place)
     ax.set(xscale="log", yscale="log", xlabel="mult-adds for each byte")
+    for axis in (ax.xaxis, ax.yaxis):
+        # Of a short axis the powers of ten alone would be too few.
+        low, high = np.log10(axis.get_view_interval())
+        axis.set_major_locator(LogLocator(subs=(1,) if high - low > 2 else (1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter(NullFormatter())
     return ax
 
 
@@ -123,19 +131,14 @@ def draw_memory(bars: Mapping[str, Memory], ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     bars
-        By name, what `vgglab.lab.memory.predicted_memory` returned.
+        What `vgglab.lab.memory.predicted_memory` returned, by the step's name; one or more.
     ax
-        Where to draw; by default a new figure, as high as the bars need.
+        By default of a new figure, which grows with the bars.
 
     Returns
     -------
     matplotlib.axes.Axes
-        Where it was drawn.
-
-    Raises
-    ------
-    ValueError
-        If there are no bars.
+        In GiB, the first bar on top.
     """
     if not bars:
         raise ValueError("bars must be at least one; got none")

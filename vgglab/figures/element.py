@@ -11,8 +11,13 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+CHART_STYLES = ("element.css", "chart.css")
+"""Of a figure that is a form above its answer."""
 
-def figure_html(name: str, data: dict[str, Any], table: str) -> str:
+
+def figure_html(
+    name: str, data: dict[str, Any], table: str, styles: Sequence[str] = ("element.css",)
+) -> str:
     """Return the element and its script, as HTML that needs nothing else.
 
     Parameters
@@ -23,8 +28,11 @@ def figure_html(name: str, data: dict[str, Any], table: str) -> str:
         What the script shows, as ``this.data``.
     table
         HTML for readers without scripts.
+    styles
+        Files beside this one that come before the figure's own style.
     """
     tag = _tag(name)
+    style = "".join(map(_resource, styles))
     # Within a script only "<" could end it.
     text = json.dumps(data, separators=(",", ":")).replace("<", r"\u003c")
     # Scripts of another type than JavaScript are plain text to a browser, and are dropped together
@@ -36,7 +44,7 @@ def figure_html(name: str, data: dict[str, Any], table: str) -> str:
 <script type="application/json">{text}</script>
 <script type="text/html">
 <style>
-{_resource("element.css")}</style>
+{style}</style>
 {_resource(f"{name}.html")}</script>
 </{tag}>
 <script>

@@ -42,6 +42,7 @@ const follow = ({ pool: [kernel, stride], fc6, classifier, levels }, repair, inp
       return flat(fc6.channels, ["removed", "removed", scores]);
     case "spp":
       return flat(fc6.channels * levels.reduce((sum, level) => sum + level ** 2, 0), sizes);
+    case "fold":
     case "new-first":
       return flat(features, sizes);
     case "pool":

@@ -46,6 +46,7 @@ REPAIRS = (
     ("resize", "Resize the image", "none"),
     ("crop", "Take the middle of the image", "none"),
     ("pool", "Adaptive average pooling before fc6", "none"),
+    ("fold", "That pooling folded into an fc6 for this map", "none"),
     ("conv", "FC layers as convolutions", "none"),
     ("new-first", "A new fc6 for this map", "first"),
     ("gap", "Global average pooling, one new layer", "all"),
@@ -127,7 +128,7 @@ def explorer(config: str = "D") -> Explorer:
     """Return the interactive figure "input size, every layer's shape, does 25088 match?".
 
     It is about the paper's own network, ``vgg(config, head="fc-fixed")``, on inputs of any
-    height and width up to 4096 pixels, and what each of seven repairs answers at that size.
+    height and width up to 4096 pixels, and what each of eight repairs answers at that size.
 
     Parameters
     ----------

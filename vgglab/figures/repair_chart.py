@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from vgglab.convert.chain import shared_chains
-from vgglab.figures.element import fallback_table, figure_html
+from vgglab.figures.element import CHART_STYLES, fallback_table, figure_html
 from vgglab.lab.experiments.reading import Recorded
 from vgglab.lab.experiments.repair_findings import SCENE_NAMES, repair_accuracies
 from vgglab.lab.experiments.verdicts import interval
@@ -103,7 +103,7 @@ class RepairChart:
     def _repr_html_(self) -> str:
         return f"""\
 <figure class="vgglab-figure">
-{figure_html("repair_chart", self.data(), _table(self))}\
+{figure_html("repair_chart", self.data(), _table(self), CHART_STYLES)}\
 <figcaption>{escape(self.title)}: weights, multiply-adds and memory are those of this network, for
 one image. Accuracy and ONNX files are those of {escape(self.measured)}; for this network they are
 not measured yet.</figcaption>

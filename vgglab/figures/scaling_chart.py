@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, NamedTuple
 
-from vgglab.figures.element import fallback_table, figure_html
+from vgglab.figures.element import CHART_STYLES, fallback_table, figure_html
 from vgglab.lab.scaling import (
     FORWARD,
     LINKS,
@@ -104,7 +104,7 @@ class ScalingChart:
     def _repr_html_(self) -> str:
         return f"""\
 <figure class="vgglab-figure">
-{figure_html("scaling_chart", self.data(), _table(self))}\
+{figure_html("scaling_chart", self.data(), _table(self), CHART_STYLES)}\
 <figcaption>A step of VGG-16 at 224 px, as the model says: links are nominal, and the speed of a
 device is assumed.</figcaption>
 </figure>
