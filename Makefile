@@ -17,7 +17,7 @@ unexport PYTHONPATH PYTHONWARNINGS MPLBACKEND PYTHONDONTWRITEBYTECODE
 TEST_PARTS := static code notebooks pages
 WIDE_PARTS := wide
 
-.PHONY: help book test test-all check notebooks student lock serve clean install dist links pdf test-base wheelhouse gpu-records do-gpu-records \
+.PHONY: help book test test-all check notebooks student lock serve clean install dist links pdf epub test-base wheelhouse gpu-records do-gpu-records \
   $(addprefix do-,book test test-all) $(addprefix part-,$(TEST_PARTS) $(WIDE_PARTS) wide-code wide-pages)
 
 help:
@@ -34,6 +34,7 @@ help:
 	@echo "make wheelhouse  collect what a class room without a network installs, in wheelhouse/"
 	@echo "                (PLATFORM=win_amd64 PYTHON_VERSION=3.12 for other machines than this one)"
 	@echo "make pdf        build the book and print it into _build/vgglab.pdf, with Chromium"
+	@echo "make epub       write the book into _build/vgglab.epub"
 	@echo "make serve      show the built book on http://127.0.0.1:$(PORT)/"
 	@echo "make lock       write constraints.txt again (UPGRADE=1 for newer versions)"
 	@echo "make clean      remove what was built, not $(VENV)"
@@ -148,6 +149,10 @@ dist: $(STAMP)
 
 pdf: do-book
 	$(BIN)/python book/make_pdf.py _build/vgglab.pdf
+
+epub: $(STAMP)
+	@mkdir -p _build
+	$(BIN)/python book/make_epub.py _build/vgglab.epub
 
 serve:
 	@echo "http://127.0.0.1:$(PORT)/   (stop with Ctrl-C)"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import posixpath
 import re
 import subprocess
 import sys
+import zipfile
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -254,6 +257,25 @@ def test_the_pdf_has_what_the_pages_have_and_links_to_the_site(site: Path, tmp_p
     assert any(link.startswith("https://vgglab.github.io/vgglab/notebooks/") for link in links)
 
 
+@pytest.mark.wide
+def test_the_epub_is_xml_with_its_pictures_and_without_scripts(tmp_path: Path) -> None:
+    output = tmp_path / "book.epub"
+    subprocess.run([sys.executable, ROOT / "book" / "make_epub.py", output], check=True)
+    with zipfile.ZipFile(output) as book:
+        names = set(book.namelist())
+        texts = {n: book.read(n).decode() for n in names if n.endswith(".xhtml")}
+    chapters = {Path(path).stem for path in pages() if path.startswith("notebooks/")}
+    assert chapters <= {Path(name).stem for name in texts}
+    for name, text in texts.items():
+        tree = ElementTree.fromstring(text)
+        tags = [element.tag.rpartition("}")[2] for element in tree.iter()]
+        assert not {"script", "form", "style"} & set(tags), name
+        assert not any(tag.startswith("vgglab-") for tag in tags), name
+        for image in re.findall(r'<img [^>]*src="(?!data:)([^"]+)"', text):
+            assert posixpath.normpath(f"{Path(name).parent}/{image}") in names
+        assert not re.search(r":::|\{(glue|cite|doc)\}", "".join(tree.itertext())), name
+
+
 TO_LOOK_AT = "figure, .vgglab-figure, main .cell_output img, vgglab-explorer, vgglab-error-form"
 
 
@@ -280,6 +302,34 @@ CODE = """() => {
 @pytest.mark.parametrize("path", [p for p in pages() if p.startswith("notebooks/")])
 def test_at_most_a_quarter_of_a_chapter_is_code(visit: Visit, path: str) -> None:
     assert 0 < visit(path).evaluate(CODE) <= 0.25
+
+
+# From the title to the exercises, which are something to do: the screens between what is to be
+# looked at or touched, and where the longest stretch begins.
+WITHOUT_A_PICTURE = """look => {
+  const main = document.querySelector("article.bd-article");
+  const end = document.querySelector("#exercises")?.getBoundingClientRect().top
+    ?? main.getBoundingClientRect().bottom;
+  const seen = [...main.querySelectorAll(look)].filter(e => e.checkVisibility())
+    .map(e => e.getBoundingClientRect()).filter(r => r.height > 40 && r.top < end)
+    .sort((a, b) => a.top - b.top);
+  let at = main.getBoundingClientRect().top;
+  let longest = [0, at];
+  for (const { top, bottom } of [...seen, { top: end, bottom: end }]) {
+    if (top - at > longest[0]) longest = [top - at, at];
+    at = Math.max(at, bottom);
+  }
+  const above = [...main.querySelectorAll("h1, h2, h3")]
+    .filter(h => h.getBoundingClientRect().top <= longest[1]).at(-1);
+  return [longest[0] / innerHeight, above?.textContent];
+}"""
+
+
+@pytest.mark.parametrize("path", [p for p in pages() if p.startswith("notebooks/")])
+def test_two_screens_of_a_chapter_have_something_to_look_at(visit: Visit, path: str) -> None:
+    look = f"{TO_LOOK_AT}, table, .vgglab-quiz, vgglab-prediction"
+    screens, below = visit(path).evaluate(WITHOUT_A_PICTURE, look)
+    assert screens <= 2, below
 
 
 def test_a_page_says_where_its_text_is_and_how_to_cite_it(site: Path) -> None:
