@@ -97,6 +97,8 @@ def _mend(element: Tag) -> None:
         element["xmlns"] = "http://www.w3.org/2000/svg"
     elif element.name in ("p", "div") and element.find_parent("summary"):
         element.name = "span"
+    elif element.name == "p" and element.find(["ul", "ol", "dl"], recursive=False):
+        element.name = "div"  # docutils writes lists of results so
     elif element.name == "a":
         page = re.match(r"(?:\.\./)*([\w/]+)\.xhtml(.*)", str(element.get("href", "")))
         if page and page[1] in PAGES:

@@ -46,7 +46,7 @@ REPAIRS = (
     ("resize", "Resize the image", "none"),
     ("crop", "Take the middle of the image", "none"),
     ("pool", "Adaptive average pooling before fc6", "none"),
-    ("fold", "That pooling folded into an fc6 for this map", "none"),
+    ("fold", "That pooling folded into an fc6 for this map", "first"),
     ("conv", "FC layers as convolutions", "none"),
     ("new-first", "A new fc6 for this map", "first"),
     ("gap", "Global average pooling, one new layer", "all"),
