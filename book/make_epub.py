@@ -91,7 +91,7 @@ def _mend(element: Tag) -> None:
     """Make of one element what EPUB knows."""
     if element.name.startswith("vgglab-"):
         element.name = "div"
-    elif element.name == "details":
+    elif element.name == "details" and "above-input" not in element.get("class", []):
         element["open"] = "open"
     elif element.name == "svg":
         element["xmlns"] = "http://www.w3.org/2000/svg"

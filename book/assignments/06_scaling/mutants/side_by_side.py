@@ -6,12 +6,12 @@ Loses: q4 q5
 
 # %% q4
 def fill_buckets(sizes, first=MIB, following=25 * MIB):
-    found = [[]]
-    for size in sizes:
-        if found[-1] and sum(found[-1]) >= (first if len(found) == 1 else following):
-            found.append([])
-        found[-1].append(size)
-    return found
+    packed = [[]]
+    for amount in sizes:
+        if packed[-1] and sum(packed[-1]) >= (first if len(packed) == 1 else following):
+            packed.append([])
+        packed[-1].append(amount)
+    return packed
 
 
 def step_seconds(layers, compute, devices, link, first=MIB, following=25 * MIB, overlap=True):
@@ -20,7 +20,7 @@ def step_seconds(layers, compute, devices, link, first=MIB, following=25 * MIB, 
     order = list(reversed(layers))
     todo = [work for _, work in order]
     end = done = 0
-    for bucket in fill_buckets([size for size, _ in order], first, following):
+    for bucket in fill_buckets([amount for amount, _ in order], first, following):
         done += sum(todo.pop(0) for _ in bucket)
         ready = compute
         if overlap:
