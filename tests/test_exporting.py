@@ -81,6 +81,7 @@ def test_moodle_has_tags_and_categories():
     goal = None
     for entry, question in zip(tree.findall("question[@type='multichoice']"), BANK, strict=True):
         tags = [tag.text for tag in entry.findall("tags/tag/text")]
+        assert entry.findtext("idnumber") == question.name
         assert f"goal {question.goal.id}" in tags
         assert f"difficulty {question.quiz.difficulty}" in tags
         believed = {tag.partition(" ")[2] for tag in tags if tag.startswith("misconception ")}
@@ -249,5 +250,17 @@ def test_the_command_says_what_is_not_there(tmp_path):
     out = str(tmp_path / "bank.xml")
     result = CliRunner().invoke(main, ["quiz", "export", out, "--format", "qti", "--pack", "x"])
     assert result.exit_code == 2
-    assert "existing pack, such as shapes" in result.output
+    assert result.output == "Error: pack must be one of shapes; got 'x'\n"
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_makes_a_folder_or_says_why_it_cannot(tmp_path):
+    call = ["--format", "moodle", "--pack", "shapes"]
+    out = tmp_path / "new" / "bank.xml"
+    assert CliRunner().invoke(main, ["quiz", "export", str(out), *call]).exit_code == 0
+    inside = str(out / "bank.xml")
+    result = CliRunner().invoke(main, ["quiz", "export", inside, *call])
+    assert result.exit_code == 2
+    assert result.output.startswith("Error: nothing can be written to")
+    assert result.output.count("\n") == 1
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [out]

@@ -1,6 +1,7 @@
 """The pack's answers are those of torch."""
 
 import re
+from math import prod
 
 import pytest
 import torch
@@ -32,7 +33,7 @@ def layers(text):
 
 def test_eight_questions():
     assert list(pack_quizzes("shapes")) == [f"shapes-{number}" for number in range(1, 9)]
-    with pytest.raises(ValueError, match="an existing pack"):
+    with pytest.raises(ValueError, match="pack must be one of shapes"):
         pack_quizzes("forms")
 
 
@@ -54,11 +55,17 @@ def test_the_map_behind_a_message():
         assert f"nn.Conv2d({channels}, {channels}, 3, padding=1)" in question
 
 
-def test_what_a_new_layer_loses():
+def test_no_product_tells_the_map_behind_a_message_from_the_others():
+    for seed in (None, *SEEDS):
+        products = {prod(integers(option.text)) for option in vgglab.quiz("shapes-2", seed).options}
+        assert len(products) == 1
+
+
+def test_what_is_untrained_in_a_new_layer():
     for question, right in drawn("shapes-3"):
-        old_features, hidden = integers(question)[:2]
-        old = nn.Linear(old_features, hidden, device="meta")
-        assert integers(right) == [sum(weights.numel() for weights in old.parameters())]
+        features, hidden = integers(re.search(r"by nn\.Linear\((.*?)\)", question)[1])
+        new = nn.Linear(features, hidden, device="meta")
+        assert integers(right) == [sum(weights.numel() for weights in new.parameters())]
 
 
 def test_features_after_an_adaptive_pooling():

@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from textwrap import fill
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -524,10 +525,6 @@ def quiz_group() -> None:
     """Take the book's questions elsewhere."""
 
 
-def _write(data: bytes, file: IO[bytes]) -> None:
-    file.write(data)
-
-
 @quiz_group.command("export")
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
@@ -546,11 +543,12 @@ def quiz_export(
     """Write the question bank into the file OUT.
 
     With --format paper OUT has no answers; the key is a second file beside it. The other two hold
-    answers and reasons: they are for the system that asks, not for students.
+    answers and reasons: they are for the system that asks, not for students. Files that are there
+    are replaced.
     """
     from vgglab.course import exporting
     from vgglab.course.bank import question_bank
-    from vgglab.files import write_whole
+    from vgglab.files import check_writable, write_whole
 
     try:
         questions = question_bank(chapter, pack, seed, shuffled=True)
@@ -566,8 +564,9 @@ def quiz_export(
                 out.with_stem(f"{out.stem}-key"): exporting.paper_key,
             },
         }[style]
+        check_writable(out.parent)
         for path, make in files.items():
-            write_whole(path, partial(_write, make(questions, title)))
+            write_whole(path, methodcaller("write", make(questions, title)))
             click.echo(f"wrote {path}: {len(questions)} questions")
     except (OSError, ValueError) as error:
         raise BadInput(str(error)) from None

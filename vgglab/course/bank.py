@@ -151,14 +151,12 @@ def question_bank(
     if chapter is not None and chapter not in numbers:
         raise ValueError(f"chapter must be one of {', '.join(numbers)}; got {chapter!r}")
     goals = {id: goal for goal in load_goals().values() for id in goal.questions}
-    ids = {id: name for name in PACKS for id in pack_quizzes(name)}
-    if pack is None:
-        ids = {**dict.fromkeys(load_quizzes(), ""), **ids}
-    else:
-        pack_quizzes(pack)  # or it says which packs there are
+    ids = dict.fromkeys(load_quizzes() if pack is None else (), "")
+    for name in PACKS if pack is None else [pack]:
+        ids |= dict.fromkeys(pack_quizzes(name), name)
     found = []
     for id, of_pack in ids.items():
-        if chapter in (None, goals[id].chapter) and pack in (None, of_pack):
+        if chapter in (None, goals[id].chapter):
             shown = quiz(id, seed)
             if shuffled:
                 shown = shown.shuffled(Random(f"{id} {seed}"))

@@ -1,8 +1,8 @@
 """The question bank for others' systems: Moodle XML, QTI 1.2 for Canvas, and paper.
 
 Moodle's form is described at https://docs.moodle.org/en/Moodle_XML_format, QTI 1.2 at
-https://www.imsglobal.org/question/index.html; Canvas tells a package by a second file beside the
-assessment, of its own form.
+https://www.imsglobal.org/question/index.html; Canvas reads settings of the quiz from a second file
+beside the assessment, in a form of its own.
 """
 
 import re
@@ -15,8 +15,8 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 from vgglab.course.bank import Goal, Question, load_misconceptions
 from vgglab.course.exercises import CHAPTERS
 from vgglab.course.notebooks import HOMEPAGE
+from vgglab.course.quizzes import LETTERS
 
-LETTERS = "abcdefghij"
 QTI = "http://www.imsglobal.org/xsd/ims_qtiasiv1p2"
 CANVAS = "http://canvas.instructure.com/xsd/cccv1p0"
 PACKAGE = "http://www.imsglobal.org/xsd/imsccv1p1/imscp_v1p1"
@@ -57,8 +57,9 @@ def _moodle_question(question: Question) -> Element:
     _html(SubElement(entry, "generalfeedback"), _where_to_read(question.goal))
     for name, value in {
         "defaultgrade": "1",
-        "penalty": "0",
+        "penalty": "0.3333333",  # as Moodle proposes: where one may try again, it counts less
         "hidden": "0",
+        "idnumber": question.name,
         "single": "true",
         "shuffleanswers": "true",
         "answernumbering": "abc",

@@ -7,7 +7,10 @@ from random import Random
 from typing import Any
 
 RIGHT = ""
-"""In the place of a misconception: what who has none answers."""
+"""In the place of a misconception: there is none behind the right answer."""
+
+LETTERS = "abcdefghij"
+"""What options are called where they stand as text."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +45,7 @@ class Quiz:
         return replace(self, options=tuple(draw.sample(self.options, len(self.options))))
 
     def __str__(self) -> str:
-        letters = "abcdefghij"
-        lines = [f"{letters[k]}) {option.text}" for k, option in enumerate(self.options)]
+        lines = [f"{LETTERS[k]}) {option.text}" for k, option in enumerate(self.options)]
         return "\n".join([self.question, *lines])
 
     __repr__ = __str__
@@ -64,7 +66,7 @@ class Quiz:
 
 
 Answers = Mapping[str, Any]
-"""What comes out by misconception, and under `RIGHT` what is so."""
+"""The answer that each misconception leads to, and the right one under `RIGHT`."""
 
 
 def drawn(
@@ -82,8 +84,8 @@ def drawn(
     standing
         What the book shows.
     others
-        All that may be drawn. Numbers at which a mistake leads to the right answer, or two to the
-        same wrong one, are left out: so it is for every seed.
+        All that may be drawn. Those at which two of the answers are the same are left out, so
+        options differ whatever the seed.
     answers
         The answers to the question with such numbers.
     """

@@ -208,7 +208,9 @@ def _modules() -> list[ModuleType]:
 
 
 def _pack(name: str) -> ModuleType:
-    return import_module(f"{__name__}.{_find('pack', PACKS, name)}")
+    if name not in PACKS:
+        raise ValueError(f"pack must be one of {', '.join(PACKS)}; got {name!r}")
+    return import_module(f"{__name__}.{PACKS[name]}")
 
 
 def _find(kind: str, items: Mapping[str, Item], id: str) -> Item:

@@ -59,8 +59,8 @@ def _map(draw: Random | None = None) -> Quiz:
             {
                 RIGHT: "At each layer floor((side + 2·padding − kernel) / stride) + 1, one after "
                 "the other.",
-                "padding-forgotten": "That is the map without padding. Each side gets it twice, "
-                "left and right.",
+                "padding-forgotten": "That is the map without padding, which is added at both ends "
+                "of each side.",
                 "rounds-up": "A window that does not fit is dropped: each layer rounds down.",
                 "stride-is-one-unless-written": "A pooling moves by its own kernel unless another "
                 "stride is given; it is a convolution that moves by 1.",
@@ -74,40 +74,40 @@ def _map(draw: Random | None = None) -> Quiz:
 
 def _message(draw: Random | None = None) -> Quiz:
     def answers(channels: int, usual: int, side: int) -> Answers:
-        grown = (side / usual) ** 2
+        cells = side**2
         return {
             RIGHT: (channels, side, side),
-            "channels-grow-with-the-image": (round(channels * grown), usual, usual),
-            "one-side-counts": (channels, usual, round(usual * grown)),
+            "channels-grow-with-the-image": (channels * cells // usual**2, usual, usual),
+            "one-side-counts": (channels, usual, cells // usual),
             "channels-of-another-layer": (channels // 4, 2 * side, 2 * side),
         }
 
+    # Nothing is left over: each option has the product that stands in the message.
     others = (
         (channels, usual, side)
         for channels, usual, side in product((64, 128, 256, 512), (4, 5, 6, 7, 8), SIDES)
-        if usual < side
+        if usual < side and side**2 % usual == 0 and channels * side**2 % usual**2 == 0
     )
-    channels, usual, side = drawn(draw, (CHANNELS, FC_SIDE, 12), others, answers)
+    channels, usual, side = drawn(draw, (CHANNELS, FC_SIDE, 2 * FC_SIDE), others, answers)
     return Quiz(
         id="shapes-2",
         question=(
-            f"A network stops: mat1 and mat2 shapes cannot be multiplied (1x{channels * side**2} "
-            f"and {channels * usual**2}x{HIDDEN_FEATURES}). Its last convolution is nn.Conv2d("
-            f"{channels}, {channels}, 3, padding=1). Which map (channels, height, width) was "
-            "flattened?"
+            "A network stops at a square image: mat1 and mat2 shapes cannot be multiplied "
+            f"(1x{channels * side**2} and {channels * usual**2}x{HIDDEN_FEATURES}). Its last "
+            f"convolution is nn.Conv2d({channels}, {channels}, 3, padding=1). Which map (channels, "
+            "height, width) was flattened?"
         ),
         options=options_of(
             answers(channels, usual, side),
             _shape,
             {
-                RIGHT: f"The channels are those of the last convolution, whatever the image. What "
+                RIGHT: "The channels are those of the last convolution, whatever the image. What "
                 f"is left over is {side}·{side}, where the layer was made for {usual}·{usual}.",
                 "channels-grow-with-the-image": "How many channels there are is written in the "
                 "convolution. A larger image makes a larger map of each.",
-                "one-side-counts": "Height and width both grow. The number of cells is their "
-                "product.",
-                "channels-of-another-layer": "The product is right, the factors are not: so many "
-                "channels has an earlier layer.",
+                "one-side-counts": "A square image makes a square map: height and width both grow.",
+                "channels-of-another-layer": "The product is right, but the last convolution makes "
+                f"{channels} channels.",
             },
         ),
         difficulty=2,
@@ -117,12 +117,12 @@ def _message(draw: Random | None = None) -> Quiz:
 def _new_layer(draw: Random | None = None) -> Quiz:
     def answers(channels: int, usual: int, side: int, hidden: int) -> Answers:
         old, new = channels * usual**2, channels * side**2
-        first, second = (old + 1) * hidden, (hidden + 1) * hidden
+        first = (new + 1) * hidden
         return {
             RIGHT: first,
             "in-features-is-a-setting": 0,
             "what-fits-is-kept": (new - old) * hidden,
-            "another-size-needs-a-new-head": first + second + (hidden + 1) * NUM_CLASSES,
+            "another-size-needs-a-new-head": first + (hidden + 1) * (hidden + NUM_CLASSES),
         }
 
     others = (
@@ -141,18 +141,18 @@ def _new_layer(draw: Random | None = None) -> Quiz:
             f"The head of a trained network is Linear({old}, {hidden}), Linear({hidden}, {hidden}) "
             f"and Linear({hidden}, {NUM_CLASSES}), with biases. Larger images bring {new} features,"
             f" so somebody replaces the first by nn.Linear({new}, {hidden}), and it runs. How many "
-            "trained parameters are gone?"
+            "of the head's parameters are untrained now?"
         ),
         options=options_of(
             answers(channels, usual, side, hidden),
             _count,
             {
-                RIGHT: f"All weights and biases of the old layer, {old}·{hidden} + {hidden}. The "
-                "new one is drawn at random.",
+                RIGHT: f"All weights and biases of the new layer, {new}·{hidden} + {hidden}: they "
+                "are drawn at random. What the old one had learnt is gone.",
                 "in-features-is-a-setting": "in_features says how many columns the matrix of "
                 "weights has. A layer with another number is another matrix.",
-                "what-fits-is-kept": "So many weights the new layer has more than the old one. "
-                "But of the old ones none is copied into it.",
+                "what-fits-is-kept": "The new layer has so many weights more than the old one, but "
+                "none of the old ones is copied into it.",
                 "another-size-needs-a-new-head": "The other two layers get what they always got. "
                 "They keep their weights.",
             },
@@ -264,7 +264,6 @@ def _no_flatten(draw: Random | None = None) -> Quiz:
             RIGHT: stops(batch * channels * side, side),
             "linear-flattens": ("It runs", f", and gives the shape ({batch}, {out})"),
             "features-are-channels": stops(batch * side**2, channels),
-            "flatten-takes-the-batch": stops(1, batch * features),
         }
 
     others = product((4, 8, 10, 16, 32), (10, 16, 20, 32, 50), range(3, 9), (10, 50, 84, 120))
@@ -287,8 +286,6 @@ def _no_flatten(draw: Random | None = None) -> Quiz:
                 "dimension and leaves the others as they are.",
                 "features-are-channels": "A convolution works on the second dimension, Linear on "
                 "the last one.",
-                "flatten-takes-the-batch": "So it is with Flatten(start_dim=0). Without a flatten "
-                "nothing is put together.",
             },
         ),
         difficulty=2,
@@ -366,7 +363,7 @@ def _scores(draw: Random | None = None) -> Quiz:
             f"A network's first linear layer read a map of {kernel}×{kernel}. It has become a "
             f"convolution with the same weights, a kernel of {kernel}×{kernel}, and the linear "
             f"layers after it are 1×1. Now an image makes a map of {side}×{side}, and a mean at "
-            "the end makes one score of each class's. Of how many scores is it the mean?"
+            "the end leaves one score for each class. Over how many scores is it taken?"
         ),
         options=options_of(
             answers(kernel, side),
