@@ -717,8 +717,8 @@ def _review() -> Quiz:
     return Quiz(
         id="01-review",
         question=(
-            f"The review counts {batch:,} parameters for configuration D, the paper's network has "
-            f"{plain:,}. What are the other {batch - plain:,}?"
+            f"A review counts {batch:,} parameters for VGG's configuration D, the paper's network "
+            f"has {plain:,}. What are the other {batch - plain:,}?"
         ),
         options=(
             Option(

@@ -792,7 +792,7 @@ def _inside() -> Quiz:
     return Quiz(
         id="02-review-4",
         question=(
-            "In the picture of the effective field the corners of the box are black. What does "
+            "In a picture of gradients the corners of the field's box are black. What does "
             "that say of the pixels there?"
         ),
         options=(

@@ -665,8 +665,9 @@ def _review() -> Quiz:
 def _review_cause() -> Quiz:
     return Quiz(
         id="04-review-2",
-        question="At 63 px the enlarged digit loses more than the digit that is as large as in "
-        "training, although the same columns of the map are dropped. What follows?",
+        question="Networks trained on digits of 56 px are tested on images of 63 px, of whose map "
+        "the last columns are dropped. A digit enlarged with the image loses more accuracy than "
+        "one of 56 px. What follows?",
         options=(
             Option(
                 "Dropped columns cost nothing",
@@ -699,8 +700,8 @@ def _review_cause() -> Quiz:
 def _review_interval() -> Quiz:
     return Quiz(
         id="04-review-3",
-        question="In the plot of the measurement each row has five dots and a bar. What does the "
-        "bar say?",
+        question="Five networks are tested in several ways. In the plot each way is a row with "
+        "five dots, an accuracy each, and the bar of a 95 % interval. What does the bar say?",
         options=(
             Option(
                 "Between its ends lie 95 % of the networks that could be trained like this",

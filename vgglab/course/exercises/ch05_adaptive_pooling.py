@@ -705,8 +705,9 @@ def _review_distance() -> Quiz:
 def _review_claims() -> Quiz:
     return Quiz(
         id="05-review-3",
-        question="The lines 'better' and 'worse' under the table are judged for all claims "
-        "together, by wider intervals than one claim would need. Why?",
+        question="A table compares ten networks in a dozen ways. What is called 'better' or "
+        "'worse' is judged for all claims together, by wider intervals than one claim would need. "
+        "Why?",
         options=(
             Option(
                 "Of many intervals at 95 %, some leave 0 out by chance",

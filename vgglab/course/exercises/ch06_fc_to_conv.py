@@ -595,8 +595,9 @@ def _review(draw: Random | None = None) -> Quiz:
 def _review_control() -> Quiz:
     return Quiz(
         id="06-review-2",
-        question="Without padding, every cell of the measurement was its crop, but for rounding. "
-        "What does this control tell?",
+        question="Cells of VGG's map of scores differ from the scores of their crops. With the "
+        "same weights and photographs, but without padding, each cell was its crop, but for "
+        "rounding. What does this control tell?",
         options=(
             Option(
                 "That padding is the cause: all else was kept, and the difference went",
@@ -630,8 +631,8 @@ def _review_control() -> Quiz:
 def _review_answers() -> Quiz:
     return Quiz(
         id="06-review-3",
-        question="In the trained networks map and patch hardly ever disagree about the answer. "
-        "Why does that not carry over to VGG-16 by itself?",
+        question="In five small networks, trained for two classes, a cell of the map and its crop "
+        "hardly ever disagree about the answer. Why does that not carry over to VGG-16 by itself?",
         options=(
             Option(
                 "Its fields are large: nearly all cells of a crop's map see zeros, and here only "

@@ -421,8 +421,9 @@ def _review() -> Quiz:
 def _review_scenes() -> Quiz:
     return Quiz(
         id="08-review-2",
-        question="In the larger scenes resizing lost, though it had won before. Why was this "
-        "second kind of pictures measured at all?",
+        question="Of several repairs resizing won on larger images whose objects had grown too. "
+        "On larger scenes, with objects as before, it lost. Why was this second kind of pictures "
+        "measured at all?",
         options=(
             Option(
                 "To have more pictures, so that the intervals become narrower",
@@ -455,8 +456,8 @@ def _review_scenes() -> Quiz:
 def _review_intervals() -> Quiz:
     return Quiz(
         id="08-review-3",
-        question="The five seeds of the record share one trained network. For what do its "
-        "intervals speak?",
+        question="Repairs are compared with five seeds that share one small trained network. For "
+        "what do the intervals speak?",
         options=(
             Option(
                 "For any network that is trained like this one",
