@@ -590,6 +590,15 @@ class Written(nn.Module):
         return self.written(x, *self.layers)
 
 
+class Bias(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("grid", torch.zeros(1, 1, 32, 32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.grid
+
+
 POSTED_LIKE = {
     "a sequence of features": (
         lambda: Written(lambda x, a, b: b(a(x)).mean(1), nn.Linear(64, 8), nn.Linear(8, 4)),
@@ -673,6 +682,43 @@ POSTED_LIKE = {
         "channel-mismatch",
         ["2×2 cells of 4 channels", "10 is no multiple"],
         ["none of the messages"],
+    ),
+    "a group norm for other channels": (
+        lambda: nn.Sequential(nn.Conv2d(3, 12, 3), nn.GroupNorm(4, 16)),
+        (2, 3, 16, 16),
+        "channel-mismatch",
+        ["normalises 16 channels and gets 12", "nn.GroupNorm(4, 12)", "fit: none"],
+        [],
+    ),
+    "a shortcut without its stride": (
+        lambda: Written(
+            lambda x, a, b: a(x) + b(a(x)), nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, 2, 1)
+        ),
+        (2, 3, 34, 34),
+        "padding-mismatch",
+        ["a stride of its own: nn.Conv2d(8, 8, 1, stride=2)"],
+        [],
+    ),
+    "a grid for images of one size": (
+        lambda: Written(lambda x, a: a(x * torch.ones(1, 1, 32, 32)), nn.Conv2d(3, 8, 3)),
+        (2, 3, 64, 64),
+        "input-size",
+        ["32"],
+        ["1 against 2"],
+    ),
+    "a part of a table that is kept": (
+        Bias,
+        (2, 3, 64, 64),
+        "input-size",
+        ["a buffer of shape (1, 1, 32, 32)", "32 for 64", "made for inputs of one size"],
+        ["differ by a few cells"],
+    ),
+    "channels for a pixel shuffle in between": (
+        lambda: nn.Sequential(nn.Conv2d(3, 10, 3), nn.PixelShuffle(2), nn.ReLU()),
+        (2, 3, 16, 16),
+        "channel-mismatch",
+        ["fit: none"],
+        ["of the weights"],
     ),
     "groups that do not divide what comes": (
         lambda: nn.Sequential(nn.Conv2d(3, 12, 3), nn.Conv2d(16, 16, 3, groups=16)),

@@ -225,6 +225,10 @@ def test_errors_of_torchs_layers(device, layers, shape, kind):
         (lambda: torch.zeros(1, 64, 7, 7) + torch.zeros(1, 128, 7, 7), "channel-mismatch"),
         (lambda: torch.zeros(1, 577, 8) + torch.zeros(1, 197, 8), "input-size"),
         (
+            lambda: torch.einsum("bh,oh->bo", torch.zeros(1, 62), torch.zeros(2, 60)),
+            "padding-mismatch",
+        ),
+        (
             lambda: torch.cat([torch.zeros(1, 8, 28, 28), torch.zeros(1, 8, 27, 27)], dim=1),
             "padding-mismatch",
         ),

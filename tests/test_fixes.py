@@ -1,5 +1,6 @@
 """Repairs of networks that are no chain of modules over one image: each is offered, and it runs."""
 
+import pickle
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -123,6 +124,45 @@ def quantised() -> nn.Module:
     )
 
 
+class Tokens(nn.Module):
+    """A small vision transformer for images of 32 px."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 16, 8, 8)
+        self.token, self.places = (nn.Parameter(torch.zeros(1, n, 16)) for n in (1, 17))
+        self.encoder = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.token.expand(x.size(0), -1, -1), x], 1) + self.places
+        return self.encoder(x)[:, 0]
+
+
+class Gate(nn.Module):
+    """Squeeze and excitation for 4 channels, where 8 come."""
+
+    def __init__(self, channels: int = 8) -> None:
+        super().__init__()
+        self.fc = nn.Sequential(nn.Linear(4, 2), nn.ReLU(), nn.Linear(2, 4), nn.Sigmoid())
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.fc(x.mean((2, 3))).view(x.size(0), self.channels, 1, 1)
+
+
+class Wavelets(nn.Module):
+    """Filters for 8 channels, in as many groups as channels come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("filters", torch.ones(32, 1, 2, 2))
+        self.mix = nn.Conv2d(32, 8, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.mix(nn.functional.conv2d(x, self.filters, stride=2, groups=x.shape[1]))
+
+
 class Case(NamedTuple):
     """A network that stops, and what is to be said of it."""
 
@@ -187,14 +227,14 @@ CASES = {
         (2, 32, 2),
         "channel-mismatch",
         {"permute"},
-        "x.permute([0, 2, 1])",
+        "ops.Permute([0, 2, 1])",
     ),
     "frames before the channels": Case(
         lambda: nn.Sequential(nn.Conv3d(3, 8, 3), Viewed(), nn.Linear(864, 10)),
         (2, 5, 3, 8, 8),
         "channel-mismatch",
         {"permute"},
-        "x.permute([0, 2, 1, 3, 4])",
+        "ops.Permute([0, 2, 1, 3, 4])",
     ),
     "channels last, and a view": Case(
         lambda: nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), Viewed(), nn.Linear(2048, 10)),
@@ -216,6 +256,42 @@ CASES = {
         "wrong-dimensions",
         {"unflatten"},
         "(4, 20, 1, 1)",
+    ),
+    "weights whose channels come last, and a view": Case(
+        lambda: nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), Viewed(), nn.Linear(2048, 10)).to(
+            memory_format=torch.channels_last
+        ),
+        (2, 3, 32, 32),
+        "not-contiguous",
+        {"order"},
+        "usual order",
+    ),
+    "positions of tokens": Case(
+        Tokens, (2, 3, 64, 64), "input-size", {"resize", "crop"}, "17 for 65, which follows"
+    ),
+    "a gate for other channels": Case(
+        lambda: sequence(Gate(), nn.Flatten(), nn.Linear(2048, 10)),
+        (2, 3, 32, 32),
+        "wrong-in-features",
+        {"fc"},
+        "'2.fc.2')",
+    ),
+    "a gate for other channels, without their number": Case(
+        lambda: sequence(Gate(-1), nn.Flatten(), nn.Linear(2048, 10)),
+        (2, 3, 32, 32),
+        "wrong-in-features",
+        {"fc"},
+        "'2.fc.2')",
+    ),
+    "groups as many as the channels that come": Case(
+        Wavelets, (2, 3, 32, 32), "channel-mismatch", {"channels"}, "nn.Conv2d(3, 8, 1), model"
+    ),
+    "sides for a pixel unshuffle": Case(
+        lambda: nn.Sequential(nn.PixelUnshuffle(4), nn.Conv2d(48, 8, 1)),
+        (2, 3, 30, 30),
+        "padding-mismatch",
+        {"resize", "crop", "pad"},
+        "multiple of 4, such as 28 or 32",
     ),
     "batch and channels swapped": Case(
         lambda: sequence(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)),
@@ -253,7 +329,25 @@ def test_a_repair_is_offered_and_runs(name: str) -> None:
     with pytest.raises(RuntimeError):
         answers(found, model, case.kwargs)
     for fix in found.fixes:
-        assert answers(found, fix.apply().eval(), case.kwargs) is not None
+        repaired = fix.apply().eval()
+        assert answers(found, repaired, case.kwargs) is not None
+        if can_be_pickled(model):
+            assert can_be_pickled(repaired), fix.line
+
+
+def can_be_pickled(model: nn.Module) -> bool:
+    try:
+        pickle.dumps(model)
+    except (pickle.PicklingError, AttributeError, RuntimeError):
+        return False
+    return True
+
+
+def test_a_compiled_network_is_repaired_and_advised_as_it_was_written() -> None:
+    model = torch.compile(Network().eval(), backend="eager")
+    found = diagnose(model, (2, 3, 48, 48))
+    assert {"resize", "pool"} <= {fix.name for fix in found.fixes}
+    assert "nn.Linear(4608, 10)" in found.advice
 
 
 def test_two_heads_share_one_line() -> None:

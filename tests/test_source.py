@@ -226,7 +226,7 @@ class Net(nn.Module):
 """,
         (2, 3, 32, 32),
         8,
-        "must have the channels of the weights",
+        "must have the channels that are wanted",
     ),
     "a recurrent layer": (
         """class Net(nn.Module):

@@ -513,7 +513,7 @@ def test_vgg_fits_224_to_255() -> None:
 
 def test_intervals_in_words() -> None:
     every_four = ValidSizes((tuple(Interval(n, n) for n in range(4, 21, 4)), (Interval(3, None),)))
-    assert str(every_four) == "height 4, 8, 12, …, 20 (every 4 px) px, width 3 and more px"
+    assert str(every_four) == "height 4, 8, 12, …, 20 (every 4) px, width 3 and more px"
     assert str(ValidSizes(((Interval(7, 9),), (Interval(7, 9),)))) == "7 to 9 px along each axis"
 
 

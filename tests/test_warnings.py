@@ -50,7 +50,19 @@ def edited() -> nn.Module:
     return model
 
 
+def hooked() -> nn.Module:
+    model = nn.Sequential(nn.Linear(8, 4))
+    model[0].register_forward_hook(lambda module, given, result: 2 * result)
+    return model
+
+
 TRAPS = {
+    "hooks that did not run": (hooked, (2, 8), "The hooks on 0 were not run"),
+    "lazy layers": (
+        lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(4)),
+        (2, 3, 8, 8),
+        "1 has no weights yet",
+    ),
     "edited attribute": (edited, (2, 3, 4, 4), "1.out_features says 10"),
     "layers in a list": (InAList, (2, 3, 8, 8), "blocks keeps 1 layers in a list"),
     "unused layers": (Unused, (2, 8), "does not use forgotten"),

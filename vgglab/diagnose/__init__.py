@@ -18,7 +18,14 @@ from torch import nn
 
 from vgglab.arguments import check_sizes
 from vgglab.compare.reference import Failed, random_input, relative_l2, run_copies
-from vgglab.diagnose.candidates import Candidate, Case, channels_first, in_channels, other_layout
+from vgglab.diagnose.candidates import (
+    Candidate,
+    Case,
+    channels_first,
+    in_channels,
+    other_layout,
+    projected,
+)
 from vgglab.diagnose.fixes import Fix, fixes_for, other_classes, tried
 from vgglab.diagnose.problems import find_problem
 from vgglab.diagnose.source import advice
@@ -186,10 +193,11 @@ class Diagnosis(Report):
                 Candidate(fix.name, f"{fix.line}; {first.line}", fix.same, fix.note)
                 for fix in then.fixes
             ]
-            others = []
+            others: list[Candidate | None] = []
             if self._problem is not None and self._problem.kind == "channel-mismatch":
-                others = [in_channels(self._problem)]
-            return tried(self._model, self.trace, [first, *both, *others])
+                size = self.trace.input_sizes[0]
+                others = [in_channels(self._problem), projected(self._problem, size)]
+            return tried(self._model, self.trace, filter(None, [first, *both, *others]))
         return fixes_for(
             Case(self._model, self.trace, self._propagation, self._problem, self._search.sizes)
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Literal, NamedTuple, TypeAlias
 
 from torch import nn
@@ -133,7 +134,7 @@ def other_layout(trace: Trace, problem: Problem) -> tuple[Candidate, Shape] | No
 
 def _permuted(order: list[int], note: str) -> Candidate:
     # In the new order in memory too: a view of what the first layers return would fail otherwise.
-    change = f"v2.Lambda(lambda x: x.permute({order}).contiguous())"
+    change = f"ops.Permute({order}), v2.Lambda(torch.Tensor.contiguous)"
     line = f"model = nn.Sequential({change}, model)"
     return Candidate("permute", line, "all old sizes", note)
 
@@ -146,6 +147,20 @@ def in_channels(problem: Problem) -> Candidate:
         "no",
         "Sums or repeats the weights of the first convolution for other channels; all others stay. "
         "Train it on.",
+    )
+
+
+def projected(problem: Problem, size: Shape) -> Candidate | None:
+    """Return the repair that puts a convolution before a network of other channels."""
+    if not 3 <= len(size) <= 5 or not isinstance(problem.expected, int):
+        return None
+    layer = f"nn.Conv{len(size) - 2}d({size[1]}, {problem.expected}, 1)"
+    return Candidate(
+        "channels",
+        f"model = nn.Sequential({layer}, model)",
+        "no",
+        f"A fresh convolution makes {problem.expected} channels of {size[1]}; it must be trained, "
+        "and the network stays as it is.",
     )
 
 
@@ -164,7 +179,16 @@ def candidates(case: Case) -> Iterator[Candidate]:
             "A copy in evaluation mode: the averages of training in place of the batch's.",
         )
         return
-    yield from _other_input(case)
+    if kind == "not-contiguous":
+        yield Candidate(
+            "order",
+            "model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)",
+            "all old sizes",
+            "A copy whose weights lie in memory in the usual order, so that maps do; no weight "
+            "changes.",
+        )
+    if kind != "missing-flatten":
+        yield from _other_input(case)
     at_head = case.problem is None or case.problem.map is not None
     if at_head and len(case.input_size) == 4 and len(case.propagation.given) == 2:
         yield from _other_head(case)
@@ -223,7 +247,7 @@ def _other_input(case: Case) -> Iterator[Candidate]:
         thing = "input"
     dense = ""
     if case.problem is not None and case.problem.kind == "padding-mismatch":
-        dense = " Maps that it returns have the resized size."
+        dense = " Where it returns maps, they have the resized size."
     lines = (f"nn.Sequential({line}, model)", f"vgglab.with_resized_inputs(model, {target})")
     for line in lines:  # the second for several inputs, and for those given by name
         yield Candidate(
@@ -325,8 +349,15 @@ def _around_one_layer(case: Case) -> Iterator[Candidate]:
             yield first
 
 
+class _Change(NamedTuple):
+    """One layer that is changed: its path, and the call, in which ``{}`` is the network."""
+
+    path: str
+    call: str
+
+
 def _pool_before(
-    trace: Trace, propagation: Propagation, problem: Problem, others: tuple[str, ...]
+    trace: Trace, propagation: Propagation, problem: Problem, others: tuple[_Change, ...]
 ) -> Candidate | None:
     """Pool before the layer that stops, and before `others` that stopped until they were mended."""
     path = trace.failure.path if trace.failure else ""
@@ -334,60 +365,90 @@ def _pool_before(
     whole = problem.map is not None and sides and len(sides) == len(problem.map) - 1
     if not path or not whole or not sides or not channels_first(trace, propagation):
         return None
-    call = f"{path!r}, {problem.map}, {sides}"
+    call = f"vgglab.with_pooled_features({{}}, {path!r}, {problem.map}, {sides})"
+    changes = (*others, _Change(path, call))
     to = "×".join(map(str, sides))
     return Candidate(
         "pool",
-        _nested("with_pooled_features", (*others, call)),
+        _nested(changes),
         "all old sizes",
-        f"Averages the map before {_paths((*others, call))} to {to} cells at this input size; "
+        f"Averages the map before {_paths(changes)} to {to} cells at this input size; "
         "features that fit pass unchanged.",
-        lambda after: _go_on(_pool_before, after, (*others, call)),
+        lambda after: _go_on(_pool_before, after, changes),
     )
 
 
 def _new_linear(
-    trace: Trace, propagation: Propagation, problem: Problem, others: tuple[str, ...]
+    trace: Trace, propagation: Propagation, problem: Problem, others: tuple[_Change, ...]
 ) -> Candidate | None:
     """Replace the layer that stops, and `others` that stopped until they were replaced."""
     failure = trace.failure
-    if failure is None or failure.op is None or failure.op.kind is not Kind.LINEAR:
+    if failure is None or failure.op is None:
         return None
-    calls = (*others, f"{failure.path!r}, {problem.got}")
+    if failure.op.kind is Kind.LINEAR and isinstance(problem.got, int):
+        call = f"vgglab.with_new_linear({{}}, {failure.path!r}, {problem.got})"
+        change, things = _Change(failure.path, call), f"{problem.got:,} features"
+    else:
+        gate = _gate(trace, problem) if others else None
+        if gate is None:
+            return None
+        path, channels = gate
+        call = f"vgglab.with_num_classes({{}}, {channels}, {path!r})"
+        change, things = _Change(path, call), f"{channels:,} channels"
+    changes = (*others, change)
     return Candidate(
         "fc",
-        _nested("with_new_linear", calls),
+        _nested(changes),
         "no",
-        f"A fresh {_paths(calls)} for {problem.got:,} features; it must be trained, and inputs "
-        "that give another number fail.",
-        lambda after: _go_on(_new_linear, after, calls),
+        f"A fresh {_paths(changes)} for {things}; it must be trained, and inputs that give another "
+        "number fail.",
+        lambda after: _go_on(_new_linear, after, changes),
     )
 
 
-_Make: TypeAlias = Callable[[Trace, Propagation, Problem, tuple[str, ...]], Candidate | None]
+def _gate(trace: Trace, problem: Problem) -> tuple[str, int] | None:
+    """Return the layer whose answer scales a map of other channels, and how many these are."""
+    op = trace.failure.op if trace.failure else None
+    if op is None:
+        return None
+    source, channels = op.sources[0] if op.sources else -1, 0
+    size = op.options.get("size", ())
+    if op.kind is Kind.VIEW and len(op.input_shapes[0]) == 2 < len(size) and prod(size[2:]) == 1:
+        channels = size[1]  # the rows, laid out as maps of one cell
+    expected, got = problem.expected, problem.got
+    if problem.kind == "channel-mismatch" and isinstance(expected, tuple):
+        assert isinstance(got, tuple)
+        numbers, map_ = sorted((expected, got), key=lambda shape: prod(shape[2:]))
+        channels = map_[1]
+        found = [s for s in op.sources if s >= 0 and trace.ops[s].output_shapes[0] == numbers]
+        source = found[0] if found else -1
+    while source >= 0 and trace.ops[source].kind is not Kind.LINEAR:
+        source = trace.ops[source].sources[0] if trace.ops[source].sources else -1
+    return (trace.ops[source].path, channels) if source >= 0 and channels > 0 else None
 
 
-def _go_on(make: _Make, trace: Trace, calls: tuple[str, ...]) -> Candidate | None:
+_Make: TypeAlias = Callable[[Trace, Propagation, Problem, tuple[_Change, ...]], Candidate | None]
+
+
+def _go_on(make: _Make, trace: Trace, changes: tuple[_Change, ...]) -> Candidate | None:
     """Mend one more layer, if that is all and they are not too many."""
+    if trace.failure is None or len(changes) == MOST_HEADS:
+        return None
+    if trace.failure.path in [change.path for change in changes]:
+        return None
     propagation = propagate(trace)
-    if trace.failure is None or len(calls) == MOST_HEADS:
-        return None
-    if any(call.startswith(f"{trace.failure.path!r},") for call in calls):
-        return None
-    problem = find_problem(trace, propagation)
-    counted = isinstance(problem.expected, int) and isinstance(problem.got, int)
-    return make(trace, propagation, problem, calls) if counted else None
+    return make(trace, propagation, find_problem(trace, propagation), changes)
 
 
-def _nested(function: str, calls: tuple[str, ...]) -> str:
+def _nested(changes: tuple[_Change, ...]) -> str:
     line = "model"
-    for call in calls:
-        line = f"vgglab.{function}({line}, {call})"
+    for _, call in changes:
+        line = call.format(line)
     return f"model = {line}"
 
 
-def _paths(calls: tuple[str, ...]) -> str:
-    return " and ".join(call.split(",")[0].strip("'") for call in calls)
+def _paths(changes: tuple[_Change, ...]) -> str:
+    return " and ".join(path for path, _ in changes)
 
 
 def channels_first(trace: Trace, propagation: Propagation) -> bool:

@@ -10,7 +10,7 @@ from torch import nn
 from vgglab.convert.chain import shared_chains
 from vgglab.convert.single_layers import last_layer
 from vgglab.diagnose.candidates import Candidate, Case, Same, candidates
-from vgglab.diagnose.warnings import flattened
+from vgglab.diagnose.warnings import cut_images
 from vgglab.summary import Summary, summary
 from vgglab.tracing import Shape, Trace
 from vgglab.tracing.copies import meta_copy
@@ -19,6 +19,7 @@ from vgglab.tracing.operations import Kind
 IMPORTS = """\
 import copy
 
+import torch
 import vgglab
 from torch import nn
 from torchvision import ops
@@ -113,7 +114,7 @@ class Fix:
     @property
     def works(self) -> bool:
         """Whether the repaired network takes the input: known from a trace without data."""
-        return self.trace_after.failure is None and not _mixed(self.trace_after)
+        return self.trace_after.failure is None and not any(cut_images(self.trace_after))
 
     @property
     def trace_after(self) -> Trace:
@@ -123,7 +124,10 @@ class Fix:
     @cached_property
     def repaired_without_data(self) -> nn.Module:
         """The repaired network, on the meta device."""
-        return _run(self.line, self.without_data or meta_copy(self.model, hooks=True))
+        without_data = self.without_data
+        if without_data is None:
+            without_data = meta_copy(self.model, hooks=True)
+        return _run(self.line, without_data)
 
     @cached_property
     def _summary(self) -> Summary:
@@ -133,11 +137,6 @@ class Fix:
     def _call_options(self) -> dict[str, Any]:
         options = self.trace.call_options
         return {name: options[name] for name in ("dtypes", "kwargs") if name in options}
-
-
-def _mixed(trace: Trace) -> bool:
-    """Tell a forward that returns another number of rows than images came."""
-    return any(op.input_shapes[0][0] != op.output_shapes[0][0] for op, _ in flattened(trace))
 
 
 def _run(line: str, model: nn.Module) -> nn.Module:

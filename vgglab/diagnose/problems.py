@@ -377,6 +377,8 @@ def _join(scene: Scene) -> Problem | None:
     """Explain maps that meet, in a sum or side by side, and do not have the same sides."""
     trace = scene.trace
     shapes = list(scene.op.input_shapes)
+    if len(shapes) == 1 and scene.op.kind is Kind.BROADCAST:
+        return _with_numbers(scene)
     sources = [_source_of(scene, shape) for shape in shapes]
     if len(shapes) < 2 or any(len(shape) != len(shapes[0]) for shape in shapes):
         return None
@@ -410,6 +412,41 @@ def _join(scene: Scene) -> Problem | None:
     return _parted(scene, text, pair)
 
 
+def _with_numbers(scene: Scene) -> Problem | None:
+    """Explain a map or a sequence that meets a parameter or a buffer of another size."""
+    shape, layout = scene.op.input_shapes[0], scene.layout
+    for constant, _ in scene.op.constants:
+        for place in range(-min(len(shape), len(constant)), 0):
+            got, expected = shape[place], constant[place]
+            if got == expected or 1 in (got, expected):
+                continue
+            names = " and ".join(scene.op.parameters) or "a buffer"
+            text = f"{scene.where} brings {shape} together with {names} of shape {constant}"
+            if not isinstance(layout, Map):
+                text += f": there are {expected} for {got}. Inputs of another size may give others."
+                return Problem("input-size", expected, got, text)
+            if layout.dims[place].axes:
+                text += f": there are {expected} for {got}, which follows from the input's size."
+                return Problem("input-size", expected, got, text)
+            is_map = place == 1 - len(shape) and len(shape) > 3
+            kind, things = ("wrong-in-features", "features")
+            if is_map:
+                kind, things = ("channel-mismatch", "channels")
+            return Problem(kind, expected, got, f"{text}, and their {things} differ.")
+    return None
+
+
+def _unshuffle(scene: Scene) -> Problem | None:
+    """Explain a map whose sides are no multiples: on the meta device torch names a view."""
+    shape, factor = scene.op.input_shapes[0], scene.op.options["downscale_factor"]
+    if len(shape) < 3 or all(side % factor == 0 for side in shape[-2:]):
+        return None
+    text = f"{scene.where} makes channels of {factor}×{factor} cells and gets {shape}: "
+    sides = [side for side in dict.fromkeys(shape[-2:]) if side % factor]
+    text += f"{' and '.join(map(str, sides))} cannot be divided by {factor}."
+    return Problem("padding-mismatch", factor, sides[0], text)
+
+
 def _parted(scene: Scene, text: str, pair: tuple[tuple[Shape, int], tuple[Shape, int]]) -> Problem:
     (first, _), (second, _) = pair
     trace = scene.trace
@@ -419,7 +456,10 @@ def _parted(scene: Scene, text: str, pair: tuple[tuple[Shape, int], tuple[Shape,
         " Windows that round differently, a stride on one way alone or a padding that is missing "
         "part the sides."
     )
-    return Problem("padding-mismatch", first, second, text)
+    layer = _shortcut(first, second) if scene.op.kind is Kind.BROADCAST else None
+    if layer is not None:
+        text += f" If it is a shortcut, it wants a stride of its own: {layer}."
+    return Problem("padding-mismatch", first, second, text, instead=layer)
 
 
 def _source_of(scene: Scene, shape: Shape) -> int:
@@ -438,8 +478,9 @@ def _shortcut(first: Shape, second: Shape) -> str | None:
     for came, wanted in pairs:
         sides = [divmod(a + b - 1, b) for a, b in zip(came[2:], wanted[2:], strict=True) if b]
         strides = {stride for stride, _ in sides}
-        if 3 <= len(came) <= 5 and len(strides) == 1 and came[1] < wanted[1]:
-            (stride,) = strides
+        (stride, *others) = strides or {1}
+        grows = came[1] < wanted[1] or (came[1] == wanted[1] and stride > 1)
+        if 3 <= len(came) <= 5 and not others and grows:
             more = f", stride={stride}" if stride > 1 else ""
             return f"nn.Conv{len(came) - 2}d({came[1]}, {wanted[1]}, 1{more})"
     return None
@@ -506,6 +547,7 @@ _RULES: Mapping[Kind, Callable[[Scene], Problem | None]] = {
     Kind.CAT: _join,
     Kind.STACK: _join,
     Kind.UNPOOL: _unpool,
+    Kind.PIXEL_UNSHUFFLE: _unshuffle,
     Kind.BATCH_NORM: _norm,
     Kind.GROUP_NORM: _norm,
     Kind.LAYER_NORM: _layer_norm,

@@ -145,8 +145,9 @@ def chain_of_sides(trace: Trace, propagation: Propagation, source: int) -> str:
     ways = [" → ".join(map(str, axis)) for axis in zip(*sides, strict=True)]
     if number == 2 and ways[0] == ways[1]:
         return f"the side goes {ways[0]}"
-    goes = ["goes ", *[""] * (number - 1)]
-    axes = zip(propagation.names, goes, ways, strict=True)
+    goes = "go " if propagation.names[0] == "features" else "goes "
+    verbs = [goes, *[""] * (number - 1)]
+    axes = zip(propagation.names, verbs, ways, strict=True)
     return ", ".join(f"the {name} {verb}{way}" for name, verb, way in axes)
 
 

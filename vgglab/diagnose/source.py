@@ -13,6 +13,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from vgglab.diagnose.problems import EACH_FRAME
 from vgglab.diagnose.scene import Problem
 from vgglab.tracing import Trace
+from vgglab.tracing.operations import Kind
 
 
 class Call(NamedTuple):
@@ -77,8 +78,14 @@ def advice(model: nn.Module, trace: Trace, problem: Problem, pools: bool = True)
     new = _new_call(model, failure.path, problem)
     if new is None:
         said = _AT_THE_LINE.get(problem.kind)
-        if problem.kind == "channel-mismatch" and problem.instead:
+        if problem.instead and problem.kind in ("channel-mismatch", "padding-mismatch"):
             said = f"let one of the two ways pass {problem.instead}."
+        if problem.kind == "input-size" and failure.op and failure.op.kind is Kind.BROADCAST:
+            said = (
+                "what is added here was made for inputs of one size; give that, or interpolate it."
+            )
+        if failure.operation == "pixel_unshuffle":
+            said = "pad to a multiple before it, or give inputs of such a size; no weight changes."
         if "unpool" in (failure.operation or ""):
             said = "give it output_size=, the size before the pooling; no weight changes."
         code = failure.line.code if failure.line else ""
@@ -129,7 +136,7 @@ def _file(name: str) -> str:
 _AT_THE_LINE = {
     "padding-mismatch": "bring what meets here to one size, F.interpolate(x, size=y.shape[2:]) or "
     "F.pad; no weight changes.",
-    "channel-mismatch": "what comes here must have the channels of the weights.",
+    "channel-mismatch": "what comes here must have the channels that are wanted.",
     "input-too-small": "no window fits any more; leave out a halving before it, or give larger "
     "inputs.",
     "input-size": "the size of the input is written down here; take it from x.shape.",
@@ -140,7 +147,8 @@ _AT_THE_LINE = {
 
 
 def _module(model: nn.Module, path: str) -> nn.Module | None:
-    return dict(model.named_modules()).get(path)
+    # A compiled network is traced as the one that was compiled.
+    return dict(getattr(model, "_orig_mod", model).named_modules()).get(path)
 
 
 def _torch_name(layer: nn.Module) -> str:
@@ -237,6 +245,8 @@ def _new_call(model: nn.Module, path: str, problem: Problem) -> str | None:
         return _written(layer).replace(old, new, 1)
     if of_channels and _is(layer, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
         return f"nn.{type(layer).__name__}({problem.got})"
+    if of_channels and isinstance(layer, nn.GroupNorm) and problem.got % layer.num_groups == 0:
+        return f"nn.GroupNorm({layer.num_groups}, {problem.got})"
     if counted and isinstance(layer, nn.MultiheadAttention) and problem.got % layer.num_heads == 0:
         return f"nn.MultiheadAttention({problem.got}, {layer.num_heads})"
     return None

@@ -85,19 +85,25 @@ def flattened(trace: Trace) -> Iterator[tuple[Op, Op]]:
             yield op, reader
 
 
+def cut_images(trace: Trace) -> Iterator[Op]:
+    """Yield each view whose rows are no whole images, frames, lines or cells."""
+    for op, _ in flattened(trace):
+        shape = op.input_shapes[0]
+        if op.output_shapes[0][0] not in [prod(shape[:k]) for k in range(1, len(shape))]:
+            yield op
+
+
 def mixed_rows(trace: Trace, propagation: Propagation) -> Iterator[str]:
     """Yield a sentence for each view that lays out the images of a batch as other rows."""
-    for op, _ in flattened(trace):
+    for op in cut_images(trace):
         (images, *map_), (rows, features) = op.input_shapes[0], op.output_shapes[0]
-        frames = [prod(op.input_shapes[0][:k]) for k in range(1, len(map_) + 1)]
-        if rows not in frames:
-            each = f"{prod(map_)} = {'·'.join(map(str, map_))}"
-            came = f"{images} images" if images > 1 else "one image"
-            yield (
-                f"{_name(op)} lays out the maps of {came} as {rows} rows of {features}: an image "
-                f"has {each} features, which are cut, and rows are no images any more. "
-                "Write x.flatten(1)."
-            )
+        each = f"{prod(map_)} = {'·'.join(map(str, map_))}"
+        came = f"{images} images" if images > 1 else "one image"
+        yield (
+            f"{_name(op)} lays out the maps of {came} as {rows} rows of {features}: an image "
+            f"has {each} features, which are cut, and rows are no images any more. "
+            "Write x.flatten(1)."
+        )
 
 
 def _strips(trace: Trace, propagation: Propagation) -> Iterator[str]:
@@ -229,6 +235,26 @@ def _features_that_were_edited(trace: Trace, model: nn.Module) -> Iterator[str]:
                 )
 
 
+def _hooks_left_out(trace: Trace, model: nn.Module) -> Iterator[str]:
+    if trace.hooks_left_out:
+        names = [path or "the model itself" for path in trace.hooks_left_out]
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        yield (
+            f"The hooks on {', '.join(names[:3])}{more} were not run: what is said here holds "
+            "without them."
+        )
+
+
+def _lazy_layers(trace: Trace, model: nn.Module) -> Iterator[str]:
+    lazy = [path for path, m in model.named_modules() if any(map(is_lazy, m.parameters(False)))]
+    if lazy and trace.failure is None:
+        have = "has" if len(lazy) == 1 else "have"
+        yield (
+            f"{' and '.join(lazy)} {have} no weights yet: they are made for the first input, of "
+            "any size, and the sizes that fit are those after this one."
+        )
+
+
 def _layers_in_lists(trace: Trace, model: nn.Module) -> Iterator[str]:
     """Tell layers that torch does not know of: they are not trained, moved or saved."""
     known = {id(module) for module in model.modules()}
@@ -344,6 +370,8 @@ def _another_vgg(trace: Trace, model: nn.Module) -> Iterator[str]:
 
 _TRAPS: tuple[Callable[[Trace, nn.Module], Iterator[str]], ...] = (
     _features_that_were_edited,
+    _hooks_left_out,
+    _lazy_layers,
     _layers_in_lists,
     _unused_layers,
     _batch_lost,

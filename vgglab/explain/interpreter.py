@@ -206,11 +206,15 @@ def _volume(values: list[int]) -> int | None:
 
 
 def _differ(a: list[int], b: list[int]) -> list[int] | None:
-    """Return on which axes two shapes of as many axes differ; an open size differs from none."""
+    """Return on which axes two shapes of as many axes differ; an open size differs from none.
+
+    Of maps those come last on which one of them is 1: it may be stretched.
+    """
     if len(a) != len(b):
         return None
     pairs = enumerate(zip(a, b, strict=True))
-    return [axis for axis, (m, n) in pairs if m != n and min(m, n) >= 0]
+    axes = [axis for axis, (m, n) in pairs if m != n and min(m, n) >= 0]
+    return sorted(axes, key=lambda axis: len(a) > 2 and 1 in (a[axis], b[axis]))
 
 
 def _root(number: int) -> int | None:

@@ -131,7 +131,10 @@ const volume = (values) => {
 
 const differ = (a, b) => {
   if (a.length !== b.length) return null;
-  return [...a.keys()].filter((axis) => a[axis] !== b[axis] && Math.min(a[axis], b[axis]) >= 0);
+  const axes = [...a.keys()].filter((axis) => a[axis] !== b[axis] && Math.min(a[axis], b[axis]) >= 0);
+  // Of maps a size of 1 may be stretched.
+  const stretches = (axis) => Number(a.length > 2 && (a[axis] === 1 || b[axis] === 1));
+  return axes.sort((one, other) => stretches(one) - stretches(other));
 };
 
 const root = (number) => {

@@ -173,13 +173,17 @@ class Recorder(TorchDispatchMode):
     def _refused(self, module: nn.Module, args: Any) -> tuple[Op | None, tuple[Shape, ...]]:
         """Return the operation that torch refused before it came to it: a normalisation."""
         given = _tensors(args)
-        if not isinstance(module, nn.modules.batchnorm._BatchNorm) or len(given) != 1:
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            name, channels = "native_batch_norm", module.num_features
+        elif isinstance(module, nn.GroupNorm):
+            name, channels = "native_group_norm", module.num_channels
+        else:
             return None, ()
-        if given[0].dim() < 2 or given[0].shape[1] == module.num_features:
+        if len(given) != 1 or given[0].dim() < 2 or given[0].shape[1] == channels:
             return None, ()
         state = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
-        state = [x for x in state if tuple(x.shape) == (module.num_features,)]
-        return self._op("native_batch_norm", None, (), {}, [*given, *state]), _shapes(given)
+        state = [x for x in state if tuple(x.shape) == (channels,)]
+        return self._op(name, None, (), {}, [*given, *state]), _shapes(given)
 
     def _begin(self, path: str, module: nn.Module, args: Any, kwargs: Any) -> ModuleCall:
         own_parameters = []

@@ -781,5 +781,5 @@ def _words(intervals: Sequence[Interval]) -> str:
     first = ", ".join(map(str, intervals[:3]))
     last = intervals[-1].last
     end = f"{intervals[-1]}" if last is not None else "and so on"
-    every = f" (every {steps.pop()} px)" if len(steps) == 1 else ""
+    every = f" (every {steps.pop()})" if len(steps) == 1 else ""
     return f"{first}, …, {end}{every}"

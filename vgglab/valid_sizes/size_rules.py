@@ -398,6 +398,8 @@ def _group_norm(step: Step) -> Layout | None:
     layout = step.map()
     if layout.dims[1].axes:
         raise Unsupported("its groups are of a dimension that holds several")
+    if step.refused and step.op.constants:
+        step.nothing_fits()  # another number of channels
     return _same(step)
 
 
@@ -879,9 +881,11 @@ def _shuffle(step: Step) -> Layout | None:
     """Lay channels out as cells, or cells as channels."""
     layout, options = step.map(), step.op.options
     step.require_axes(layout, 3, "it lays out a dimension that holds several")
-    if layout.dims[-3].axes or step.refused:
-        raise Unsupported("its channels are not known")
     enlarges = step.op.kind is Kind.PIXEL_SHUFFLE
+    if layout.dims[-3].axes or (step.refused and not enlarges):
+        raise Unsupported("its channels are not known")
+    if step.refused:
+        step.nothing_fits()  # another number of channels
     factor = options["upscale_factor" if enlarges else "downscale_factor"]
 
     def shuffled(place: int, sides: Sides) -> Sides:
