@@ -90,7 +90,8 @@ def costs_made_with() -> str:
     record = read(COSTS)
     made = record["provenance"]
     days = (datetime.now(UTC).date() - date.fromisoformat(record["date"])).days
-    age = "on the day of this build" if days == 0 else f"{days} days before this build"
+    before = "1 day" if days == 1 else f"{days} days"
+    age = f"{before} before this build" if days else "on the day of this build"
     return (
         f"`{record['command']}`, {record['date']}, {age}: {made['device']}, {made['cores']} cores, "
         f"of which each notebook used {made['threads']}; torch {made['torch']}, "

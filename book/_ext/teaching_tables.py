@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from html import escape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,7 +29,8 @@ def load(name: str) -> dict[str, Any]:
 
 def sources() -> list[Path]:
     """Return the files that these tables are made of."""
-    return [Path(__file__), *TEACHING.glob("*.toml"), COSTS]
+    made_of = ("teaching/*.toml", "notebooks/*.ipynb", "assignments/*/assignment.toml")
+    return [Path(__file__), COSTS, *(path for some in made_of for path in BOOK.glob(some))]
 
 
 @cache
@@ -119,14 +121,14 @@ def time_table() -> str:
     total = [0.0, 0.0, 0.0]
     part = ""
     for step in steps():
-        read, run = measured(step)
-        rest = step["minutes"] - read - run
-        total = [a + b for a, b in zip(total, (read, run, rest), strict=True)]
+        reading, running = measured(step)
+        times = (reading, running, step["minutes"] - reading - running)
+        total = [a + b for a, b in zip(total, times, strict=True)]
         name = step["part"] if step["part"] != part else ""
         part = step["part"]
         rows.append(
             [str(step["start"]), name, step["title"], str(step["minutes"])]
-            + [_in_time(minutes) for minutes in (read, run, rest)]
+            + [_in_time(minutes) for minutes in times]
         )
     whole = sum(step["minutes"] for step in steps())
     rows.append(["", "", "together", str(whole), *map(_in_time, total)])
@@ -171,22 +173,16 @@ def _used(step: Step) -> Iterator[str]:
         yield f"exercise `{step['exercise']}`"
     if step["items"]:
         yield f"items {', '.join(f'`{item}`' for item in step['items'])}"
-    read, run = measured(step)
-    rest = step["minutes"] - read - run
-    known = f"{_in_time(read + run)} measured, " if read + run else ""
-    yield f"{known}{_in_time(rest)} estimated"
+    known = sum(measured(step))
+    said = f"{_in_time(known)} measured, " if known else ""
+    yield f"{said}{_in_time(step['minutes'] - known)} estimated"
 
 
 def _open(name: str) -> str:
     if not name:
         return ""
     title, address = pages()[name]
-    return f' <a href="{escape_quotes(address)}">{title}</a>.'
-
-
-def escape_quotes(address: str) -> str:
-    """Return an address as it may stand in an attribute."""
-    return address.replace("&", "&amp;").replace('"', "&quot;")
+    return f' <a href="{escape(address)}">{title}</a>.'
 
 
 @cache
@@ -240,16 +236,22 @@ def stumbles() -> str:
 
 
 def notes() -> dict[str, list[str]]:
-    """Return for the first slide of each step what the speaker has to know of the plan."""
-    return {
-        step["slides"][0]: [
-            f"{step['part']}: {step['title']}. Minute {step['start']} to "
-            f"{step['start'] + step['minutes']}.",
-            step["teacher"],
-        ]
-        for step in steps()
-        if step["slides"]
-    }
+    """Return for slides what the speaker has to know of the plan.
+
+    A step is told with its first slide, and before that with the last slide of what comes before
+    it: a vote comes before the slide that answers it, and some steps have no slide.
+    """
+    said: dict[str, list[str]] = {}
+    shown = ""
+    for step in steps():
+        end = step["start"] + step["minutes"]
+        about = f"minute {step['start']} to {end}: {step['part']}, {step['title']}"
+        if shown:
+            said.setdefault(shown, []).extend([f"Next, {about}", step["teacher"]])
+        if step["slides"]:
+            said.setdefault(step["slides"][0], []).extend([f"Now, {about}", step["teacher"]])
+            shown = step["slides"][-1]
+    return said
 
 
 # --- the handout ----------------------------------------------------------------------------------
@@ -272,7 +274,7 @@ def handout_example() -> str:
     pool = Window(kernel_size=2, stride=2)
     columns = [feature_map_sizes(n, [pool] * 5) for n in sizes]
     columns = [[*sides, 512 * sides[-1] ** 2] for sides in columns]
-    blank = "______"
+    blank = "__________"
     names = [
         "the image",
         *(f"after pooling {k}" for k in range(1, 6)),
@@ -285,26 +287,20 @@ def handout_example() -> str:
     return table(rows)
 
 
-def questions(part: str) -> str:
-    """Return the questions of a part of the session as text, without answers.
+def ticket() -> str:
+    """Return the questions of the exit ticket as text, without answers.
 
     Their numbers and letters are those of ``vgglab quiz export --format paper --pack shapes``.
     """
     from vgglab.course.bank import question_bank
 
-    asked = [item for step in steps() if step["part"] == part for item in step["items"]]
+    asked = {item for step in steps() if step["part"] == "Exit ticket" for item in step["items"]}
     lines = []
     for number, question in enumerate(question_bank(pack="shapes", shuffled=True), 1):
         if question.quiz.id in asked:
             text, *options = str(question.quiz).split("\n")
-            ticked = " &emsp; ".join(f"☐ {option}" for option in options)
-            lines += [f"**{number}.** {text}", "", ticked, ""]
+            lines += [f"**{number}.** {text}", "", *(f"* ☐ {option}" for option in options), ""]
     return "\n".join(lines)
-
-
-def ticket() -> str:
-    """Return the questions of the exit ticket."""
-    return questions("Exit ticket")
 
 
 # --- a day, and six weeks -------------------------------------------------------------------------

@@ -128,7 +128,7 @@ def html_of(app: Sphinx, page: str, parts: list[nodes.Element]) -> str:
     whole = nodes.container("", *(part.deepcopy() for part in parts))
     for link in [*whole.findall(nodes.reference)]:
         if not link.get("refuri", "").startswith("http"):  # it is the chapter's, relative to it
-            link.replace_self(nodes.inline("", "", *link.children))
+            link.replace_self(nodes.emphasis("", "", *link.children))
     for named in whole.findall(nodes.Element):
         named["ids"] = []
     return str(builder.render_partial(whole)["fragment"])
@@ -172,9 +172,11 @@ def sheet_of(app: Sphinx, chapter: str) -> Page:
                 for output in [n for n in kept if "cell_output" in n.get("classes", ())]:
                     kept.remove(output)
             parts.append(kept)
-    title = f"Exercises: {app.env.titles[f'notebooks/{chapter}'].astext()}"
-    body = f"<section>\n<h1>{escape(title)}</h1>\n{html_of(app, page, parts)}</section>"
-    return page, {"title": title, "body": body}, "page.html"
+    source = f"notebooks/{chapter}"
+    title = escape(app.env.titles[source].astext())
+    link = f'<a href="{app.builder.get_relative_uri(page, source)}">{title}</a>'
+    body = f"<section>\n<h1>Exercises: {link}</h1>\n{html_of(app, page, parts)}</section>"
+    return page, {"title": f"Exercises: {title}", "body": body}, "page.html"
 
 
 def collected(app: Sphinx) -> Iterator[Page]:
