@@ -11,7 +11,7 @@ import re
 import sys
 import zipfile
 from pathlib import Path
-from posixpath import normpath
+from posixpath import normpath, splitext
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -30,8 +30,10 @@ OF_THE_SITE = {
 }
 """Extensions that are about a site: its theme, buttons, addresses, search."""
 SETTINGS_OF_THE_SITE = ("sitemap_", "ogp_", "notfound_", "comments_", "togglebutton_", "use_")
-PAGES = {"explain", "stack", "see", "404"}
+PAGES = ("explain", "stack", "see", "404")
 """Pages that are nothing without scripts."""
+SLIDES = ("_static/reveal/reveal.css", "_static/slides.css")
+"""The styles of pages that the site alone has."""
 LEFT_OUT = ("script", "form", "button", "noscript", "fieldset", "input", "style")
 LEFT_OUT_CLASSES = ".katex-html, summary .expanded"
 # HTML may write them in any case, XML may not.
@@ -61,7 +63,10 @@ def config() -> dict[str, Any]:
         "epub_identifier": "vgglab",
         "epub_uid": "vgglab",
         "epub_show_urls": "no",
-        "epub_exclude_files": [*(f"{name}.xhtml" for name in PAGES), "_static/katex/katex.min.css"],
+        "epub_exclude_files": [
+            *(f"{name}.xhtml" for name in PAGES),
+            *("_static/katex/katex.min.css", *SLIDES),
+        ],
         "suppress_warnings": ["epub.unknown_project_files"],
     }
 
@@ -84,7 +89,23 @@ def as_xml(page: str, folder: str, names: set[str]) -> str:
     for link in tree("link", href=True):
         if normpath(f"{folder}/{link['href']}") not in names:
             link.decompose()
+    for link in tree("a", href=True):
+        link["href"] = _address(str(link["href"]), folder, names)
     return tree.decode(formatter="minimal")
+
+
+def _address(href: str, folder: str, names: set[str]) -> str:
+    """Return where a link leads: within the file, or to the site if it has no such page."""
+    path, sign, anchor = href.partition("#")
+    if not path or ":" in path:
+        return href
+    page = normpath(f"{folder}/{path}")
+    if page in names:
+        return href
+    stem, ending = splitext(page)
+    if f"{stem}.xhtml" in names:
+        return f"{path.removesuffix(ending)}.xhtml{sign}{anchor}"
+    return f"{URL}{stem}{'.html' if ending == '.xhtml' else ending}{sign}{anchor}"
 
 
 def _mend(element: Tag) -> None:
@@ -99,10 +120,6 @@ def _mend(element: Tag) -> None:
         element.name = "span"
     elif element.name == "p" and element.find(["ul", "ol", "dl"], recursive=False):
         element.name = "div"  # docutils writes lists of results so
-    elif element.name == "a":
-        page = re.match(r"(?:\.\./)*([\w/]+)\.xhtml(.*)", str(element.get("href", "")))
-        if page and page[1] in PAGES:
-            element["href"] = f"{URL}{page[1]}.html{page[2]}"
     element.attrs = {
         CASED.get(name, name): value
         for name, value in element.attrs.items()

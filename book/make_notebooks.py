@@ -590,26 +590,28 @@ def record_costs(names: list[str], target: Path = COSTS) -> None:
     Raises
     ------
     ChapterError
-        If what stays would be of another machine, or other versions.
+        If there is no such notebook, or if what stays would be of another machine or of other
+        versions.
     """
     from vgglab.lab.provenance import provenance, today
 
+    paths = {path.stem: path for path in sorted(NOTEBOOKS.glob("*.ipynb"))}
+    for stem in names:
+        if stem not in paths:
+            raise ChapterError(f"there is no notebook {stem}")
     made = provenance() | {"cores": os.cpu_count(), "threads": 1}
     record = json.loads(target.read_text(encoding="utf-8")) if names else {}
     if names and record["provenance"] != made:
         raise ChapterError("the record is of another machine or other versions: name no notebooks")
     found = record.get("notebooks", {})
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
-        if names and path.stem not in names:
-            continue
+    for path in [paths[stem] for stem in names] or paths.values():
         name = path.relative_to(ROOT / "book").with_suffix("").as_posix()
         # A fresh process each: what its children took is what the notebook took.
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
-            found[name] = fresh.submit(cost_of, path).result()
+            found[name] = fresh.submit(cost_of, path).result() | {"date": today()}
         print(f"{name}: {found[name]['seconds']} s", flush=True)
     record = {
         "command": "python book/make_notebooks.py costs",
-        "date": today(),
         "provenance": made,
         "notebooks": dict(sorted(found.items())),
     }

@@ -32,7 +32,7 @@ CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 
 README = """\
 For {where}, Python {python}: vgglab {version}, JupyterLab and what the notebooks need, {size}.
-Beside it: pip install --no-index --find-links wheelhouse -r wheelhouse/requirements.txt
+Beside it: pip install --no-index --find-links {folder} -r {folder}/requirements.txt
 Then: vgglab exercises my-course && jupyter lab my-course
 """
 
@@ -149,7 +149,8 @@ def make(folder: Path, platform: str | None, python: str) -> None:
     compiled(folder, target, "--no-index")
     size = sum(path.stat().st_size for path in folder.glob("*.whl"))
     words = {"where": platform or "machines like this one", "python": python}
-    text = README.format(**words, version=__version__, size=f"{size / 1e6:,.0f} MB")
+    words |= {"folder": folder.name, "version": __version__, "size": f"{size / 1e6:,.0f} MB"}
+    text = README.format(**words)
     (folder / "README.txt").write_text(text, encoding="utf-8")
     print(text, end="")
 

@@ -43,6 +43,23 @@ def test_a_right_answer_passes_and_one_that_does_nothing_fails(trial):
     assert trial.controls() == []
 
 
+def test_a_question_of_several_functions_is_not_the_one_that_is_attacked(tmp_path):
+    """One answer takes the place of them all, so a right one would fail."""
+    require_sandbox()
+    folder = write_course(tmp_path)
+    for name, old, new in (
+        ("assignment.toml", '["add"]', '["add", "subtract"]'),
+        ("judge.py", "def add(", "def subtract(a, b):\n    return a - b\n\ndef add("),
+        ("judge.py", 'Call("add", 0.5, 0.25)', 'Call("subtract", 0.5, 0.25)'),
+    ):
+        path = folder / name
+        path.write_text(path.read_text().replace(old, new))
+    assignment = Assignment(folder, seed="x")
+    trial = Trial(Judge(assignment, Sandbox([], assignment.memory_mb)))
+    assert trial.question.id == "q2"
+    assert trial.controls() == []
+
+
 @pytest.mark.sampled
 def test_no_attack_gains_anything(trial):
     chosen = [attack for attack in ATTACKS if attack.name in {*CHOSEN, *ALWAYS}]

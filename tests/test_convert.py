@@ -31,6 +31,7 @@ from vgglab.convert import (
 from vgglab.convert.chain import shared_chains
 from vgglab.models.network import vgg
 from vgglab.pooling import SpatialPyramidPool
+from vgglab.receptive_field import receptive_field
 
 SIZE = (1, 3, 224, 224)
 LARGE = (1, 3, 400, 400)
@@ -234,6 +235,19 @@ def test_converted_network_is_the_same_function(case):
     before, after = model.state_dict(), converted.state_dict()
     assert list(before) == list(after)
     assert all(torch.equal(before[key].flatten(), after[key].flatten()) for key in before)
+
+
+def test_a_cell_that_sees_no_padding_is_not_its_crop_all_the_same():
+    """The crop has zeros at its own borders, where the image goes on."""
+    network = vgg("D", width=1 / 16, head="fc-fixed").double().eval()
+    sliding = fc_to_conv(network, SIZE)
+    image = random_images(1, 3, 832, 832)
+    box = receptive_field(sliding, tuple(image.shape), "classifier.0").box(9, 9, clipped=False)
+    assert min(box.top, box.left) >= 0
+    assert max(box.bottom, box.right) <= 832
+    cell = outputs(sliding, image)[0, :, 9, 9]
+    of_crop = outputs(network, image[:, :, 288:512, 288:512])[0]
+    assert (cell - of_crop).norm() > 0.01 * of_crop.norm()
 
 
 @examples(6, 30)

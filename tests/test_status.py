@@ -50,6 +50,25 @@ def test_costs_of_another_machine_are_not_mixed(tmp_path) -> None:
     assert target.read_bytes() == before
 
 
+def test_a_notebook_that_is_not_there_is_not_timed(tmp_path) -> None:
+    target = tmp_path / "costs.json"
+    target.write_text(json.dumps({"provenance": {}, "notebooks": {}}), encoding="utf-8")
+    with pytest.raises(make_notebooks.ChapterError, match="no notebook 99_nothing"):
+        make_notebooks.record_costs(["99_nothing"], target)
+
+
+def test_what_is_timed_again_does_not_make_the_others_younger(tmp_path, monkeypatch) -> None:
+    record = status.read(status.COSTS)
+    for cost in record["notebooks"].values():
+        cost["date"] = "2026-01-02"
+    record["notebooks"]["notebooks/00_start_here"]["date"] = "2026-02-03"
+    target = tmp_path / "costs.json"
+    target.write_text(json.dumps(record), encoding="utf-8")
+    monkeypatch.setattr(status, "COSTS", target)
+    assert ", 2026-01-02 to 2026-02-03, " in status.costs_made_with()
+    assert ", 2026-02-03, " in status.costs_made_with("00_start_here")
+
+
 def test_a_notebook_that_has_changed_since_is_said_to_have() -> None:
     path = ROOT / "book" / "notebooks" / "00_start_here.ipynb"
     read = nbformat.read(path, as_version=4)
@@ -62,8 +81,8 @@ def test_a_notebook_that_has_changed_since_is_said_to_have() -> None:
 
 def test_the_record_says_what_made_it_and_how_old_it_is() -> None:
     record, said = status.read(status.COSTS), status.costs_made_with()
-    assert date.fromisoformat(record["date"])
-    assert record["date"] in said
+    for cost in record["notebooks"].values():
+        assert date.fromisoformat(cost["date"])
     assert record["provenance"]["device"] in said
     assert "this build" in said
     assert record["command"] == "python book/make_notebooks.py costs"

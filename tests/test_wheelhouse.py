@@ -70,9 +70,9 @@ def test_a_wheel_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_the_readme_is_three_lines() -> None:
     words = {"where": "win_amd64", "python": "3.12", "version": "0.1.0", "size": "1 MB"}
-    text = make_wheelhouse.README.format(**words)
+    text = make_wheelhouse.README.format(**words, folder="wheels")
     assert len(text.splitlines()) == 3
-    assert "--no-index --find-links wheelhouse" in text
+    assert "--no-index --find-links wheels -r wheels/requirements.txt" in text
 
 
 def test_another_python_needs_a_platform(tmp_path: Path) -> None:

@@ -85,15 +85,17 @@ def costs() -> Rows:
     return made
 
 
-def costs_made_with() -> str:
-    """Say what made the record of costs, and how old it is on the day of the build."""
+def costs_made_with(notebook: str = "") -> str:
+    """Say what timed one notebook, or all, and how long before the build."""
     record = read(COSTS)
-    made = record["provenance"]
-    days = (datetime.now(UTC).date() - date.fromisoformat(record["date"])).days
-    before = "1 day" if days == 1 else f"{days} days"
-    age = f"{before} before this build" if days else "on the day of this build"
+    made, costs = record["provenance"], record["notebooks"]
+    timed = sorted({cost["date"] for name, cost in costs.items() if name.endswith(notebook)})
+    when = timed[0] if len(timed) == 1 else f"{timed[0]} to {timed[-1]}"
+    days = (datetime.now(UTC).date() - date.fromisoformat(timed[0])).days
+    age = {0: "on the day of this build", 1: "a day before this build"}
     return (
-        f"`{record['command']}`, {record['date']}, {age}: {made['device']}, {made['cores']} cores, "
+        f"`{record['command']}`, {when}, {age.get(days, f'{days} days before this build')}: "
+        f"{made['device']}, {made['cores']} cores, "
         f"of which each notebook used {made['threads']}; torch {made['torch']}, "
         f"Python {made['python']}."
     )

@@ -139,7 +139,7 @@ def made_with() -> str:
     """Say what measured the times."""
     return (
         f"Reading counts {WORDS_A_MINUTE} words a minute, of the text and of what the cells print. "
-        f"Running: {costs_made_with()} "
+        f"Running: {costs_made_with(SESSION)} "
         f"Setting the notebook up took {seconds_of_sections()[session_title()]:.0f} s of it, with "
         "the package installed; where it is not, what its first cell installs comes on top."
     )

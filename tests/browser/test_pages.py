@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Locator, Page
 from pypdf import PdfReader
 from sampling import WIDE, sampled
 
@@ -273,6 +273,8 @@ def test_the_epub_is_xml_with_its_pictures_and_without_scripts(tmp_path: Path) -
         assert not any(tag.startswith("vgglab-") for tag in tags), name
         for image in re.findall(r'<img [^>]*src="(?!data:)([^"]+)"', text):
             assert posixpath.normpath(f"{Path(name).parent}/{image}") in names
+        for link in re.findall(r'<a [^>]*href="(?!\w+:|#)([^"#]+)', text):
+            assert posixpath.normpath(f"{Path(name).parent}/{link}") in names, f"{name}: {link}"
         assert not re.search(r":::|\{(glue|cite|doc)\}", "".join(tree.itertext())), name
 
 
@@ -389,18 +391,40 @@ def test_launch_buttons_lead_to_files_that_are_committed(site: Path) -> None:
     assert "environment.yml" in committed
 
 
-@pytest.mark.parametrize("where", ["article", "header"])
-def test_a_report_names_the_section_in_view(visit: Visit, where: str) -> None:
-    page = visit("notebooks/06_fc_to_conv.html")
+def reported(page: Page, inside: str) -> dict[str, list[str]]:
+    """Follow the link to the form in a part of the page; return what it fills in."""
     page.evaluate("addEventListener('click', event => event.preventDefault())")
-    page.locator("article h2").nth(1).evaluate("heading => heading.scrollIntoView()")
-    heading = page.locator("article h2").nth(1).inner_text().rstrip("#").strip()
-    link = page.locator('a[href*="template=page.yml"]')
-    inside = "footer.vgglab-about" if where == "article" else ".article-header-buttons"
-    (link_there,) = page.locator(f'{inside} a[href*="template=page.yml"]').all()
-    assert link.count() == 2
-    link_there.evaluate("link => link.click()")
-    query = parse_qs(urlsplit(link_there.get_attribute("href") or "").query)
+    (link,) = page.locator(f'{inside} a[href*="template=page.yml"]').all()
+    link.evaluate("link => link.click()")
+    return parse_qs(urlsplit(link.get_attribute("href") or "").query)
+
+
+def stand_still_at(page: Page, place: Locator) -> None:
+    """Scroll to a place of the page, and read for as long as counts."""
+    place.evaluate("element => element.scrollIntoView()")
+    page.evaluate("dispatchEvent(new Event('scroll'))")  # the browser's own comes later
+    page.clock.run_for(4000)
+
+
+@pytest.mark.parametrize("inside", [".article-header-buttons", "footer.vgglab-about"])
+def test_a_report_names_the_section_that_was_read(visit: Visit, inside: str) -> None:
+    page = visit("notebooks/06_fc_to_conv.html")
+    page.clock.install()
+    page.reload()
+    read = page.locator("article h2").nth(1)
+    stand_still_at(page, read)
+    if inside.startswith("footer"):
+        stand_still_at(page, page.locator(inside))
+    query = reported(page, inside)
     assert query["page"] == ["notebooks/06_fc_to_conv"]
-    assert query["section"] == [heading]
+    assert query["section"] == [read.inner_text().rstrip("#").strip()]
     assert query["version"]
+
+
+def test_a_report_of_a_page_that_was_not_read_names_the_section_in_view(visit: Visit) -> None:
+    page = visit("notebooks/06_fc_to_conv.html")
+    page.locator("footer.vgglab-about").scroll_into_view_if_needed()
+    query = reported(page, "footer.vgglab-about")
+    assert query["section"] == [
+        page.locator("article :is(h2, h3)").last.inner_text().rstrip("#").strip()
+    ]

@@ -172,7 +172,8 @@ class Trial:
     def __init__(self, judge: Judge) -> None:
         self.judge, self.assignment = judge, judge.assignment
         self.solution = self.assignment.cells("answer")
-        self.question = self.assignment.coded[0]
+        # Of few functions, for an attack answers them all alike, and so does the right control.
+        self.question = min(self.assignment.coded, key=lambda question: len(question.functions))
         self.mutants = {mutant.name: mutant.cells for mutant in self.assignment.mutants()}
         self.hidden = values_of(self.judge)
 
@@ -186,7 +187,8 @@ class Trial:
         marks = {name: self._marks(self._cells(cell)) for name, cell in _CONTROLS.items()}
         points = self.question.points
         for name, wanted in (("right", points), ("wrong", 0)):
-            found = marks[name]["questions"][0]["score"]
+            asked = (q["score"] for q in marks[name]["questions"] if q["id"] == self.question.id)
+            found = next(asked)
             if found != wanted:
                 faults.append(f"the {name} control earns {found:g} of {points:g}")
         return faults
