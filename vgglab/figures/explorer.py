@@ -46,13 +46,13 @@ REPAIRS = (
     ("resize", "Resize the image", "none"),
     ("crop", "Take the middle of the image", "none"),
     ("pool", "Adaptive average pooling before fc6", "none"),
-    ("fold", "That pooling folded into an fc6 for this map", "first"),
+    ("fold", "That pooling folded into fc6, whose weights are computed", "first"),
     ("conv", "FC layers as convolutions", "none"),
     ("new-first", "A new fc6 for this map", "first"),
     ("gap", "Global average pooling, one new layer", "all"),
     ("spp", "Spatial pyramid pooling, a new fc6", "first"),
 )
-"""Names as in `vgglab.lab.repairs`, titles, and which FC layers lose their weights."""
+"""Names as in `vgglab.lab.repairs`, titles, and which FC layers get other weights."""
 
 
 @dataclass(frozen=True)
