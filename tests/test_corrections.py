@@ -40,12 +40,11 @@ def test_what_holds_a_correction_is_there(entry) -> None:
 
 def test_the_changes_are_in_the_history() -> None:
     def git(*command: str) -> str:
-        return subprocess.run(
-            ["git", *command], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.strip()
+        done = subprocess.run(["git", *command], cwd=ROOT, capture_output=True, text=True)
+        return done.stdout.strip()
 
-    if git("rev-parse", "--is-shallow-repository") == "true":
-        pytest.skip("the clone has no history")
+    if git("rev-parse", "--is-shallow-repository") != "false":
+        pytest.skip("there is no history here")
     for entry in LISTED:
         assert git("cat-file", "-t", entry["change"]) == "commit"
         assert entry["page"].rpartition("/")[2] in git("show", "--stat=200", entry["change"])

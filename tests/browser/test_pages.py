@@ -381,6 +381,8 @@ LAUNCHES = {
 def test_launch_buttons_lead_to_files_that_are_committed(site: Path) -> None:
     """On the branch that they name, once this one is merged into it."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("git knows no files here")
     committed = set(listed.stdout.splitlines())
     for page in site.rglob("notebooks/*.html"):
         html = unescape(page.read_text(encoding="utf-8"))
