@@ -59,7 +59,7 @@ SAID: dict[str, tuple[str | None, list[str], str | None]] = {
         ["540 → 270 → 135 → 67 → 134", "multiple of 8", "544", "output_size"],
         "resize",
     ),
-    "artificio-12": (None, ["(1, 3, 460, 692)", "4, 12, 20", "every 8 px"], None),
+    "artificio-12": (None, ["(1, 3, 460, 692)", "4, 12, 20", "every 8"], None),
     "pytorch-42653": (None, ["16×16 to 7×7", "overlap", "224, 448, 672"], "resize"),
     "vision-2638": (None, ["1×7 to 7×7", "49 cells hold what 7 do", "32 and more"], "resize"),
 }

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import small_networks, torchvision_network
+from networks import Expanded, small_networks, torchvision_network
 from sampling import examples, sampled
 from torch import Tensor, nn
 
@@ -528,3 +528,15 @@ def test_nearest_size() -> None:
     assert "somewhere" not in sizes
     with pytest.raises(ValueError, match="no valid size"):
         ValidSizes(((), ())).nearest((5, 5))
+
+
+def test_maps_that_are_alike_at_neighbouring_sizes_are_told_apart() -> None:
+    """Halved, sizes of 1 and 2 give the same map; what the code sizes by it is no number."""
+    features = [nn.Conv1d(1, 1, 1, padding=2), Expanded(1), nn.Conv1d(1, 1, 1, stride=2)]
+    head = [nn.MaxPool1d(2, 1), Expanded(1), nn.Flatten(), nn.Linear(3, 5)]
+    model = nn.Sequential(*features, *head).eval()
+    for traced in (1, 4):
+        sizes = valid_sizes(model, trace(model, (2, 1, traced)))
+        for side in range(1, 9):
+            runs_there = trace(model, (2, 1, side)).failure is None
+            assert ((side,) in sizes) == runs_there

@@ -445,11 +445,12 @@ def with_second(model: nn.Module, trace: Trace, propagation: Propagation) -> Pro
             for k in indices
         ]
         best = indices[np.array(told) == max(told)]
-        best = best[best >= 2 * given - 1] if best[-1] >= 2 * given - 1 else best
+        far = given + max(given, DIVISORS.stop)  # so that maps differ after strides as well
+        best = best[best >= far - 1] if best[-1] >= far - 1 else best
         # What depends on remainders shows if few numbers divide by how much the maps differ.
         apart = np.abs(sides[:, best] - here[:, None])
         alike = sum((apart % divisor == 0).sum(0) for divisor in DIVISORS)
-        chosen = int(min(zip(alike, np.abs(best - 2 * given), best, strict=True))[-1])
+        chosen = int(min(zip(alike, np.abs(best - far), best, strict=True))[-1])
         probe.append(chosen + 1)
         taken.update(zip(here, sides[:, chosen], strict=True))
     second = retrace(model, trace, probe)
