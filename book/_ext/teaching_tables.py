@@ -20,17 +20,12 @@ TEACHING = BOOK / "teaching"
 SESSION = "shapes_to_the_head"
 STATED = re.compile(r"about (\d+) minutes?")
 Step = dict[str, Any]
+Rows = list[list[str]]
 
 
 def load(name: str) -> dict[str, Any]:
     """Return the data of a file beside the pages."""
     return tomllib.loads((TEACHING / f"{name}.toml").read_text(encoding="utf-8"))
-
-
-def sources() -> list[Path]:
-    """Return the files that these tables are made of."""
-    made_of = ("teaching/*.toml", "notebooks/*.ipynb", "assignments/*/assignment.toml")
-    return [Path(__file__), COSTS, *(path for some in made_of for path in BOOK.glob(some))]
 
 
 @cache
@@ -52,13 +47,6 @@ def session_title() -> str:
 def anchor(heading: str) -> str:
     """Return the anchor that a heading has in its page."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
-
-
-def table(rows: list[list[str]]) -> str:
-    """Return rows as a table, the head first."""
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    lines.insert(1, "|:---" * len(rows[0]) + "|")
-    return "\n".join(lines)
 
 
 # --- the session of 90 minutes --------------------------------------------------------------------
@@ -115,7 +103,7 @@ def _in_time(minutes: float) -> str:
     return f"{seconds // 60}:{seconds % 60:02}"
 
 
-def time_table() -> str:
+def time_table() -> Rows:
     """Return the steps with their minutes: what was measured of them, and what is an estimate."""
     rows = [["minute", "part", "step", "minutes", "reading", "running", "the rest, an estimate"]]
     total = [0.0, 0.0, 0.0]
@@ -132,7 +120,7 @@ def time_table() -> str:
         )
     whole = sum(step["minutes"] for step in steps())
     rows.append(["", "", "together", str(whole), *map(_in_time, total)])
-    return table(rows)
+    return rows
 
 
 def made_with() -> str:
@@ -218,21 +206,21 @@ def pages() -> dict[str, tuple[str, str]]:
     }
 
 
-def left_out() -> str:
+def left_out() -> Rows:
     """Return what to leave out when time is short, in order."""
     order = sorted((s for s in steps() if "leave_out" in s), key=lambda step: step["leave_out"])
     rows, rest = [["leave out", "and instead", "then it takes"]], sum(s["minutes"] for s in steps())
     for step in order:
         rest -= step["minutes"]
         rows.append([step["title"], step["instead"], f"{rest} min"])
-    return table(rows)
+    return rows
 
 
-def stumbles() -> str:
+def stumbles() -> Rows:
     """Return where classes stumble, and what helps."""
     rows = [["stumble", "what helps"]]
     rows += [[found["what"], found["help"]] for found in load("plan")["stumbles"]]
-    return table(rows)
+    return rows
 
 
 def notes() -> dict[str, list[str]]:
@@ -257,16 +245,16 @@ def notes() -> dict[str, list[str]]:
 # --- the handout ----------------------------------------------------------------------------------
 
 
-def handout_formulas() -> str:
+def handout_formulas() -> Rows:
     """Return the formulas of the session, from the sheet of all."""
     import sheet
 
     wanted = load("handout")["formulas"]
     rows = {row[0]: row for row in sheet.formula_rows()[1:]}
-    return table([["what", "formula"], *([what, rows[what][1]] for what in wanted)])
+    return [["what", "formula"], *([what, rows[what][1]] for what in wanted)]
 
 
-def handout_example() -> str:
+def handout_example() -> Rows:
     """Return the way from an image to the head: computed for one size, blanks for the others."""
     from vgglab import Window, feature_map_sizes
 
@@ -284,7 +272,7 @@ def handout_example() -> str:
     for k, name in enumerate(names):
         given = [str(columns[0][k]), *(str(c[k]) if k == 0 else blank for c in columns[1:])]
         rows.append([name, *given])
-    return table(rows)
+    return rows
 
 
 def ticket() -> str:
@@ -351,7 +339,7 @@ def _goal_link(goal: dict[str, Any]) -> str:
     return f"[{goal['text']}]({page}#{goal['section']})"
 
 
-def weeks_table() -> str:
+def weeks_table() -> Rows:
     """Return the six weeks: what is read, run, practised and handed in."""
     from vgglab.course.exercises import CHAPTERS, load_quizzes
 
@@ -369,7 +357,7 @@ def weeks_table() -> str:
         times = [f"{read} min", f"{run} min"]
         counts = [str(exercises), str(asked)]
         rows.append([f"{number}. {week['title']}", links, *times, *counts, handed])
-    return table(rows)
+    return rows
 
 
 def _times(numbers: list[str]) -> list[tuple[int, int]]:
@@ -390,7 +378,7 @@ def weeks() -> str:
     return "\n".join(lines)
 
 
-def day_table() -> str:
+def day_table() -> Rows:
     """Return the blocks of a day, with the hour at which each starts."""
     rows = [["from", "minutes", "block", "chapters", "reading of all that"]]
     start = 0
@@ -402,7 +390,7 @@ def day_table() -> str:
         rows.append([begin, str(block["minutes"]), block["title"], links, read])
         start += block["minutes"]
     rows.append([f"{start // 60}:{start % 60:02}", "", "end", "", ""])
-    return table(rows)
+    return rows
 
 
 def day() -> str:
@@ -424,13 +412,13 @@ def day() -> str:
     return "\n".join(lines)
 
 
-def rubric() -> str:
+def rubric() -> Rows:
     """Return what points are given for in the project."""
     criteria = load("capstone")["criteria"]
     rows = [["what", "points", "all of them", "half", "none"]]
     rows += [[c["what"], str(c["points"]), c["all"], c["half"], c["none"]] for c in criteria]
     rows.append(["together", str(sum(c["points"] for c in criteria)), "", "", ""])
-    return table(rows)
+    return rows
 
 
 def sheets() -> str:

@@ -25,9 +25,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinxcontrib import katex
 
 sys.path.insert(0, str(Path(__file__).parent))
-import bank_tables
 import recorded_tables
-import sheet
 from vgglab_light import light_scripts, light_tables
 
 
@@ -242,53 +240,25 @@ class RecordedTable(SphinxDirective):
         return _table(self, made, ":---") if isinstance(made, list) else _parsed(self, [made])
 
 
-class BankTable(SphinxDirective):
-    """Puts a table or a sentence of `bank_tables` into the page, of a chapter if one is named."""
-
-    required_arguments = 1
-    optional_arguments = 1
-
-    def run(self) -> list[nodes.Node]:
-        from vgglab.course import bank
-
-        name, *chapter = self.arguments
-        for path in (
-            bank_tables.__file__,
-            Path(bank.__file__).with_name("misconceptions.toml"),
-            Path(self.env.srcdir, "teaching", "goals.toml"),
-        ):
-            self.env.note_dependency(str(path))
-        made = getattr(bank_tables, name)(*chapter)
-        return _table(self, made, ":---") if isinstance(made, list) else _parsed(self, [made])
-
-
 class MadeTable(SphinxDirective):
     """Puts what a function beside this file returns into the page: rows, lines, or a node."""
 
     required_arguments = 1  # its module and name, such as status.versions
+    optional_arguments = 1  # what it is called with
 
     def run(self) -> list[nodes.Node]:
-        module, _, name = self.arguments[0].partition(".")
+        path, *given = self.arguments
+        module, _, name = path.partition(".")
         self.env.note_reread()  # what it reads may be of this day
-        made = getattr(importlib.import_module(module), name)()
+        made = getattr(importlib.import_module(module), name)(*given)
         if isinstance(made, nodes.Node):
-            return [made]
-        if isinstance(made, list):
-            return _table(self, made, ":---")
-        node = nodes.Element()
-        self.state.nested_parse(StringList(made.splitlines()), self.content_offset, node)
-        return node.children
-
-
-class SheetTable(SphinxDirective):
-    """Puts one of the tables of the sheet into the page."""
-
-    required_arguments = 1  # a function of `sheet`
-
-    def run(self) -> list[nodes.Node]:
-        self.env.note_dependency(sheet.__file__)
-        table = _table(self, getattr(sheet, self.arguments[0])(), ":---")
-        return [nodes.container("", *table, classes=["vgglab-sheet"])]
+            found = [made]
+        elif isinstance(made, list):
+            found = _table(self, made, ":---")
+        else:
+            found = _parsed(self, made.splitlines())
+        classes = [f"vgglab-{word.replace('_', '-')}" for word in (module, name)]
+        return [nodes.container("", *found, classes=classes)]
 
 
 def _table(
@@ -339,8 +309,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("small-class", SmallClass)
     app.add_directive("recorded-table", RecordedTable)
     app.add_directive("made-table", MadeTable)
-    app.add_directive("sheet-table", SheetTable)
-    app.add_directive("bank-table", BankTable)
     app.connect("config-inited", _add_scripts)
     app.connect("autodoc-skip-member", _skip_bare_fields)
     app.connect("html-page-context", _mend_body)

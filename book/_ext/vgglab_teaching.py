@@ -1,4 +1,4 @@
-"""Slides and sheets of exercises, made of the chapters' own pages, and tables for teachers.
+"""Slides and sheets of exercises, made of the chapters' own pages.
 
 A slide has a heading of a chapter and pieces below it; ``book/teaching/slides.toml`` names them by
 the words that they begin with. Nothing is written here, so no slide says what no chapter says.
@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
-from sphinx.util.docutils import SphinxDirective
 from sphinx.util.osutil import relative_uri
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -27,21 +25,6 @@ import teaching_tables
 SLIDES = "teaching/slides/shapes_to_the_head"
 SHEETS = "teaching/sheets"
 Page = tuple[str, dict[str, Any], str]
-
-
-class TeachingTable(SphinxDirective):
-    """Puts what a function of `teaching_tables` returns into the page, as Markdown."""
-
-    required_arguments = 1  # its name
-
-    def run(self) -> list[nodes.Node]:
-        for path in teaching_tables.sources():
-            self.env.note_dependency(str(path))
-        text = getattr(teaching_tables, self.arguments[0])()
-        node = nodes.Element()
-        self.state.nested_parse(StringList(text.splitlines()), self.content_offset, node)
-        name = self.arguments[0].replace("_", "-")
-        return [nodes.container("", *node.children, classes=[f"vgglab-{name}"])]
 
 
 def page_of(app: Sphinx, chapter: str) -> nodes.document:
@@ -189,6 +172,5 @@ def collected(app: Sphinx) -> Iterator[Page]:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
-    app.add_directive("teaching", TeachingTable)
     app.connect("html-collect-pages", collected)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
