@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import operator
 import re
 from pathlib import Path
 from tokenize import TokenError
@@ -112,7 +113,7 @@ def advice(model: nn.Module, trace: Trace, problem: Problem, pools: bool = True)
         owner = owner.rpartition(".")[0]
     old = found.code if found else _written(layer)
     if found is not None and problem.instead is None and isinstance(problem.got, int):
-        new = _edited(found.code, _torch_name(layer), problem.got) or new
+        new = _edited(found.code, _class_of(layer).__name__, problem.got) or new
     place = f"where {failure.path} is built, "
     if found is not None:
         place = f"{found.place}: "
@@ -151,14 +152,14 @@ def _module(model: nn.Module, path: str) -> nn.Module | None:
     return dict(getattr(model, "_orig_mod", model).named_modules()).get(path)
 
 
-def _torch_name(layer: nn.Module) -> str:
-    """Return the name of torch's class; a layer with a parametrization has a class of its own."""
-    kind = type(layer).__mro__[1] if is_parametrized(layer) else type(layer)
-    return kind.__name__
+def _class_of(layer: nn.Module) -> type:
+    """Return the class of a layer; one with a parametrization has a class of its own."""
+    return type(layer).__mro__[1] if is_parametrized(layer) else type(layer)
 
 
-def _is(layer: nn.Module | None, *kinds: type[nn.Module]) -> bool:
-    return isinstance(layer, kinds) and _torch_name(layer) in {kind.__name__ for kind in kinds}
+def _is_torchs(layer: nn.Module) -> bool:
+    """Tell a layer of torch from one whose class is derived from it."""
+    return getattr(nn, _class_of(layer).__name__, None) is _class_of(layer)
 
 
 _FIRST = ("in_features", "in_channels", "input_size", "num_features", "embed_dim")
@@ -199,12 +200,25 @@ def _edited(code: str, name: str, number: int) -> str | None:
 
 def _replaced_elsewhere(found: Call, layer: nn.Module, problem: Problem) -> bool:
     """Tell a call that builds a layer for another number than the one that is there."""
-    first = _first_argument(found.code, _torch_name(layer))
-    written = ast.unparse(first) if first is not None else ""
-    if not re.fullmatch(r"[\d *+()-]+", written) or "**" in written or problem.instead:
+    first = _first_argument(found.code, _class_of(layer).__name__)
+    value = _number(first)
+    if value is None or problem.instead:
         return False
-    value = eval(written)  # a product or sum of numbers
     return isinstance(problem.expected, int) and value != problem.expected
+
+
+_ARITHMETIC = {ast.Mult: operator.mul, ast.Add: operator.add, ast.Sub: operator.sub}
+
+
+def _number(node: ast.expr | None) -> int | None:
+    """Return the value of a product or sum of whole numbers."""
+    if isinstance(node, ast.Constant) and type(node.value) is int:
+        return node.value
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        left, right = _number(node.left), _number(node.right)
+        if left is not None and right is not None:
+            return int(_ARITHMETIC[type(node.op)](left, right))
+    return None
 
 
 def _options(layer: nn.RNNBase) -> str:
@@ -221,7 +235,7 @@ def _written(layer: nn.Module) -> str:
     if isinstance(layer, nn.Linear):
         bias = "" if layer.bias is not None else ", bias=False"
         return f"nn.Linear({layer.in_features}, {layer.out_features}{bias})"
-    return f"nn.{_torch_name(layer)}({layer.extra_repr()})"
+    return f"nn.{_class_of(layer).__name__}({layer.extra_repr()})"
 
 
 def _new_call(model: nn.Module, path: str, problem: Problem) -> str | None:
@@ -232,18 +246,18 @@ def _new_call(model: nn.Module, path: str, problem: Problem) -> str | None:
     if problem.kind == "wrong-dimensions":
         return None if problem.instead == EACH_FRAME else problem.instead
     counted = problem.kind in ("input-size", "wrong-in-features")
-    if counted and _is(layer, nn.Linear) and isinstance(problem.expected, int):
-        assert isinstance(layer, nn.Linear)
+    if layer is None or not _is_torchs(layer):
+        return None
+    if counted and isinstance(layer, nn.Linear) and isinstance(problem.expected, int):
         bias = "" if layer.bias is not None else ", bias=False"
         return f"nn.Linear({problem.got}, {layer.out_features}{bias})"
     if counted and isinstance(layer, nn.RNNBase) and problem.got != layer.input_size:
         return f"nn.{type(layer).__name__}({problem.got}, {layer.hidden_size}{_options(layer)})"
     of_channels = counted or problem.kind == "channel-mismatch"
-    if of_channels and _is(layer, *_CONVOLUTIONS) and layer.groups == 1:  # type: ignore[union-attr]
-        assert isinstance(layer, _CONVOLUTIONS)
+    if of_channels and isinstance(layer, _CONVOLUTIONS) and layer.groups == 1:
         old, new = (f"({n}, {layer.out_channels}," for n in (layer.in_channels, problem.got))
         return _written(layer).replace(old, new, 1)
-    if of_channels and _is(layer, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d):
+    if of_channels and isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
         return f"nn.{type(layer).__name__}({problem.got})"
     if of_channels and isinstance(layer, nn.GroupNorm) and problem.got % layer.num_groups == 0:
         return f"nn.GroupNorm({layer.num_groups}, {problem.got})"
