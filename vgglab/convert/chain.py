@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from inspect import signature
 from itertools import groupby, takewhile
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from torch import nn
 
@@ -51,13 +51,17 @@ class Chain:
     )
 
 
-# By the network itself, which so lives as long as what is known of it: an id would be used again.
-_shared: ContextVar[dict[tuple[nn.Module, Shape | None], Chain | ValueError] | None] = ContextVar(
-    "_shared", default=None
-)
+class _Shared(NamedTuple):
+    """What is known of networks, and whether what becomes of them is traced by who asked.
+
+    By the network itself, which so lives as long as what is known of it: an id is used again.
+    """
+
+    chains: dict[tuple[nn.Module, Shape | None], Chain | ValueError]
+    are_traced: bool
 
 
-_are_traced: ContextVar[bool] = ContextVar("_are_traced", default=False)
+_shared: ContextVar[_Shared | None] = ContextVar("_shared", default=None)
 
 
 @contextmanager
@@ -71,17 +75,17 @@ def shared_chains(are_traced: bool = False) -> Iterator[None]:
     are_traced
         Whether the caller traces what they return and leaves out what stops: then they do not.
     """
-    tokens = _shared.set({}), _are_traced.set(are_traced)
+    token = _shared.set(_Shared({}, are_traced))
     try:
         yield
     finally:
-        _shared.reset(tokens[0])
-        _are_traced.reset(tokens[1])
+        _shared.reset(token)
 
 
 def is_traced_later() -> bool:
     """Tell whether whoever asked for a conversion traces what it returns."""
-    return _are_traced.get()
+    shared = _shared.get()
+    return shared is not None and shared.are_traced
 
 
 def unroll(model: nn.Module, size: Shape) -> Chain:
@@ -100,9 +104,10 @@ def unroll(model: nn.Module, size: Shape) -> Chain:
         If the forward ends at no size that was tried, the network is no such chain, or a hook of
         the caller would be lost.
     """
-    known = _shared.get()
-    if known is None:
+    shared = _shared.get()
+    if shared is None:
         return _unroll(model, size)
+    known = shared.chains
     found = known.get((model, None)) or known.get((model, size))
     if found is None:
         try:
