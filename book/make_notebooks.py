@@ -526,21 +526,37 @@ def text_of(notebook: NotebookNode) -> str:
     return hashlib.sha256("\0".join(cell.source for cell in notebook.cells).encode()).hexdigest()
 
 
-def seconds_of_sections(notebook: NotebookNode) -> dict[str, float]:
-    """Return what the cells below each heading took on the wall, of a notebook that ran timed."""
-    seconds: dict[str, float] = {}
+def sections_of(notebook: NotebookNode) -> dict[str, list[NotebookNode]]:
+    """Return the cells of a notebook by the heading that they stand under, text cut at headings."""
+    sections: dict[str, list[NotebookNode]] = {}
     heading = ""
     for cell in notebook.cells:
-        if cell.cell_type == "markdown":
-            for line in cell.source.splitlines():
-                heading = line.lstrip("# ") if line.startswith("#") else heading
-        elif cell.cell_type == "code":
-            times = cell.metadata["execution"]
-            busy, idle = (
-                datetime.fromisoformat(times[f"iopub.status.{state}"]) for state in ("busy", "idle")
-            )
-            seconds[heading] = seconds.get(heading, 0) + (idle - busy).total_seconds()
-    return {name: round(taken, 2) for name, taken in seconds.items()}
+        if cell.cell_type != "markdown":
+            sections.setdefault(heading, []).append(cell)
+            continue
+        for part in re.split(r"^(?=#+ )", cell.source, flags=re.MULTILINE):
+            if part.startswith("#"):
+                heading = part.splitlines()[0].lstrip("# ")
+            if part:
+                sections.setdefault(heading, []).append(nbformat.v4.new_markdown_cell(part))
+    return sections
+
+
+def seconds_of_sections(notebook: NotebookNode) -> dict[str, float]:
+    """Return what the cells below each heading took on the wall, of a notebook that ran timed."""
+
+    def seconds(cell: NotebookNode) -> float:
+        times = cell.metadata["execution"]
+        busy, idle = (
+            datetime.fromisoformat(times[f"iopub.status.{state}"]) for state in ("busy", "idle")
+        )
+        return (idle - busy).total_seconds()
+
+    code = {
+        heading: [cell for cell in cells if cell.cell_type == "code"]
+        for heading, cells in sections_of(notebook).items()
+    }
+    return {heading: round(sum(map(seconds, cells)), 2) for heading, cells in code.items() if cells}
 
 
 def cost_of(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import nbformat
-from make_notebooks import COSTS, WORDS_A_MINUTE, words_read
+from make_notebooks import COSTS, WORDS_A_MINUTE, sections_of, words_read
 from status import costs_made_with, read
 
 BOOK = Path(__file__).resolve().parents[1]
@@ -65,18 +65,7 @@ def steps() -> list[Step]:
 
 def session_sections() -> dict[str, list[Any]]:
     """Return the cells of the session's notebook, by the heading that they stand under."""
-    sections: dict[str, list[Any]] = {}
-    heading = ""
-    for cell in notebook(SESSION).cells:
-        if cell.cell_type == "markdown":
-            for part in re.split(r"^(?=#+ )", cell.source, flags=re.MULTILINE):
-                if part.startswith("#"):
-                    heading = part.splitlines()[0].lstrip("# ")
-                if part:
-                    sections.setdefault(heading, []).append(nbformat.v4.new_markdown_cell(part))
-        else:
-            sections.setdefault(heading, []).append(cell)
-    return sections
+    return sections_of(notebook(SESSION))
 
 
 @cache
