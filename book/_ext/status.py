@@ -42,13 +42,13 @@ def versions() -> Rows:
     return [
         ["what", "version"],
         ["vgglab, and these pages", __version__],
-        ["with which the notebooks' outputs are stored", ", ".join(pinned).replace("==", " ")],
-        ["with which they were timed", f"torch {made['torch']}, Python {made['python']}"],
+        ["the notebooks' outputs are stored with", ", ".join(pinned).replace("==", " ")],
+        ["they were timed with", f"torch {made['torch']}, Python {made['python']}"],
         [
-            "with which these pages were built",
+            "these pages were built with",
             f"torch {torch.__version__}, Python {platform.python_version()}",
         ],
-        ["that the package admits", f"{torch_range}, Python{project['requires-python']}"],
+        ["the package admits", f"{torch_range}, Python{project['requires-python']}"],
         ["last green weekly run", weekly()],
     ]
 

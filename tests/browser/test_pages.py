@@ -232,6 +232,14 @@ def test_paper_is_light_and_its_solutions_are_open(visit: Visit) -> None:
     assert page.locator("main details:not([open])").count() == closed > 0
 
 
+@pytest.mark.parametrize("path", [p for p in pages() if p.startswith("notebooks/")])
+def test_in_the_dark_no_output_lies_on_a_light_box(visit: Visit, path: str) -> None:
+    boxes = visit(path, "dark").locator(".cell_output .text_html")
+    assert boxes.count() > 0
+    behind = boxes.evaluate_all("all => all.map(e => getComputedStyle(e).backgroundColor)")
+    assert {*behind} == {"rgba(0, 0, 0, 0)"}
+
+
 @pytest.mark.wide
 def test_the_pdf_has_what_the_pages_have_and_links_to_the_site(site: Path, tmp_path: Path) -> None:
     output = tmp_path / "book.pdf"
