@@ -8,7 +8,6 @@ from torch import nn
 import vgglab
 from vgglab.arguments import MAX_SIDE
 from vgglab.lab.activations import activation_statistics
-from vgglab.lab.perturbations import shift, shuffle_patches
 from vgglab.pooling import ExportableAdaptivePool2d
 from vgglab.receptive_field.effective import effective_receptive_field
 
@@ -52,8 +51,6 @@ OF_IMAGES = {
     "grad_cam": lambda x: vgglab.grad_cam(network(), x, "0"),
     "effective_receptive_field": lambda x: effective_receptive_field(network(), x, "0"),
     "activation_statistics": lambda x: activation_statistics(network(), x),
-    "shift": lambda x: shift(x, 1, 1),
-    "shuffle_patches": lambda x: shuffle_patches(x, 2),
 }
 OF_INTEGERS = {
     "conv_output_size, size": (lambda n: vgglab.conv_output_size(n, 3), "size"),

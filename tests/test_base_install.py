@@ -10,6 +10,7 @@ import tomllib
 from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
+import base
 import click
 import pytest
 
@@ -41,13 +42,19 @@ def required(distributions):
 
 BASE = required(names(PROJECT["dependencies"]))
 EXTRA = required(set().union(*map(names, PROJECT["optional-dependencies"].values()))) - BASE
-HIDDEN = {
-    module
-    for module, owners in packages_distributions().items()
-    if {owner.lower().replace("_", "-") for owner in owners} <= EXTRA
-}
 
-START = f"""
+
+def modules_of(distributions):
+    return {
+        module
+        for module, owners in packages_distributions().items()
+        if {owner.lower().replace("_", "-") for owner in owners} <= distributions
+    }
+
+
+HIDDEN = modules_of(EXTRA)
+
+START = """
 import sys
 
 class WithoutExtras:
@@ -55,7 +62,7 @@ class WithoutExtras:
         self.finder = finder
 
     def find_spec(self, name, path=None, target=None):
-        hidden = name.partition(".")[0] in {HIDDEN!r}
+        hidden = name.partition(".")[0] in HIDDEN
         return None if hidden else self.finder.find_spec(name, path, target)
 
     def __getattr__(self, name):
@@ -66,10 +73,10 @@ import json, os
 """
 
 
-def python(code, **variables):
+def python(code, hidden=HIDDEN, **variables):
     """Run code in a base installation and return what it printed last, as JSON."""
     done = subprocess.run(
-        [sys.executable, "-c", START + code],
+        [sys.executable, "-c", f"HIDDEN = {hidden!r}\n{START}{code}"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables},
@@ -208,3 +215,16 @@ print(json.dumps(sorted({{name.partition(".")[0] for name in sys.modules}})))
     )
     assert "vgglab" in loaded
     assert not {"torch", "torchvision", "numpy", "lightning_fabric"} & set(loaded)
+
+
+@pytest.mark.wide
+def test_all_other_tests_are_read_without_the_extras():
+    """What `tests/base.py` leaves out is all that imports more than it installs."""
+    left_out = [f"--ignore=tests/{name}" for name in base.NEED_MORE if "::" not in name]
+    arguments = ["--collect-only", "-q", "-p", "no:cacheprovider", *left_out, "tests"]
+    code = f"""
+import pytest
+print(json.dumps(int(pytest.main({arguments!r}))))
+"""
+    hidden = modules_of(EXTRA - required(base.TOOLS))
+    assert python(code, hidden, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1") == 0

@@ -117,3 +117,12 @@ def test_resize_says_where_a_network_cannot_run() -> None:
 def test_what_cannot_be_done_is_refused(call, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call(torch.zeros(2, 1, 8, 8))
+
+
+@pytest.mark.parametrize("change", [lambda x: shift(x, 1, 1), lambda x: shuffle_patches(x, 2)])
+def test_what_are_no_images_is_named(change) -> None:
+    for value in (None, [1.0], torch.zeros(1, 3, 16, 16).numpy()):
+        with pytest.raises(TypeError, match=r"^images must be a .*tensor .*; got \w+$"):
+            change(value)
+    with pytest.raises(ValueError, match=r"^images must be .*; got the shape \(0, 3, 16, 16\)"):
+        change(torch.zeros(0, 3, 16, 16))
