@@ -29,14 +29,18 @@ TOOLS = ("pytest", "hypothesis", "jsonschema")
 NEED_MORE = {
     "browser": "playwright and the built book",
     "test_about.py": "the tools of the book",
+    "test_attacks.py::test_a_free_point_a_leak_and_an_attack_each_turn_the_proof_red": "nbformat",
     "test_bank_tables.py": "the tools of the book",
+    "test_base_install.py::test_the_packages_of_all_extras_are_hidden": "the extras",
     "test_benchmark_plots.py": "matplotlib",
     "test_book.py": "the tools of the book",
     "test_convert.py::test_vgg_of_timm": "timm",
+    "test_copies.py::test_a_feature_extractor_of_hooks_runs_on_the_copy": "timm",
     "test_corrections.py": "the tools of the book",
     "test_costs.py": "the extra train",
     "test_data.py::test_digits_are_scikit_learns": "scikit-learn",
     "test_data.py::test_splits_have_no_image_in_common": "scikit-learn",
+    "test_doctests.py::test_examples[vgglab.arguments]": "tqdm",
     "test_element.py": "the tools of the book",
     "test_error_form.py": "the tools of the book",
     "test_exercises.py::test_a_quiz_before_anything_is_derived_and_one_before_what_to_remember": (
@@ -57,6 +61,7 @@ NEED_MORE = {
     "test_loading.py::test_unknown_weights_name_what_is_accepted[timm": "timm",
     "test_loading.py::test_what_cannot_be_found_is_one_sentence[timm": "timm",
     "test_logbook.py": "the tools of the book",
+    "test_main.py::test_what_is_printed_as_json_is_as_the_schema_says[diagnose]": "timm",
     "test_normalizing.py": "the extra train",
     "test_notebooks.py": "the tools of the book",
     "test_onnx.py": "the extra onnx",
@@ -82,6 +87,8 @@ NEED_MORE = {
     "test_stacks.py::test_least_squares_finds_what_a_stack_can_be_and_leaves_what_it_cannot": (
         "scipy"
     ),
+    "test_statistics.py::test_the_plot_is_drawn": "matplotlib",
+    "test_statistics.py::test_the_recorded_class_is_one_of_its_assignment": "nbformat",
     "test_status.py": "the tools of the book",
     "test_summary.py::test_torchinfos_table_to_the_digit": "torchinfo",
     "test_summary.py::test_torchsummarys_table_to_the_digit": "torchsummary",

@@ -128,8 +128,10 @@ def test_the_roofs_of_this_device():
 
 @pytest.mark.wide
 def test_a_compiled_network_is_timed():
-    if shutil.which("c++") is None:
-        pytest.skip("torch.compile needs a compiler")
+    try:
+        torch.compile(lambda x: x.relu() + 1)(torch.rand(64))
+    except Exception as error:  # no compiler, or one that cannot read what torch writes for it
+        pytest.skip(f"torch.compile does not work here: {type(error).__name__}")
     assert min(measure(runner="compile")["seconds"]) > 0
 
 

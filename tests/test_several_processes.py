@@ -167,10 +167,13 @@ def test_a_killed_process_costs_no_more_than_its_epoch(tmp_path):
     os.kill(victim, signal.SIGKILL)
     rest, errors = job.communicate()
     assert job.returncode == 1
-    assert [line for line in errors.splitlines() if "the same command goes on" in line] == [
-        f"Error: a process was lost; {str(path.parent)!r} is whole, and the same command goes on "
-        "after the last finished epoch"
-    ]
+    (said,) = [line for line in errors.splitlines() if "the same command goes on" in line]
+    # The other process misses the lost one, or torchrun stops it before it does.
+    begins, _, rest_of_it = said.partition("; ")
+    assert begins in ("Error: a process was lost", "Stopped")
+    assert rest_of_it == (
+        f"{str(path.parent)!r} is whole, and the same command goes on after the last finished epoch"
+    )
     assert not path.exists()
     last = max([2, *(int(line.split()[1].strip(":")) for line in rest.splitlines())])
     again = subprocess.run(torchrun, capture_output=True, text=True, check=True)

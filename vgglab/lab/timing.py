@@ -15,7 +15,7 @@ from functools import partial
 from secrets import randbits as _randbits
 from time import perf_counter as _clock
 from time import process_time as _processor_clock
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -59,15 +59,23 @@ def one_precision(name: str) -> Iterator[None]:
 
     Source: https://docs.pytorch.org/docs/stable/notes/cuda.html, section on TensorFloat-32.
     """
-    places = torch.backends.cudnn.conv, torch.backends.cuda.matmul  # type: ignore[attr-defined]
-    before = [place.fp32_precision for place in places]
+    is_tf32 = name == "tf32"
+    places: tuple[Any, ...]
+    value: str | bool
+    if hasattr(torch.backends.cudnn, "conv"):
+        places = torch.backends.cudnn.conv, torch.backends.cuda.matmul
+        setting, value = "fp32_precision", "tf32" if is_tf32 else "ieee"
+    else:  # before torch 2.9
+        places = torch.backends.cudnn, torch.backends.cuda.matmul
+        setting, value = "allow_tf32", is_tf32
+    before = [getattr(place, setting) for place in places]
     for place in places:
-        place.fp32_precision = "tf32" if name == "tf32" else "ieee"
+        setattr(place, setting, value)
     try:
         yield
     finally:
         for place, precision in zip(places, before, strict=True):
-            place.fp32_precision = precision
+            setattr(place, setting, precision)
 
 
 def time_call(call: Callable[[], object]) -> float:
