@@ -127,6 +127,7 @@ def test_the_roofs_of_this_device():
 
 
 @pytest.mark.wide
+@pytest.mark.filterwarnings("ignore:Skipping serialization")
 def test_a_compiled_network_is_timed():
     try:
         torch.compile(lambda x: x.relu() + 1)(torch.rand(64))

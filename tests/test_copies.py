@@ -337,7 +337,16 @@ def partly_scripted():
 @pytest.mark.filterwarnings(
     "ignore:.*torch.jit:FutureWarning", "ignore:.*torch.jit:DeprecationWarning"
 )
-@pytest.mark.parametrize("make", [scripted, traced, partly_scripted])
+@pytest.mark.parametrize(
+    "make",
+    [
+        scripted,
+        pytest.param(
+            traced, marks=pytest.mark.xfail(torch.__version__ < (2, 9), reason="as README says")
+        ),
+        partly_scripted,
+    ],
+)
 def test_torchscript(make):
     model = make()
     expected = model(IMAGES)

@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import sys
 import textwrap
-from importlib.resources import files
 from pathlib import Path
 
 import jsonschema
@@ -227,7 +226,8 @@ def test_explain_reads_bytes_of_any_encoding(data):
     assert result.output == format_causes(explain_error(MESSAGE)) + "\n"
 
 
-SCHEMA = json.loads((files("vgglab") / "output.schema.json").read_text("utf-8"))
+ROOT = Path(__file__).resolve().parents[1]
+SCHEMA = json.loads((ROOT / "book" / "output.schema.json").read_text("utf-8"))
 NARROW = ["vgglab:A,head=fc-fixed,width=0.0625", "--size"]
 AS_JSON = {
     "explain": [[MESSAGE], ["nothing known"]],
@@ -300,7 +300,7 @@ def test_annotations_for_a_workflow(tmp_path, monkeypatch):
 
 
 def test_what_the_skill_for_agents_says_runs(tmp_path, monkeypatch, capsys):
-    text = (Path(__file__).parents[1] / "SKILL.md").read_text(encoding="utf-8")
+    text = (ROOT / "SKILL.md").read_text(encoding="utf-8")
     (tmp_path / "net.py").write_text(
         "from torch import nn\nclass Net(nn.Sequential):\n    def __init__(self):\n"
         "        layers = nn.Conv2d(3, 8, 3, 2, 1), nn.Flatten(), nn.Linear(2048, 10)\n"

@@ -44,7 +44,7 @@ def parse_cell(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-FORMAT = 1  # of what is printed as JSON; output.schema.json describes it
+FORMAT = 1  # of what is printed as JSON; book/output.schema.json describes it
 
 
 def print_json(command: str, body: dict[str, Any]) -> None:
@@ -99,8 +99,10 @@ def main() -> None:
     show_default=True,
     help="Layout and conventions of the table.",
 )
-@click.option("--json", "style", flag_value="json", help="The same as --format json.")
-def summary(model: str, size: tuple[int, int], batch: int, channels: int, style: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def summary(
+    model: str, size: tuple[int, int], batch: int, channels: int, style: str, as_json: bool
+) -> None:
     """Print the layers of MODEL with shapes, parameters, multiply-adds and memory.
 
     If the forward fails, the table ends there and the command exits with 1.
@@ -112,7 +114,7 @@ def summary(model: str, size: tuple[int, int], batch: int, channels: int, style:
         table = summarise(load_model(model), (batch, channels, *size))
     except (TypeError, ValueError) as error:
         raise BadInput(str(error)) from None
-    if style == "json":
+    if as_json or style == "json":
         print_json("summary", table.to_dict())
     else:
         click.echo(table.format(style))
@@ -191,14 +193,16 @@ def rf(
     show_default=True,
     help="github: annotations of a workflow of GitHub.",
 )
-@click.option("--json", "style", flag_value="json", help="The same as --format json.")
-def diagnose(model: str, size: tuple[int, int], batch: int, channels: int, style: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def diagnose(
+    model: str, size: tuple[int, int], batch: int, channels: int, style: str, as_json: bool
+) -> None:
     """Say whether MODEL takes an input, where and why it stops, and how to repair it.
 
     If the forward stops, the command exits with 1.
     """
     found = _diagnosis(model, (batch, channels, *size))
-    if style == "json":
+    if as_json or style == "json":
         print_json("diagnose", found.to_dict())
     else:
         click.echo("\n".join(found.annotations(Path.cwd())) if style == "github" else str(found))

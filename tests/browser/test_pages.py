@@ -376,7 +376,7 @@ def test_programs_find_every_page_and_the_schema(site: Path) -> None:
     assert [page.removesuffix(".html") for page in linked[:-1]] == listed
     assert all((site / page).exists() for page in linked)
     assert text.startswith("# VGG Lab\n\n> ")
-    schema = (root / "vgglab" / "output.schema.json").read_bytes()
+    schema = (root / "book" / "output.schema.json").read_bytes()
     assert (site / linked[-1]).read_bytes() == schema
 
 

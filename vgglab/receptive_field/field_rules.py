@@ -333,7 +333,7 @@ def _told_apart(op: Op, field: Field, dims: Dims | None) -> Field:
     images = {-len(op.input_shapes[0])}  # of a batch all see the same
     if op.kind not in _PARTS or not op.acted_on - {*(dims or ())} - images:
         return field
-    if field.bound:
+    if field.bound or op.input_shapes[0] == op.output_shapes[0]:  # torch before 2.8 cuts all of it
         return field
     return replace(field, bound=f"{field.unlike}, and {op.name} at {op.path!r} takes some")
 

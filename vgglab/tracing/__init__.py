@@ -10,6 +10,7 @@ this. A copy of it is then run for real, in eval mode and without autograd, and 
 """
 
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -122,7 +123,7 @@ def trace(
                 recorder = recorded(with_data(real_copy(model), device).eval(), device)
                 with torch.no_grad():
                     error = recorder.run()
-    if error is not None and dtypes is None and _WANTS_INDICES in str(error):
+    if error is not None and dtypes is None and _WANTS_INDICES.search(str(error)):
         whole = [
             torch.long if len(size) <= 2 else d for size, d in zip(sizes, input_dtypes, strict=True)
         ]
@@ -164,7 +165,7 @@ def _failure(recorder: Recorder, error: Exception) -> Failure:
     return replace(found, line=recorder.line)
 
 
-_WANTS_INDICES = "scalar types: Long, Int"
+_WANTS_INDICES = re.compile("scalar types: Long, Int|used as indices must be long")  # or torch 2.6
 
 
 def _needs_values(error: Exception) -> bool:
