@@ -254,6 +254,10 @@ NAN, INFINITY = float("nan"), float("inf")
         ([0.5, NAN], [0.5, NAN], True),
         ([0.5], [0.5, 0.5], False),
         ({"seconds": [1.0], "peak_bytes": 1}, {"seconds": [9.0], "peak_bytes": 9}, True),
+        ({"valid_accuracy": [0.1, 0.5]}, {"valid_accuracy": [0.4, 0.55]}, True),
+        ({"valid_accuracy": [0.1, 0.5]}, {"valid_accuracy": [0.1, 0.7]}, False),
+        ({"valid_accuracy": [0.5]}, {"valid_accuracy": [0.1, 0.5]}, False),
+        ({"train_loss": []}, {"train_loss": [0.5]}, False),
     ],
 )
 def test_what_counts_as_the_same(tmp_path, then, now, same):

@@ -22,6 +22,10 @@ MEASURED = ("seconds", "peak_bytes", "answers")
 """Figures of a result that are not compared with a repeated run's: two belong to the machine, and
 single answers turn with the last bit, while their mean, the accuracy, is compared."""
 
+CURVES = ("train_loss", "valid_accuracy")
+"""Figures of a result with a number for each epoch, of which the last is compared: in the middle of
+a training accuracy swings, and another processor's rounding moves the swings."""
+
 Settings: TypeAlias = Mapping[str, Any]
 Trial: TypeAlias = Callable[[Settings, int, Path], dict[str, Any]]
 
@@ -83,7 +87,7 @@ class Experiment:
         How far a number of a repeated run may be from the recorded one and still count as the same.
         It allows for the rounding of another processor, driver or version, which training
         magnifies. Whole numbers and words must be the same. What a clock or an allocator measures
-        is not compared: see `MEASURED`.
+        is not compared, and of a curve the end is: see `MEASURED` and `CURVES`.
     command
         What runs it, before its name.
     """
@@ -322,7 +326,10 @@ def _differences(name: str, then: Any, now: Any, tolerance: float) -> Iterator[s
     """Compare two results, number by number."""
     if isinstance(then, dict) and isinstance(now, dict) and then.keys() == now.keys():
         for key in then:
-            if key not in MEASURED:
+            if key in CURVES and len(then[key]) == len(now[key]):
+                ends = then[key][-1:], now[key][-1:]
+                yield from _differences(f"{name}.{key}, at the end", *ends, tolerance)
+            elif key not in MEASURED:
                 yield from _differences(f"{name}.{key}", then[key], now[key], tolerance)
     elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
         for place, pair in enumerate(zip(then, now, strict=True)):
