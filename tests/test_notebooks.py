@@ -31,6 +31,9 @@ PUBLISHED = sorted(course.NOTEBOOKS.glob("*.ipynb"))
 WITH_EXERCISES = [path for path in PUBLISHED if path.stem[0].isdigit() and path.stem[:2] != "00"]
 HINT = re.compile(r"hint\(.*\)")
 
+READ_MINUTES = {"01": 21, "02": 16, "03": 15, "04": 19, "05": 23, "06": 21, "07": 17}
+"""What the texts of these chapters took to read when they were reviewed, at commit eb41085."""
+
 each_chapter = pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.stem)
 
 
@@ -91,6 +94,13 @@ def test_text_has_nothing_that_jupyter_cannot_show(students, path):
         assert link.startswith("https://") or (students / link).exists(), link
     for label in re.findall(r"\$ \(([a-z-]+)\)\n", text):
         assert label.startswith("\\tag"), label
+
+
+@pytest.mark.parametrize(("chapter", "before"), READ_MINUTES.items())
+def test_no_chapter_has_become_longer_to_read(chapter, before):
+    (path,) = course.NOTEBOOKS.glob(f"{chapter}_*.ipynb")
+    stated = re.search(r"without the code: about (\d+) minutes", path.read_text("utf-8"))
+    assert int(stated[1]) <= before
 
 
 def test_roles_become_words():
