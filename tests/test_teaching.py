@@ -170,3 +170,19 @@ def test_the_rubric_is_of_a_hundred_points():
     criteria = tables.load("capstone")["criteria"]
     assert sum(criterion["points"] for criterion in criteria) == 100
     assert all(criterion[key] for criterion in criteria for key in ("all", "half", "none"))
+
+
+def test_bars_are_as_long_as_their_numbers():
+    bars = [("a", 1), ("b", 3)]
+    apart = tables.drawn(bars, "min", "Two.").astext()
+    assert re.findall(r"start: ([\d.]+)%; width: ([\d.]+)%", apart) == [
+        ("0.0", "33.3"),
+        ("0.0", "100.0"),
+    ]
+    follow = tables.drawn(bars, "min", "Two.", after_another=True).astext()
+    assert re.findall(r"start: ([\d.]+)%; width: ([\d.]+)%", follow) == [
+        ("0.0", "25.0"),
+        ("25.0", "75.0"),
+    ]
+    session = re.findall(r"<span>(\d+) min", tables.session_bars().astext())
+    assert sum(map(int, session)) == 90

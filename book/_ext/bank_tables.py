@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+
+from docutils import nodes
+from teaching_tables import chapters, drawn, title_of
 
 from vgglab.course.bank import NONE_FOUND, Misconception, load_misconceptions, question_bank
 from vgglab.course.exercises import CHAPTERS
@@ -26,6 +30,13 @@ def goals() -> Rows:
             ]
         )
     return rows
+
+
+def bars() -> nodes.Node:
+    """Draw how many questions each chapter has."""
+    asked = Counter(question.goal.chapter for question in question_bank())
+    found = [(title_of(chapters()[name]), asked[name]) for name in sorted(asked)]
+    return drawn(found, "", "Questions by chapter.")
 
 
 def size() -> str:

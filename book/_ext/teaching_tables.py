@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 import nbformat
+from docutils import nodes
 from make_notebooks import COSTS, WORDS_A_MINUTE, sections_of, words_read
 from status import costs_made_with, read
 
@@ -195,6 +196,15 @@ def pages() -> dict[str, tuple[str, str]]:
     }
 
 
+def session_bars() -> nodes.Node:
+    """Draw the parts of the session, each where it lies in the 90 minutes."""
+    minutes: dict[str, int] = {}
+    for step in steps():
+        minutes[step["part"]] = minutes.get(step["part"], 0) + step["minutes"]
+    bars = [(f'<a href="#{anchor(f"{p}: {m} minutes")}">{p}</a>', m) for p, m in minutes.items()]
+    return drawn(bars, "min", f"The {sum(minutes.values())} minutes by part.", after_another=True)
+
+
 def left_out() -> Rows:
     """Return what to leave out when time is short, in order."""
     order = sorted((s for s in steps() if "leave_out" in s), key=lambda step: step["leave_out"])
@@ -328,6 +338,30 @@ def _goal_link(goal: dict[str, Any]) -> str:
     return f"[{goal['text']}]({page}#{goal['section']})"
 
 
+def drawn(
+    bars: list[tuple[str, int]], unit: str, caption: str, after_another: bool = False
+) -> nodes.Node:
+    """Draw numbers as bars, each with its name; or as times that follow one another."""
+    whole = sum(n for _, n in bars) if after_another else max(n for _, n in bars)
+    lines, start = [], 0
+    for name, n in bars:
+        place = f"margin-inline-start: {100 * start / whole:.1f}%; width: {100 * n / whole:.1f}%"
+        lane = f'<span class="lane"><span style="{place}"></span></span>'
+        lines.append(f"<li><span>{name}</span>{lane}<span>{n} {unit}</span></li>")
+        start += n if after_another else 0
+    html = f"<ol>{''.join(lines)}</ol><figcaption>{caption}</figcaption>"
+    return nodes.raw("", f'<figure class="vgglab-bars">{html}</figure>', format="html")
+
+
+def weeks_bars() -> nodes.Node:
+    """Draw what each week asks to be read and run."""
+    bars = [
+        (f"{number}. {week['title']}", sum(map(sum, _times(week["chapters"]))))
+        for number, week in enumerate(load("semester")["weeks"], 1)
+    ]
+    return drawn(bars, "min", "Reading the chapters of each week and running them.")
+
+
 def weeks_table() -> Rows:
     """Return the six weeks: what is read, run, practised and handed in."""
     from vgglab.course.exercises import CHAPTERS, load_quizzes
@@ -382,6 +416,12 @@ def day_table() -> Rows:
     return rows
 
 
+def day_bars() -> nodes.Node:
+    """Draw the blocks of a day, one after the other."""
+    bars = [(block["title"], block["minutes"]) for block in load("day")["blocks"]]
+    return drawn(bars, "min", "The day, block by block.", after_another=True)
+
+
 def day() -> str:
     """Return the blocks of a day one by one."""
     lines = []
@@ -408,6 +448,18 @@ def rubric() -> Rows:
     rows += [[c["what"], str(c["points"]), c["all"], c["half"], c["none"]] for c in criteria]
     rows.append(["together", str(sum(c["points"] for c in criteria)), "", "", ""])
     return rows
+
+
+def rubric_bars() -> nodes.Node:
+    """Draw what the project's points are given for."""
+    bars = [(c["what"], c["points"]) for c in load("capstone")["criteria"]]
+    return drawn(bars, "points", "What points are given for.")
+
+
+def assignment_bars() -> nodes.Node:
+    """Draw how long the assignments take."""
+    bars = [(f"{a['name'][:2]}. {a['title']}", a["minutes"]) for a in assignments([*chapters()])]
+    return drawn(bars, "min", "The assignments, and how long their authors think they take.")
 
 
 def sheets() -> str:

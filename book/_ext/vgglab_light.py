@@ -1,10 +1,11 @@
-"""Takes out of the built site what no page of it uses: styles, icons, maps, the index of search."""
+"""Takes out of the built site what no page of it uses, and keeps the place of pictures."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
+import imagesize
 import rjsmin
 import tinycss2
 from fontTools import subset
@@ -21,6 +22,7 @@ SCRIPT = re.compile(r"(<script>\s*)(.*?)(\s*</script>)", re.DOTALL)
 TEMPLATE = re.compile(r'<script type="text/html">.*?</script>', re.DOTALL)
 INDENT = re.compile(r"\n\s+")
 PADDING = re.compile(r"(?<=<t[dh]>) +| +(?=</t[dh]>)|(?<=right;\">) +")
+PICTURE = re.compile(r'<img (?![^>]*\bwidth=)(?=[^>]*src="([^"]*_images/[^"]+)")')
 OLD_FONT = re.compile(r',\s*url\([^)]*\.ttf\)\s*format\("truetype"\)')
 
 
@@ -127,6 +129,16 @@ def plain_code(html: str) -> str:
     return PLAIN.sub(r"\1", html)
 
 
+def with_sizes(html: str, page: Path) -> str:
+    """Return a page that says how large its pictures are, so that no text moves as they come."""
+
+    def sized(found: re.Match[str]) -> str:
+        width, height = imagesize.get(page.parent / found[1])
+        return f'<img width="{width}" height="{height}" ' if width > 0 else found[0]
+
+    return PICTURE.sub(sized, html)
+
+
 def lighten(app: Sphinx, exception: Exception | None) -> None:
     """Take out of the written site what it does not use."""
     if exception is not None or app.builder.format != "html":
@@ -141,7 +153,10 @@ def lighten(app: Sphinx, exception: Exception | None) -> None:
         style.write_text(css, encoding="utf-8")
         signs |= set(css)
     for page in site.rglob("*.html"):
-        page.write_text(plain_code(page.read_text("utf-8")), encoding="utf-8")
+        html = plain_code(page.read_text("utf-8"))
+        if page.is_relative_to(site / "notebooks") or page.name == "index.html":
+            html = with_sizes(html, page)
+        page.write_text(html, encoding="utf-8")
     for script in {*static.glob("*.js")} - {*static.glob("*.min.js")}:
         script.write_text(rjsmin.jsmin(script.read_text("utf-8")), encoding="utf-8")
     for font in static.glob(f"{FONTS}/*.woff2"):

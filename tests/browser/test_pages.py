@@ -218,6 +218,16 @@ def test_a_chapter_is_light(site: Path, browser: Browser, base_url: str, path: s
     assert sum(len(gzip.compress(data)) for data in read) <= 250_000
 
 
+@pytest.mark.parametrize("path", [p for p in pages() if re.match("index|notebooks/", p)])
+def test_pictures_keep_their_place_while_they_come(visit: Visit, path: str) -> None:
+    page = visit(path)
+    assert page.locator("main img[src*='_images/']:not([width][height])").count() == 0
+    distorted = """all => all.filter(e => e.clientHeight && Math.abs(
+      e.clientWidth / e.clientHeight - e.getAttribute("width") / e.getAttribute("height")) > 0.05
+    ).map(e => e.alt)"""
+    assert page.locator(".cell_output img[width]").evaluate_all(distorted) == []
+
+
 def test_paper_is_light_and_its_solutions_are_open(visit: Visit) -> None:
     page = visit("notebooks/04_shape_mismatch.html", "dark")
     closed = page.locator("main details:not([open])").count()
@@ -291,7 +301,14 @@ TO_LOOK_AT = "figure, .vgglab-figure, main .cell_output img, vgglab-explorer, vg
 
 @pytest.mark.parametrize("mode", ["light", "narrow"])
 @pytest.mark.parametrize(
-    "path", [p for p in pages() if re.match(r"notebooks/|(index|explain|stack|see)\.html", p)]
+    "path",
+    [
+        p
+        for p in pages()
+        # Not what is for paper or for a projector.
+        if re.match(r"notebooks/|teaching/(?!handout|sheets|slides)|reference/teaching", p)
+        or p in ("index.html", "explain.html", "stack.html", "see.html")
+    ],
 )
 def test_the_first_screen_has_something_to_look_at(visit: Visit, path: str, mode: str) -> None:
     page = visit(path, mode)

@@ -38,6 +38,11 @@ ASKED = [
     ("dilation", "glossary"),
     ("conv_output_size", "04_shape_mismatch"),
     ("138357544", "01_vgg_design"),
+    # No page has all of these words.
+    ("how to calculate in_features", "04_shape_mismatch"),
+    ("DDP two gpus slower", "10_scaling_out"),
+    ("heatmap cam", "07_gap_vs_flatten"),
+    ("how many pixels does a neuron see", "02_receptive_field"),
 ]
 
 

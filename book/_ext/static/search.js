@@ -22,6 +22,9 @@ const OTHER_WORDS = {
   maxpool: "max pooling",
   finetune: "fine-tuning",
   finetuning: "fine-tuning",
+  heatmap: "class activation",
+  neuron: "cell",
+  calculate: "compute",
   error: "",
   runtimeerror: "",
   why: "",
@@ -49,5 +52,16 @@ Search._performSearch = (query, words, excluded, highlighted, objects) => {
     const found = wanted.length ? ask(wanted) : [];
     if (found.length) return found;
   }
-  return [];
+  // Nothing has all of the words: first, which is last here, comes what has most of them.
+  const has = new Map();
+  for (const word of [...words, ...numbers]) {
+    for (const result of ask([word])) {
+      const [page, , , , score] = result;
+      const known = has.get(page) ?? { result, count: 0, score: 0 };
+      has.set(page, { result: known.result, count: known.count + 1, score: known.score + score });
+    }
+  }
+  return [...has.values()]
+    .sort((a, b) => a.count - b.count || a.score - b.score)
+    .map(known => known.result);
 };
