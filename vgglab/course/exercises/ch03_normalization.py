@@ -871,13 +871,13 @@ def _constant() -> Quiz:
         "number. What has been learnt about LRN?",
         options=(
             Option(
-                "That it is of no use",
+                "That letting channels compete is of no use to a network",
                 "A layer whose squares are nothing beside k does not let channels compete. It was "
                 "not at work, so its use was not tested.",
                 misconception="no-difference-seen-none-there",
             ),
             Option(
-                "Nothing but that this constant makes no difference that one could see",
+                "Only that this constant makes no visible difference",
                 "To test LRN, take the scale of AlexNet's and VGG's inputs, at which the squares "
                 "count, and the constant as a control beside it.",
                 right=True,
@@ -915,13 +915,13 @@ def _start() -> Quiz:
                 misconception="a-cure-names-the-cause",
             ),
             Option(
-                "The same with a division by k to the power of beta in place of LRN",
+                "One that divides by k to the power of beta instead",
                 "It shrinks the signal as LRN does, and nothing competes in it. If it guesses too, "
                 "the scale is enough to explain the failure.",
                 right=True,
             ),
             Option(
-                "The same with ten seeds instead of five",
+                "The same with ten seeds for each rate instead of five",
                 "Thirty failures would be as clear as fifteen, and as unexplained.",
                 misconception="more-of-the-same-will-tell",
             ),

@@ -676,8 +676,7 @@ def _review_cause() -> Quiz:
                 misconception="no-difference-seen-none-there",
             ),
             Option(
-                "A size that fits may still cost: the digit is larger than what was learnt, and "
-                "its edge is cut",
+                "A size that fits may cost: the digit is larger, and is cut",
                 "The two rows differ in the digit alone, so it is the digit's size that costs, and "
                 "what the dropped columns take of a digit so large.",
                 right=True,
@@ -688,7 +687,7 @@ def _review_cause() -> Quiz:
                 misconception="only-the-training-size",
             ),
             Option(
-                "The networks would have to be trained with more images",
+                "The networks would have to be trained with many more images",
                 "That may raise every row. Why one row is below another, it does not say.",
                 misconception="more-of-the-same-will-tell",
             ),

@@ -426,15 +426,14 @@ def _review_scenes() -> Quiz:
         "measured at all?",
         options=(
             Option(
-                "To have more pictures, so that the intervals become narrower",
+                "To have more pictures of larger images, so that the intervals become narrower",
                 "More seeds do that. This is another question, with another answer.",
                 misconception="more-of-the-same-will-tell",
             ),
             Option(
-                "Because the first result could have come from something else than the size of "
-                "the objects; here the image is as large, and they are not",
-                "Image and repair are the same, and one thing differs. That the order turned "
-                "round is what tells the reason.",
+                "To see whether it was the size of the objects, not of the image, that decided",
+                "The image is as large and the repair the same; the objects alone differ. That the "
+                "order turned round is what tells the reason.",
                 right=True,
             ),
             Option(

@@ -343,16 +343,15 @@ def _review() -> Quiz:
         "multiply-adds. With which step can it take a large part of the time all the same?",
         options=(
             Option(
-                "Inference on a large batch, since all of its weights are then at work",
+                "Inference on a large batch, since all of its weights are then at work at once",
                 "Then each weight that is read serves many images, and the work decides: fc6 has "
                 "little.",
                 misconception="more-weights-more-time",
             ),
             Option(
-                "A training step on one image: its weights are read, a gradient as large is "
-                "written, and the optimiser goes through both",
-                "All of that is paid once a step, whatever the batch, and here one image has to "
-                "pay for it.",
+                "A training step on one image, which pays for all weights and gradients",
+                "The weights are read, a gradient as large is written, and the optimiser goes "
+                "through both: once a step, whatever the batch, and here for one image.",
                 right=True,
             ),
             Option(
@@ -386,13 +385,13 @@ def _review_roofs() -> Quiz:
                 misconception="one-of-two-bounds-holds",
             ),
             Option(
-                "Neither bound explains its time; something else does, such as too little work at "
-                "once or an unsuitable algorithm",
-                "The roofs say what cannot be exceeded. They do not say that it is reached.",
+                "Neither bound explains its time",
+                "Something else does, such as too little work at once or an unsuitable algorithm. "
+                "The roofs say what cannot be exceeded, not that it is reached.",
                 right=True,
             ),
             Option(
-                "The measurement is wrong",
+                "The measurement must be wrong here",
                 "Above a roof it would be, and is refused. Below is where layers lie.",
                 misconception="below-the-roof-is-an-error",
             ),
@@ -408,15 +407,14 @@ def _review_estimates() -> Quiz:
         "training step fit?",
         options=(
             Option(
-                "Yes: the table adds up input, maps and weights",
+                "Yes: the table adds up input, maps and weights, so all is in it",
                 "A step has gradients and the optimiser's state too, and more images than one.",
                 misconception="a-table-tells-what-training-takes",
             ),
             Option(
-                "Not known from that: gradients, optimiser and batch are not in it, and it counts "
-                "maps that nobody keeps",
-                "It is too low in some parts and too high in others, so it is no bound on either "
-                "side.",
+                "Not known: it leaves parts out, and counts others in vain",
+                "Gradients, optimiser and batch are not in it, and maps that nobody keeps are: it is no "
+                "bound on either side.",
                 right=True,
             ),
             Option(
