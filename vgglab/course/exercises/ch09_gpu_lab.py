@@ -413,8 +413,8 @@ def _review_estimates() -> Quiz:
             ),
             Option(
                 "Not known: it leaves parts out, and counts others in vain",
-                "Gradients, optimiser and batch are not in it, and maps that nobody keeps are: it is no "
-                "bound on either side.",
+                "Gradients, optimiser and batch are not in it, and maps that nobody keeps are: "
+                "it is no bound on either side.",
                 right=True,
             ),
             Option(
