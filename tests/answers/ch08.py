@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vgglab import fc_to_conv, with_adaptive_pool, with_gap_head
+from vgglab import fc_to_conv, vgg, with_adaptive_pool, with_gap_head
 
 
 def corners(image, crop):
@@ -27,6 +27,31 @@ def by_numpy(ours, others):
 
 def dense(model):
     return fc_to_conv(model, (1, 3, 224, 224))
+
+
+def narrow_on_meta():
+    return vgg("D", head="fc-fixed", width=1 / 16, device="meta").eval()
+
+
+def front(costs, shares):
+    return [
+        i
+        for i, (cost, share) in enumerate(zip(costs, shares, strict=True))
+        if all(
+            c > cost or s < share
+            for j, (c, s) in enumerate(zip(costs, shares, strict=True))
+            if j != i
+        )
+    ]
+
+
+def front_by_order(costs, shares):
+    best, found = -1, []
+    for i in sorted(range(len(costs)), key=lambda i: (costs[i], -shares[i])):
+        if shares[i] > best:
+            best = shares[i]
+            found.append(i)
+    return sorted(found)
 
 
 class ByHand(nn.Module):
@@ -64,6 +89,19 @@ RIGHT = {
     "08-5": [paired, by_numpy, lambda a, b: list(paired(a, b))],
     "08-6": ["b", "B"],
     "08-7": [
+        lambda side: (side // 32 - 6) ** 2,
+        lambda side: ((side - 224) // 32 + 1) ** 2,
+        lambda side: fc_to_conv(narrow_on_meta(), (1, 3, 224, 224))(
+            torch.empty(1, 3, side, side, device="meta")
+        )[0, 0].numel(),
+    ],
+    "08-8": [
+        lambda a, b: (a.argmax(1) == b.argmax(1)).double().mean().item(),
+        lambda a, b: (a.max(1).indices == b.max(1).indices).float().mean(),
+        lambda a, b: np.mean(a.numpy().argmax(1) == b.numpy().argmax(1)),
+    ],
+    "08-9": [front, front_by_order],
+    "08-10": [
         lambda model: nn.Sequential(dense(model), nn.AdaptiveMaxPool2d(1), nn.Flatten()),
         ByHand,
     ],
@@ -125,6 +163,31 @@ WRONG = {
         ("d", "There too the objects grow"),
     ],
     "08-7": [
+        (lambda side: (side // 32) ** 2, "Those are the cells of the last map"),
+        (lambda side: (side // 32 - 7) ** 2, "At 224 px there is one window"),
+        (lambda side: (side - 224 + 1) ** 2, "Those would be windows one pixel apart"),
+        (lambda side: side // 32 - 6, "So many fit along one side"),
+        (lambda side: 36, None),
+    ],
+    "08-8": [
+        (
+            lambda a, b: (a.argmax(0) == b.argmax(0)).double().mean().item(),
+            "You looked for the image",
+        ),
+        (lambda a, b: int((a.argmax(1) == b.argmax(1)).sum()), "That is their number"),
+        (lambda a, b: (a == b).double().mean().item(), "Two repairs can give other scores"),
+        (
+            lambda a, b: 1 - (a.argmax(1) == b.argmax(1)).double().mean().item(),
+            "That is the share for which they differ",
+        ),
+        (lambda a, b: 0.5, None),
+    ],
+    "08-9": [
+        (lambda c, s: [s.index(max(s))], "That is the most accurate one"),
+        (lambda c, s: [c.index(min(c))], "That is the cheapest one"),
+        (lambda c, s: list(range(len(c))), None),
+    ],
+    "08-10": [
         (
             lambda model: nn.Sequential(dense(model), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
             "That is the mean of the windows",

@@ -53,7 +53,7 @@ CHAPTERS: Mapping[str, int] = {
     "05_adaptive_pooling": 10,
     "06_fc_to_conv": 10,
     "07_gap_vs_flatten": 10,
-    "08_repair_shop": 7,
+    "08_repair_shop": 10,
     "09_gpu_lab": 7,
     "10_scaling_out": 8,
 }

@@ -73,7 +73,34 @@ def _of_the_sample(ours: Sequence[float], others: Sequence[float]) -> Pair:
     return fmean(pairs), pstdev(pairs) / sqrt(len(pairs))
 
 
-# 08-7: the largest score of each class in any window.
+# 08-7: windows of 224 px, 32 px apart.
+def _windows(side: int) -> int:
+    cells = feature_map_sizes(side, [Window(kernel_size=2, stride=2)] * 5)[-1]
+    return (cells - FC_SIDE + 1) ** 2
+
+
+# 08-8: two repairs that were asked about four images.
+SOME = torch.tensor([[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [1.0, 0.0, 4.0], [5.0, 4.0, 0.0]])
+OTHER = torch.tensor([[9.0, 1.0, 0.0], [0.0, 1.0, 3.0], [1.0, 0.0, 2.0], [1.0, 0.0, 0.0]])
+
+
+# 08-9: what is better than all that is as cheap or cheaper.
+def _front(costs: Sequence[float], shares: Sequence[float], strict: bool = False) -> list[int]:
+    def beats(j: int, i: int) -> bool:
+        cheap = costs[j] < costs[i] if strict else costs[j] <= costs[i]
+        return j != i and cheap and shares[j] >= shares[i]
+
+    places = range(len(costs))
+    return [i for i in places if not any(beats(j, i) for j in places)]
+
+
+def _not_worst(costs: Sequence[float], shares: Sequence[float]) -> list[int]:
+    """Each one that is cheaper or better than some other."""
+    places = range(len(costs))
+    return [i for i in places if any(costs[i] < costs[j] or shares[i] > shares[j] for j in places)]
+
+
+# 08-10: the largest score of each class in any window.
 class _Surest(nn.Module):
     """The maximum, written as a reduction."""
 
@@ -304,6 +331,114 @@ EXERCISES: tuple[Exercise, ...] = (
     ),
     Exercise(
         id="08-7",
+        question="Write a function from the side of a square image to the number of windows that "
+        "VGG-16 with its fully connected layers as convolutions looks at.",
+        solution=lambda: _windows,
+        mistakes=(
+            Mistake(
+                answer=lambda: lambda side: (side // 32) ** 2,
+                hint=f"Those are the cells of the last map. A window needs {FC_SIDE}×{FC_SIDE} of "
+                "them.",
+            ),
+            Mistake(
+                answer=lambda: lambda side: (side // 32 - FC_SIDE) ** 2,
+                hint="At 224 px there is one window, the image itself.",
+            ),
+            Mistake(
+                answer=lambda: lambda side: (side - 223) ** 2,
+                hint="Those would be windows one pixel apart. How far apart do neighbouring cells "
+                "of the last map look?",
+            ),
+            Mistake(
+                answer=lambda: lambda side: side // 32 - FC_SIDE + 1,
+                hint="So many fit along one side.",
+            ),
+        ),
+        hints=(
+            "How large is the last map, and how many of its cells does the kernel of fc6 read?",
+            "Five poolings halve the side, each rounding down.",
+            f"n cells in a row have n - {FC_SIDE} + 1 places for a kernel of {FC_SIDE}.",
+        ),
+        observe=calls((224,), (255,), (256,), (400,), (448,)),
+    ),
+    Exercise(
+        id="08-8",
+        question="Write a function from the scores of two repairs, each (N, K), to the share of "
+        "the images for which both name the same class.",
+        solution=lambda: (
+            lambda ours, others: (ours.argmax(1) == others.argmax(1)).double().mean().item()
+        ),
+        mistakes=(
+            Mistake(
+                answer=lambda: (
+                    lambda ours, others: (ours.argmax(0) == others.argmax(0)).double().mean().item()
+                ),
+                hint="You looked for the image with the largest score of a class. Asked for is "
+                "the class with the largest score of an image.",
+            ),
+            Mistake(
+                answer=lambda: (
+                    lambda ours, others: (ours.argmax(1) == others.argmax(1)).double().sum().item()
+                ),
+                hint="That is their number. Asked for is their share.",
+            ),
+            Mistake(
+                answer=lambda: lambda ours, others: (ours == others).double().mean().item(),
+                hint="Two repairs can give other scores and name the same class.",
+            ),
+            Mistake(
+                answer=lambda: (
+                    lambda ours, others: (ours.argmax(1) != others.argmax(1)).double().mean().item()
+                ),
+                hint="That is the share for which they differ.",
+            ),
+        ),
+        hints=(
+            "Which class does a row of scores name?",
+            "argmax, along the axis of the classes.",
+            "Compare two such rows, and take the mean of what is equal.",
+        ),
+        observe=calls((SOME, OTHER), (SOME, SOME), (SOME[:3], OTHER[1:])),
+    ),
+    Exercise(
+        id="08-9",
+        question="Write a function from the costs and the accuracies of repairs, two lists, to "
+        "the places of those that are better than everything as cheap or cheaper.",
+        solution=lambda: _front,
+        mistakes=(
+            Mistake(
+                answer=lambda: lambda costs, shares: [shares.index(max(shares))],
+                hint="That is the most accurate one. One that is cheaper, and better than all "
+                "that cost no more than it, has its place as well.",
+            ),
+            Mistake(
+                answer=lambda: lambda costs, shares: _front(costs, shares, strict=True),
+                hint="Of two that cost the same the worse one is not better than everything as "
+                "cheap.",
+            ),
+            Mistake(
+                answer=lambda: _not_worst,
+                hint="To be cheaper or better than some other one is not enough: nothing as cheap "
+                "may be as good.",
+            ),
+            Mistake(
+                answer=lambda: lambda costs, shares: [costs.index(min(costs))],
+                hint="That is the cheapest one. More may be paid, if it buys something.",
+            ),
+        ),
+        hints=(
+            "Take one repair: which others could shut it out?",
+            "Those that cost no more and are at least as accurate.",
+            "It stays if there is no such one besides itself.",
+        ),
+        observe=calls(
+            ([1.0, 2.0, 3.0, 2.0], [0.4, 0.6, 0.5, 0.3]),
+            ([5.0, 1.0, 4.0, 2.0], [0.9, 0.2, 0.7, 0.7]),
+            ([1.0, 1.0, 2.0], [0.3, 0.5, 0.4]),
+        ),
+    ),
+    Exercise(
+        id="08-10",
         question="Write a function from VGG-16 as published to a network for any image of 224 px "
         "and more that gives, for each class, the largest score of any window.",
         solution=lambda: _pooled_by(nn.AdaptiveMaxPool2d(1)),
