@@ -10,7 +10,7 @@ from sampling import sampled
 
 from vgglab.grading import marking, sandbox
 from vgglab.grading.assignment import Assignment
-from vgglab.grading.attacks import Attack, Trial, all_attacks, channel_rate
+from vgglab.grading.attacks import CONTROL, Attack, Trial, all_attacks, channel_rate
 from vgglab.grading.marking import Judge
 from vgglab.grading.proof import COLUMNS, digest, faults
 from vgglab.grading.sandbox import Sandbox
@@ -43,21 +43,40 @@ def test_a_right_answer_passes_and_one_that_does_nothing_fails(trial):
     assert trial.controls() == []
 
 
-def test_a_question_of_several_functions_is_not_the_one_that_is_attacked(tmp_path):
-    """One answer takes the place of them all, so a right one would fail."""
+ADD_TWO = [
+    ("assignment.toml", '["add"]', '["add", "subtract"]'),
+    ("judge.py", "def add(", "def subtract(a, b):\n    return a - b\n\ndef add("),
+    ("judge.py", 'Call("add", 0.5, 0.25)', 'Call("subtract", 0.5, 0.25)'),
+    ("01_small.ipynb", "def add(", "def subtract(a, b):\\n    return a - b\\n\\ndef add("),
+]
+SHOUT_TWO = [
+    ("assignment.toml", '["shout"]', '["shout", "whisper", "say"]'),
+    (
+        "judge.py",
+        "def shout(",
+        "def whisper(text): return text\n\nsay = whisper\ndef shout(",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "question"), [(ADD_TWO, "q2"), (ADD_TWO + SHOUT_TWO, "q1")])
+def test_the_question_of_fewest_functions_is_attacked_and_each_of_them_can_be_right(
+    tmp_path, changes, question
+):
+    """One answer takes the place of them all."""
     require_sandbox()
     folder = write_course(tmp_path)
-    for name, old, new in (
-        ("assignment.toml", '["add"]', '["add", "subtract"]'),
-        ("judge.py", "def add(", "def subtract(a, b):\n    return a - b\n\ndef add("),
-        ("judge.py", 'Call("add", 0.5, 0.25)', 'Call("subtract", 0.5, 0.25)'),
-    ):
+    for name, old, new in changes:
         path = folder / name
-        path.write_text(path.read_text().replace(old, new))
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
     assignment = Assignment(folder, seed="x")
     trial = Trial(Judge(assignment, Sandbox([], assignment.memory_mb)))
-    assert trial.question.id == "q2"
+    assert trial.question.id == question
     assert trial.controls() == []
+    honest, hollow = (Attack("planted", cell, cell=cell) for cell in ("answer = right", CONTROL))
+    assert [one.gained for one in trial.run([honest, hollow])] == [trial.question.points, 0]
 
 
 @pytest.mark.sampled

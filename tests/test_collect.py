@@ -256,10 +256,11 @@ CANVAS = """Student,ID,SIS User ID,SIS Login ID,Section,Small (77),Other (78),Fi
 "Cox, Carla",10236,u3,carla@uni,Lab 1,,,
 "Student, Test",10999,,xyz,Lab 1,,,
 """
-MOODLE = """Identifier,Full name,Email address,Status,Grade,Maximum Grade,Feedback comments
-Participant 11111,Anna Alm,anna@uni,Submitted,,10.00,
-Participant 22222,"=Ben; Bo",ben@uni,Submitted,,10.00,
-Participant 33333,Carla Cox,carla@uni,No submission,,10.00,
+MODIFIED = "Last modified (grade)"
+MOODLE = f"""Identifier,Full name,Email address,Status,Grade,Maximum Grade,{MODIFIED},Feedback comments
+Participant 11111,Anna Alm,anna@uni,Submitted,,10.00,-,
+Participant 22222,"=Ben; Bo",ben@uni,Submitted,,10.00,-,
+Participant 33333,Carla Cox,carla@uni,No submission,,10.00,-,
 """
 
 
@@ -300,6 +301,15 @@ def test_a_worksheet_of_moodle_gets_grades_of_its_own_scale(collected, tmp_path)
         ("=Ben; Bo", "2.22"),
     ]
     assert found[0]["Feedback comments"] == "q1: 2.5 of 3; q2: 2 of 2"
+    assert ",".join(found[0]) == MOODLE.partition("\n")[0]
+
+
+def test_a_worksheet_that_moodle_would_refuse_is_refused_before(collected, tmp_path):
+    """It looks for the time of the last grade, to leave what was changed since."""
+    write_result(tmp_path / "results", "Anna Alm_11111_assignsubmission_file_")
+    files = {"policy.toml": "gradebook = 'sheet.csv'", "sheet.csv": MOODLE.replace(MODIFIED, "On")}
+    with pytest.raises(ValueError, match=r"Identifier, Grade, Last modified \(grade\) of Moodle"):
+        collected(files)
 
 
 # Gradescope and feedback

@@ -172,7 +172,7 @@ class Trial:
     def __init__(self, judge: Judge) -> None:
         self.judge, self.assignment = judge, judge.assignment
         self.solution = self.assignment.cells("answer")
-        # Of few functions, for an attack answers them all alike, and so does the right control.
+        # Of few functions, for an attack answers them all alike.
         self.question = min(self.assignment.coded, key=lambda question: len(question.functions))
         self.mutants = {mutant.name: mutant.cells for mutant in self.assignment.mutants()}
         self.hidden = values_of(self.judge)
@@ -235,9 +235,13 @@ class Trial:
 
     def _cells(self, cell: str, head: str = "") -> dict[str, str]:
         names = self.question.functions
+        several = len(names) > 1
         before = f"{self.solution[self.question.id]}\nright, NAME = {names[0]}, {names[0]!r}\n"
+        if several:
+            before += _RIGHT_OF_SEVERAL.format(", ".join(f"{name!r}: {name}" for name in names))
         before += f"del {', '.join(names)}\n"
-        after = "".join(f"\n{name} = answer" for name in names)
+        after = _CALLED_OF_SEVERAL if several else ""
+        after += "".join(f"\n{n} = " + (f"called({n!r})" if several else "answer") for n in names)
         return self.solution | {self.question.id: f"{before}{head}{cell}{after}\n"}
 
     def _mutated(self, attack: Attack, add: str) -> dict[str, str]:
@@ -252,6 +256,19 @@ class Trial:
         return cells
 
 
+# Of a question with several functions, `right` is that of the one that was called, NAME.
+_RIGHT_OF_SEVERAL = """
+rights = {{{}}}
+def right(*args, **options): return rights[NAME](*args, **options)
+"""
+_CALLED_OF_SEVERAL = """
+def called(name):
+    def one(*args, **options):
+        global NAME
+        NAME = name
+        return answer(*args, **options)
+    return one
+"""
 _CONTROLS = {"right": HONEST, "wrong": CONTROL}
 
 

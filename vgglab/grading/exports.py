@@ -11,7 +11,8 @@ from typing import Any
 from vgglab.grading.submissions import platform_id, same_name
 
 CANVAS = ("Student", "ID", "SIS User ID", "SIS Login ID", "Section")
-MOODLE = ("Identifier", "Grade")
+# All of them are needed, or Moodle refuses the worksheet when it comes back.
+MOODLE = ("Identifier", "Grade", "Last modified (grade)")
 _NAMES = ("Student", "Full name", "SIS User ID", "SIS Login ID", "ID number", "Email address")
 
 
