@@ -256,8 +256,8 @@ CANVAS = """Student,ID,SIS User ID,SIS Login ID,Section,Small (77),Other (78),Fi
 "Cox, Carla",10236,u3,carla@uni,Lab 1,,,
 "Student, Test",10999,,xyz,Lab 1,,,
 """
-MODIFIED = "Last modified (grade)"
-MOODLE = f"""Identifier,Full name,Email address,Status,Grade,Maximum Grade,{MODIFIED},Feedback comments
+MODIFIED, COMMENTS = "Last modified (grade)", "Feedback comments"
+MOODLE = f"""Identifier,Full name,Email address,Status,Grade,Maximum Grade,{MODIFIED},{COMMENTS}
 Participant 11111,Anna Alm,anna@uni,Submitted,,10.00,-,
 Participant 22222,"=Ben; Bo",ben@uni,Submitted,,10.00,-,
 Participant 33333,Carla Cox,carla@uni,No submission,,10.00,-,

@@ -160,6 +160,7 @@ class WrongLinear(Thin):
 
 RIGHT = {
     "01-1": [
+        2.359808e6,
         2359808,
         512 * (3 * 3 * 512 + 1),
         2359808.0,
@@ -222,6 +223,8 @@ RIGHT = {
 
 WRONG = {
     "01-1": [
+        (3 * 512 * 512 + 512, "as wide as it is high"),
+        ("2,359,808", "you have a string"),
         (2359296, "These are the weights. Each"),
         (9 * 512 + 512, "One kernel does not look at one"),
         (9 * 256 * 512 + 512, "The layer before it has more"),
@@ -262,6 +265,7 @@ WRONG = {
         (132863336, "You have a number, where a"),
     ],
     "01-4": [
+        ((7, 7, 512), None),
         ((512, 7, 7), "That is the right network's map."),
         ((512, 13, 13), "You added the three frames at the"),
         ((512, 9, 9), "Near, but a pooling comes after"),

@@ -139,6 +139,7 @@ RIGHT = {
 
 WRONG = {
     "03-1": [
+        ("4", "you have a string"),
         (5, "That holds in the middle of the"),
         (3, "That many belong to the first"),
         (2, "That is how far the window"),
@@ -201,6 +202,7 @@ WRONG = {
         (lambda v, m, s, p: (p * fmean(v), p * variance(v)), "You kept nothing of the old"),
     ],
     "03-5": [
+        ("8/9", "you have a string"),
         (9 / 8, "You divided the other way round."),
         (1 / 9, "That is the part by which the two"),
         (1, "Then the two variances would be"),

@@ -139,6 +139,7 @@ RIGHT = {
         ),
     ],
     "04-7": [
+        lambda t, f: 4 * f + 16 * t,
         lambda t, f: 16 * t + 4 * f,
         lambda t, f: 4 * (t + f) + 4 * t + 8 * t,
         lambda t, f: np.int64(16) * t + 4 * f,
@@ -177,6 +178,7 @@ WRONG = {
         ((320, 350), "Right so far: the first."),
     ],
     "04-2": [
+        (lambda h, w: 512 * round(h / 32) * round(w / 32), "You rounded to the nearest"),
         (lambda h, w: 512 * (h // 32) ** 2, "Images need not be square: your"),
         (lambda h, w: 512 * h * w / 1024, "You divided without rounding. A"),
         (lambda h, w: 512 * (h * w // 1024), "You rounded the area. Rounding"),
@@ -186,7 +188,6 @@ WRONG = {
         (lambda h, w: 3 * (h // 32) * (w // 32), "Every number is 0.00585938 times"),
         (lambda h, w: (512, h // 32, w // 32), "Asked for is a number, and you"),
         (lambda h, w: print(512 * (h // 32) * (w // 32)), "f(224, 224) = None: it prints,"),
-        (lambda h, w: 512 * round(h / 32) * round(w / 32), "Right: f(224, 224) = 25088. Not"),
         (lambda h, w: 512 * (h // 16) * (w // 16), "There are five poolings: one more"),
         (lambda size: 512 * (size // 32) ** 2, "f(224, 224) raises TypeError:"),
         (25088, "You have a number, where a"),
@@ -291,12 +292,12 @@ WRONG = {
         ),
     ],
     "04-7": [
+        (lambda t, f: 16 * t, "You left the frozen weights out"),
+        (lambda t, f: 8 * t + 4 * f, "without what Adam remembers"),
         (lambda t, f: 4 * (t + f), "Those are the weights alone: all"),
         (lambda t, f: 16 * (t + f), "You gave frozen weights a"),
         (lambda t, f: 12 * t + 4 * f, "Three numbers for each trainable"),
         (lambda t, f: 4 * t + f, "You counted numbers. How many"),
-        (lambda t, f: 16 * t, "Right: f(100, 0) = 1600. Not"),
-        (lambda t, f: 8 * t + 4 * f, "Right: f(0, 100) = 400. Not"),
         (lambda t, f: 32 * t + 8 * f, "Every number is 2 times what it"),
         (lambda t, f: (16 * t + 4 * f) / 2**20, "Every number is 9.53674e-07 times"),
         (lambda t, f: 16 * t + 8 * f, "Right: f(100, 0) = 1600. Not"),

@@ -106,6 +106,7 @@ RIGHT = {
     ],
     "06-4": [(224, 255), [224, 255], torch.tensor([224, 255])],
     "06-5": [
+        lambda s: (s // 32 - 6) ** 2,
         lambda n: (n // 32 - 6) ** 2,
         lambda n: ((n - 224) // 32 + 1) ** 2,
         lambda n: float(n // 32 - 6) ** 2,
@@ -195,12 +196,12 @@ WRONG = {
         ((0, 255), "Right so far: the second."),
     ],
     "06-5": [
+        (lambda s: (s - 223) ** 2, "one pixel apart"),
         (lambda n: (n // 224) ** 2, "Those are crops side by side. In"),
         (lambda n: (n // 32) ** 2, "Those are the cells of the map"),
         (lambda n: n // 32 - 6, "Those are the crops in one row."),
         (lambda n: ((n - 224) / 32 + 1) ** 2, "You divided without rounding."),
         (lambda n: (n // 32 - 7) ** 2, "Count the places again: the"),
-        (lambda n: (n - 223) ** 2, "Right: f(224) = 1. Not right:"),
         (lambda n: (n // 32 - 6, n // 32 - 6), "Asked for is a number, and you"),
         (lambda n: 1, "Right: f(224) = 1. Not right:"),
         (lambda n: print((n // 32 - 6) ** 2), "f(224) = None: it prints, and"),

@@ -141,6 +141,8 @@ RIGHT = {
 
 WRONG = {
     "07-1": [
+        ("100352, 2048", "you have a string"),
+        ((100352, 2048, 1), "you have a tuple of 3 numbers"),
         ((100352, 49), "The second number is that of the"),
         ((2048, 100352), "Look at which of the two keeps"),
         ((25088, 512), "Those are VGG-16's. How many"),
@@ -150,8 +152,8 @@ WRONG = {
         ((2048, 2048), "Right so far: the second."),
         ((32768, 512), "Those are not ResNet-50's"),
         ((2048 * 7, 2048), "Right so far: the second."),
-        ((2048, 7, 7), "Those are not ResNet-50's"),
-        ("100352 and 2048", "Those are not ResNet-50's"),
+        ((2048, 7, 7), "you have a tuple of 3 numbers"),
+        ("100352 and 2048", "you have a string"),
         ((2048, 1), "Flatten keeps every number of the"),
     ],
     "07-2": [

@@ -72,7 +72,7 @@ class ByHand(nn.Module):
 
 
 RIGHT = {
-    "08-1": [102_764_544, 25088 * 4096 + 4096, torch.tensor(102_764_544)],
+    "08-1": [25088 * 4096 + 4096, 102_764_544, 25088 * 4096 + 4096, torch.tensor(102_764_544)],
     "08-2": [
         corners,
         lambda i, c: [list(pair) for pair in corners(i, c)],
@@ -80,6 +80,7 @@ RIGHT = {
         lambda i, c: np.array(corners(i, c)),
     ],
     "08-3": [
+        lambda m: torch.softmax(m, dim=1).flatten(2).mean(2),
         lambda s: s.softmax(1).mean((2, 3)),
         lambda s: F.softmax(s, dim=1).flatten(2).mean(2),
         lambda s: (s.exp() / s.exp().sum(1, keepdim=True)).mean(dim=(-2, -1)),
@@ -109,6 +110,7 @@ RIGHT = {
 
 WRONG = {
     "08-1": [
+        (73728 * 4096, "weights of the new layer"),
         (25088 * 4096, "Those are the weights. The biases"),
         (73728 * 4096 + 4096, "So many numbers has the new layer"),
         ((73728 - 25088) * 4096, "You counted what is added"),
@@ -117,6 +119,11 @@ WRONG = {
         (1000, None),
     ],
     "08-2": [
+        (
+            lambda s, c: [(0, 0), (0, s), (s, 0), (s, s), (s // 2, s // 2)],
+            "Those are the corners of the image",
+        ),
+        (lambda s, c: [(0, 0), (0, s - c), (s - c, 0), (s - c, s - c)], "too few entries"),
         (
             lambda i, c: [(0, 0), (0, i - c), (i - c, 0), (i - c, i - c), (i // 2, i // 2)],
             "The middle crop begins in the middle",
@@ -130,6 +137,9 @@ WRONG = {
         (lambda i, c: (i - c) // 2, "Asked for is"),
     ],
     "08-3": [
+        (lambda m: m.softmax(-1).mean((2, 3)), "along the columns"),
+        (lambda m: m.sigmoid().mean((2, 3)), "A sigmoid looks"),
+        (lambda m: m.log_softmax(1).mean((2, 3)), "logarithms of probabilities"),
         (lambda s: s.mean((2, 3)).softmax(1), "Those are the probabilities of the mean"),
         (lambda s: s.flatten(2).softmax(2).mean(2), "You shared one among the cells"),
         (lambda s: s.softmax(1).sum((2, 3)), "A sum grows with the number of"),

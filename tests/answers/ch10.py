@@ -86,7 +86,11 @@ RIGHT = {
     "10-2": [naive, divided_first],
     "10-3": [flat, by_torch],
     "10-4": [filled, lambda s, n: [tuple(b) for b in filled(s, n)]],
-    "10-5": [arrived, lambda r, t: torch.tensor(arrived(r, t))],
+    "10-5": [
+        lambda r, t: max(r[i] + sum(t[i:]) for i in range(len(r))),
+        arrived,
+        lambda r, t: torch.tensor(arrived(r, t)),
+    ],
     "10-6": ["c", "C"],
     "10-7": ["d", "(d)"],
     "10-8": [lambda model: with_gap_head(model, 1000), pooled],
@@ -94,6 +98,9 @@ RIGHT = {
 
 WRONG = {
     "10-1": [
+        (822_116_352, "you took eight"),
+        (205_529_088, "half precision"),
+        (411.058176, "megabytes"),
         (25088 * 4096 + 4096, "Those are the numbers"),
         (25088 * 4096 * 4, "Those are the weights. Biases"),
         (553_430_176, None),
@@ -108,10 +115,16 @@ WRONG = {
         (flat_sums, "Those are sums"),
     ],
     "10-4": [
+        (lambda s, n: [s], "One bucket for all"),
+        (lambda s, n: [s[i : i + 2] for i in range(0, len(s), 2)], None),
         (not_above, "Your buckets are closed before"),
         (lambda s, n: [[x] for x in s], "One bucket a gradient"),
     ],
     "10-5": [
+        (lambda r, t: r[-1] + t[-1], "never waits"),
+        (lambda r, t: sum(t), "as if every bucket were full"),
+        (lambda r, t: sum(r) + sum(t), "do not add up"),
+        (lambda r, t: max(r) + max(t), None),
         (
             lambda r, t: max(a + b for a, b in zip(r, t, strict=True)),
             "There they travel side by side",

@@ -208,10 +208,14 @@ def _class_named(answer: Any) -> str:
     return f"an object of class {type(answer).__name__}"
 
 
+def _form_of_text(answer: str) -> str:
+    return "a letter in quotation marks" if len(answer) == 1 and answer.isalpha() else "a string"
+
+
 _FORMS: tuple[tuple[Any, Callable[[Any], str]], ...] = (
     (bool, lambda answer: "True or False"),
     (Real | Decimal, lambda answer: "a number"),
-    (str, lambda answer: "a letter in quotation marks" if len(answer) == 1 else "a string"),
+    (str, _form_of_text),
     (tuple, lambda answer: "a pair" if len(answer) == 2 else "a tuple of one"),
     (Tensor, lambda answer: f"a tensor of shape {tuple(answer.shape)}"),
     (np.ndarray, lambda answer: f"an array of shape {answer.shape}"),

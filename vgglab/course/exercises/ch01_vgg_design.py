@@ -259,6 +259,10 @@ EXERCISES: tuple[Exercise, ...] = (
                 "A kernel covers more than one position: it has a height and a width.",
             ),
             Mistake(
+                lambda: _C.kernel_size * _IN * _C.out_channels + _C.out_channels,
+                "A kernel is as wide as it is high: you have one of its sides.",
+            ),
+            Mistake(
                 lambda: _count(as_list(CONFIGS["D"])),
                 "That is the whole network. One layer is asked for.",
             ),

@@ -250,6 +250,10 @@ EXERCISES: tuple[Exercise, ...] = (
                 "There are five poolings: one more than you counted.",
             ),
             Mistake(
+                lambda: lambda height, width: CHANNELS * round(height / 32) * round(width / 32),
+                "You rounded to the nearest. A window that does not fit whole is dropped.",
+            ),
+            Mistake(
                 lambda: lambda height, width: HIDDEN_FEATURES,
                 "Those are the features that fc6 gives. What does it get?",
             ),
@@ -432,6 +436,15 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 answer=lambda: lambda trainable, frozen: 4 * trainable + frozen,
                 hint="You counted numbers. How many bytes does a float32 take?",
+            ),
+            Mistake(
+                answer=lambda: lambda trainable, frozen: FLOAT_BYTES * 4 * trainable,
+                hint="You left the frozen weights out. They are not trained, but they are "
+                "in memory.",
+            ),
+            Mistake(
+                answer=lambda: lambda trainable, frozen: FLOAT_BYTES * (2 * trainable + frozen),
+                hint="That is with the gradient, and without what Adam remembers of each weight.",
             ),
         ),
         hints=(

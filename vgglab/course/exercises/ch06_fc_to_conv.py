@@ -320,6 +320,11 @@ EXERCISES: tuple[Exercise, ...] = (
                 hint="You divided without rounding. There is no fraction of a crop.",
             ),
             Mistake(
+                answer=lambda: lambda side: (side - CROP + 1) ** 2,
+                hint="Those are crops one pixel apart. How far apart do two cells of the "
+                "last map look?",
+            ),
+            Mistake(
                 lambda: lambda side: (_places(side) - 1) ** 2,
                 "Count the places again: the kernel also has the one at which it starts.",
             ),

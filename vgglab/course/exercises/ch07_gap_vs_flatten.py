@@ -166,7 +166,10 @@ EXERCISES: tuple[Exercise, ...] = (
                 lambda: (2**15, 512),
                 "Those are not ResNet-50's channels. How many has its last map?",
                 lambda pair: (
-                    pair[1] not in (CHANNELS, SIDE**2, 1) and pair[0] != CHANNELS * SIDE**2
+                    isinstance(pair, tuple)
+                    and len(pair) == 2
+                    and pair[1] not in (CHANNELS, SIDE**2, 1)
+                    and pair[0] != CHANNELS * SIDE**2
                 ),
             ),
             Mistake(

@@ -158,6 +158,10 @@ EXERCISES: tuple[Exercise, ...] = (
                 hint="The layer is another object, with weights of another shape; nothing copies "
                 "the trained ones.",
             ),
+            Mistake(
+                answer=lambda: _fc6(SIDE, biases=0),
+                hint="Those are the weights of the new layer. Asked for is what the old one had.",
+            ),
         ),
         hints=(
             "Which layer is replaced, and how many features did it read?",
@@ -181,6 +185,11 @@ EXERCISES: tuple[Exercise, ...] = (
                 answer=lambda: lambda image, crop: _corners_and((image - crop) // 2, crop),
                 hint="The last corners begin where the crop's side ends. They should end where "
                 "the image does.",
+            ),
+            Mistake(
+                answer=lambda: lambda image, crop: _corners_and(image // 2, image),
+                hint="Those are the corners of the image. Asked for is where a crop begins "
+                "that ends there.",
             ),
             Mistake(
                 answer=lambda: (
@@ -228,6 +237,20 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 answer=lambda: lambda scores: scores.mean((2, 3)),
                 hint="That is the mean of the scores, without a softmax.",
+            ),
+            Mistake(
+                answer=lambda: lambda scores: scores.softmax(3).mean((2, 3)),
+                hint="You took the softmax along the columns. Which axis has the classes?",
+            ),
+            Mistake(
+                answer=lambda: lambda scores: scores.sigmoid().mean((2, 3)),
+                hint="A sigmoid looks at one class alone. The classes share one "
+                "probability: a softmax.",
+            ),
+            Mistake(
+                answer=lambda: lambda scores: scores.log_softmax(1).mean((2, 3)),
+                hint="Those are logarithms of probabilities, and their mean is not that of "
+                "the probabilities.",
             ),
         ),
         hints=(

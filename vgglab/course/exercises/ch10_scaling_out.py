@@ -202,6 +202,18 @@ EXERCISES: tuple[Exercise, ...] = (
                 hint="Those are the weights. Biases have gradients too.",
             ),
             Mistake(
+                answer=lambda: _fc6(nbytes=8),
+                hint="A float32 has four bytes, and you took eight.",
+            ),
+            Mistake(
+                answer=lambda: _fc6(nbytes=2),
+                hint="That is half precision. A float32 has four bytes.",
+            ),
+            Mistake(
+                answer=lambda: _fc6() / 10**6,
+                hint="Those are megabytes. Asked for are bytes.",
+            ),
+            Mistake(
                 answer=lambda: BYTES * 256 * _fc6(1),
                 hint="You multiplied by a batch. The gradients of the images are added up before "
                 "anything is sent.",
@@ -288,6 +300,11 @@ EXERCISES: tuple[Exercise, ...] = (
                 hint="One bucket a gradient: that is the naive way again.",
             ),
             Mistake(
+                answer=lambda: lambda sizes, limit: [list(sizes)],
+                hint="One bucket for all: it is full when backward has ended, and nothing "
+                "travels before.",
+            ),
+            Mistake(
                 answer=lambda: lambda sizes, limit: _filled(sizes[::-1], limit),
                 hint="The sizes come in the order of backward already: do not turn them round.",
             ),
@@ -319,6 +336,20 @@ EXERCISES: tuple[Exercise, ...] = (
             Mistake(
                 answer=lambda: lambda ready, taken: ready[0] + sum(taken),
                 hint="There the link never waits. It does when the next bucket is not full yet.",
+            ),
+            Mistake(
+                answer=lambda: lambda ready, taken: ready[-1] + taken[-1],
+                hint="There the last bucket never waits. The link may still be busy with "
+                "the one before.",
+            ),
+            Mistake(
+                answer=lambda: lambda ready, taken: sum(taken),
+                hint="That is the time on the link, as if every bucket were full from the start.",
+            ),
+            Mistake(
+                answer=lambda: lambda ready, taken: sum(ready) + sum(taken),
+                hint="The times at which buckets are full are counted from one start: they "
+                "do not add up.",
             ),
         ),
         hints=(
