@@ -13,8 +13,8 @@ from networks import Expanded, small_networks, torchvision_network
 from sampling import examples, sampled
 from torch import Tensor, nn
 
-from vgglab import trace, vgg
-from vgglab.valid_sizes import Interval, ValidSizes, propagate, valid_sizes
+from vgglab import trace, tracing, vgg
+from vgglab.valid_sizes import OTHER_WAY, Interval, ValidSizes, propagate, search, valid_sizes
 
 SIZES = range(1, 129)
 
@@ -540,3 +540,58 @@ def test_maps_that_are_alike_at_neighbouring_sizes_are_told_apart() -> None:
         for side in range(1, 9):
             runs_there = trace(model, (2, 1, side)).failure is None
             assert ((side,) in sizes) == runs_there
+
+
+def looped(x: Tensor) -> Tensor:
+    while x.shape[-1] > 7:
+        x = F.max_pool2d(x, 2)
+    return x
+
+
+def halved_as_often_as_it_is_large(x: Tensor) -> Tensor:
+    for _ in range(x.shape[-1] // 32):
+        x = F.avg_pool2d(x, 2)
+    return F.adaptive_avg_pool2d(F.max_pool2d(x, 7, 1), 7)
+
+
+BRANCHES = {
+    "halved until it is small": looped,
+    "resized if it is large": lambda x: F.max_pool2d(
+        F.interpolate(x, size=(28, 28)) if x.shape[-1] > 28 else x, 4
+    ),
+    "halved once more if it is large": lambda x: F.max_pool2d(
+        F.max_pool2d(x, 2) if x.shape[-1] > 40 else x, 4
+    ),
+    "cut if it is large": lambda x: F.max_pool2d(x[..., :56, :56] if x.size(2) > 56 else x, 8),
+    "pooled if it is small": lambda x: F.adaptive_avg_pool2d(x, 7) if x.shape[-1] < 7 else x,
+    "halved as often as it is large": halved_as_often_as_it_is_large,
+}
+
+
+@pytest.mark.parametrize("case", BRANCHES)
+def test_code_that_takes_another_way_at_other_sizes_is_not_followed(
+    case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Net(lambda x, fc: fc(BRANCHES[case](x).flatten(1)), nn.Linear(4 * 7 * 7, 2)).eval()
+    traces: list[object] = []
+
+    def counted(*args: object, **options: object) -> object:
+        traces.append(args)
+        return trace(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tracing, "trace", counted)
+    side = next(n for n in (28, 56, 7, 112) if really(model, n))
+    seen = trace(model, (2, 4, side, side))
+    found = search(model, seen, propagate(seen))
+    assert not found.sizes.exact
+    assert (side, side) in found.sizes
+    assert found.because in (OTHER_WAY, propagate(seen).unsupported)
+    assert len(traces) <= 3
+
+
+def test_layers_of_torch_alone_need_no_further_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
+    model(torch.zeros(1, 3, 9, 9))
+    seen = trace(model, (1, 3, 9, 9))
+    monkeypatch.setattr(tracing, "trace", None)
+    assert valid_sizes(model, seen).axes == ((Interval(9, 9),),) * 2

@@ -52,6 +52,9 @@ USUAL_SIZES = (224, 32, 64, 28, 96, 128, 256, 299, 320, 384, 448, 512)
 TRIES = 3
 """How many sizes are tried where they cannot be worked out."""
 
+OTHER_WAY = "the forward takes another way at other sizes"
+"""Said where the code branches on the size, or loops until a map is small enough."""
+
 NAMES = {1: ("length",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 """What the axes are called, by their number."""
 
@@ -408,7 +411,55 @@ def search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
         sizes = ValidSizes(((),) * len(sizes.axes), exact=False, names=sizes.names)
     elif sizes and any(wanted.is_of_cells for wanted in propagation.wanted):
         sizes = _as_the_code_says(model, trace, sizes, propagation.given)
+    elif sizes and not _is_one_way(model, trace, sizes, propagation.given):
+        return Search(_alone(propagation.given, sizes.names), tuple(stops), OTHER_WAY)
     return Search(sizes, tuple(stops))
+
+
+def _alone(size: Sequence[int], names: tuple[str, ...]) -> ValidSizes:
+    """Return one size, which was tried."""
+    return ValidSizes(tuple((Interval(n, n),) for n in size), exact=False, names=names)
+
+
+def _may_branch(model: nn.Module) -> bool:
+    """Tell whether a model has code of its own, which may look at the size."""
+    return any(not type(module).__module__.startswith("torch.") for module in model.modules())
+
+
+def _is_one_way(model: nn.Module, trace: Trace, sizes: ValidSizes, given: tuple[int, ...]) -> bool:
+    """Tell whether the forward does at the ends of the sizes that fit, and beyond, what it did.
+
+    A branch on the size and a loop over it show at the ends, wherever between them the code
+    changes its way. Other operations that leave the same sizes, such as a padding where one is
+    needed, are no other way.
+    """
+    if not _may_branch(model):
+        return True
+    firsts = [intervals[0].first for intervals in sizes.axes]
+    lasts = [intervals[-1].last for intervals in sizes.axes]
+    below = [max(first // 2, 1) for first in firsts]
+    ends = zip(lasts, given, strict=True)
+    above = [2 * last if last else max(LIMIT, 2 * side) for last, side in ends]
+    runs = True
+    for size in (below, firsts, above):
+        if tuple(size) == given or (size is firsts and runs):
+            continue
+        other = retrace(model, trace, size)
+        runs = other.failure is None
+        if runs != (tuple(size) in sizes):
+            return False
+        if not _same_way(trace, other) and runs:
+            propagation = with_second(model, other, propagate(other))
+            if propagation.unsupported is not None or propagation.valid_sizes() != sizes:
+                return False
+    return True
+
+
+def _same_way(one: Trace, other: Trace) -> bool:
+    """Tell whether one forward does what another does, as far as it comes."""
+    steps = zip(one.ops, other.ops, strict=False)
+    alike = all((a.name, a.path) == (b.name, b.path) for a, b in steps)
+    return alike and (other.failure is not None or len(one.ops) == len(other.ops))
 
 
 def with_second(model: nn.Module, trace: Trace, propagation: Propagation) -> Propagation:
@@ -508,12 +559,8 @@ def _tried(
 ) -> tuple[ValidSizes, str | None]:
     """Return the traced size if it runs, else the first of a few others that does, and why so."""
     given, names, because = propagation.given, propagation.names, propagation.unsupported
-
-    def alone(*sides: int) -> ValidSizes:
-        return ValidSizes(tuple((Interval(n, n),) for n in sides), exact=False, names=names)
-
     if trace.failure is None:
-        return alone(*given), because
+        return _alone(given, names), because
     insisted = _insisted(trace, propagation)
     guesses = [size.nearest(given) for size in insisted]
     guesses += _guesses(trace, given) if len(given) == 2 else []
@@ -525,7 +572,7 @@ def _tried(
         if given not in found.sizes:
             return found.sizes, found.because
         # The code looks at the size, where no operation does.
-        sizes = next((sizes for sizes in insisted if size in sizes), alone(*size))
+        sizes = next((sizes for sizes in insisted if size in sizes), _alone(size, names))
         return replace(sizes, exact=False), because
     return ValidSizes(((),) * len(given), exact=False, names=names), because
 
