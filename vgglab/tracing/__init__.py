@@ -151,6 +151,8 @@ def trace(
         output_sources=recorder.output_sources,
         failure=_failure(recorder, error) if error is not None else None,
         fallback=fallback,
+        reads_sizes=recorder.size_reads.any
+        or any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()),
         hooks_left_out=tuple(dict.fromkeys(path for path, _ in callers_hooks(model))),
         call_options={"dtypes": input_dtypes, "training": training, "kwargs": kwargs},
     )

@@ -19,6 +19,7 @@ from torch.utils.flop_counter import flop_registry
 from vgglab.tracing.operations import ADAPTIVE_POOLS, PRODUCTS, Constant, Kind, Op, Shape, kind_of
 from vgglab.tracing.records import CodeLine, Failure, ModuleCall
 from vgglab.tracing.shortcuts import shortcut
+from vgglab.tracing.size_reads import SizeReads
 
 _ADAPTIVE_LAYERS = (
     *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
@@ -49,6 +50,7 @@ class Recorder(TorchDispatchMode):
         self.output_shapes: tuple[Shape, ...] = ()
         self.output_sources: tuple[int, ...] = ()
         self.failures: list[tuple[BaseException, Failure]] = []
+        self.size_reads = SizeReads()
 
         self._stack: list[ModuleCall] = []
         self._modules_called: set[int] = set()
@@ -94,7 +96,8 @@ class Recorder(TorchDispatchMode):
             if path:
                 module.forward = self._watched(path, module)
         try:
-            with _nothing_compiled(), self, saved_tensors_hooks(self._save, lambda tensor: tensor):
+            keep = saved_tensors_hooks(self._save, lambda tensor: tensor)
+            with _nothing_compiled(), self.size_reads, self, keep:
                 run = self._watched("", self.model, self.model.__call__)
                 outputs = _tensors(run(*self._args, **self._kwargs))
             self.output_shapes = _shapes(outputs)

@@ -152,6 +152,9 @@ class Trace:
         ``None`` if the forward ended.
     fallback
         ``None`` if the model ran on the meta device, else why it had to run for real.
+    reads_sizes
+        Whether code that is not torch's asked a tensor for its size, or could not be watched
+        (TorchScript). Where it is not so, the forward does the same at every size.
     hooks_left_out
         Paths of the modules whose hooks did not run, because they are the caller's: see `trace`.
     call_options
@@ -170,6 +173,7 @@ class Trace:
     output_sources: tuple[int, ...]
     failure: Failure | None = None
     fallback: str | None = None
+    reads_sizes: bool = True
     hooks_left_out: tuple[str, ...] = ()
     call_options: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 

@@ -421,11 +421,6 @@ def _alone(size: Sequence[int], names: tuple[str, ...]) -> ValidSizes:
     return ValidSizes(tuple((Interval(n, n),) for n in size), exact=False, names=names)
 
 
-def _may_branch(model: nn.Module) -> bool:
-    """Tell whether a model has code of its own, which may look at the size."""
-    return any(not type(module).__module__.startswith("torch.") for module in model.modules())
-
-
 def _is_one_way(model: nn.Module, trace: Trace, sizes: ValidSizes, given: tuple[int, ...]) -> bool:
     """Tell whether the forward does at the ends of the sizes that fit, and beyond, what it did.
 
@@ -433,7 +428,7 @@ def _is_one_way(model: nn.Module, trace: Trace, sizes: ValidSizes, given: tuple[
     changes its way. Other operations that leave the same sizes, such as a padding where one is
     needed, are no other way.
     """
-    if not _may_branch(model):
+    if not trace.reads_sizes:
         return True
     firsts = [intervals[0].first for intervals in sizes.axes]
     lasts = [intervals[-1].last for intervals in sizes.axes]

@@ -944,7 +944,7 @@ _ALL = (
             "Scenes of twice the size that GAP names as well as those of the size of training."
         ),
         held_equal=_HEADS_EQUAL,
-        tolerance=0.05,
+        tolerance=0.1,  # at sides far from 32 px another processor's rounding moved one by 0.07
     ),
     Experiment(
         name="gap-cam",
