@@ -123,6 +123,8 @@ def test_what_cannot_be_predicted_is_said():
         ValueError, match="optimizer must be one of sgd, momentum, adam; got 'lion'"
     ):
         predicted_memory(model, input_size, "lion")
+    with pytest.raises(ValueError, match="model must keep all maps of a step"):
+        predicted_memory(Checkpointed(vgg("A", device="meta")), (1, 3, 64, 64), "sgd")
     with pytest.raises(ValueError, match="model must take input_size"):
         predicted_memory(nn.Sequential(nn.Linear(3, 3)), (1, 4))
 

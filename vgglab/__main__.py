@@ -476,11 +476,12 @@ def _record(
     """Run what is left of an experiment, and say what is done."""
     from vgglab.lab.experiments import run
 
+    left = run(chosen, budget, folder, only=only, shard=shard)
     for text in (chosen.question, chosen.control, chosen.held_equal, chosen.changes_mind):
         click.echo(fill(text, width=88), err=True)
     part = f".{shard.number}-of-{shard.of}" if shard else ""
     click.echo(f"Recording in {folder / chosen.name}{part}.json", err=True)
-    for made in run(chosen, budget, folder, only=only, shard=shard):
+    for made in left:
         click.echo(f"{_run_line(made)}: {made['seconds']:.1f} s")
 
 

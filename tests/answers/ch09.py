@@ -42,7 +42,8 @@ RIGHT = {
         lambda work, again: sum(w * (4 if yes else 3) for w, yes in zip(work, again, strict=True)),
     ],
     "09-6": ["b", "B", "(b)"],
-    "09-7": [by_halving],
+    "09-7": [((0.61, 22_223_776), (0.61, 14_704_288)), [[0.4, 21.2], [0.402, 14.0]]],
+    "09-8": [by_halving],
 }
 
 WRONG = {
@@ -100,6 +101,16 @@ WRONG = {
         ("d", "The convolutions may be bound by"),
     ],
     "09-7": [
+        (((0.61, 22_223_776), (0.61, 22_223_776)), "Both take the same. Was the second one"),
+        (((0.61, 6_317_880), (0.61, 6_317_880)), "A forward pass alone keeps nothing"),
+        (((0.61, 22_223_776), (0.12, 14_704_288)), "Checkpointed shares the weights"),
+        (((0.61, 14_704_288), (0.61, 22_223_776)), "the other way round"),
+        (((2.31, 22_223_776), (2.31, 14_704_288)), "the loss of a network that guesses"),
+        (((0.61, 22_223_776), (0.72, 14_704_288)), "Did both begin with the same weights"),
+        ([0.61, 0.61], None),
+        (0.61, None),
+    ],
+    "09-8": [
         (lambda config, side, limit: limit // need(config, side, 1), "You divided by the need"),
         (lambda config, side, limit: 4, None),
     ],

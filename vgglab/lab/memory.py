@@ -94,10 +94,16 @@ def predicted_memory(
     Raises
     ------
     ValueError
-        If there is no such optimiser, or the model does not take the input.
+        If there is no such optimiser, if the model does not take the input, or if a step is asked
+        for and the model is `Checkpointed`: a trace does not see what is computed again.
     """
     if optimizer is not None and optimizer not in OPTIMIZERS:
         raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}; got {optimizer!r}")
+    if optimizer is not None and any(isinstance(m, Checkpointed) for m in model.modules()):
+        raise ValueError(
+            "model must keep all maps of a step, for a trace does not see those that Checkpointed "
+            "computes again; tracked_memory does"
+        )
     traced = trace(model, input_size, training=optimizer is not None)
     if traced.failure is not None or traced.fallback is not None:
         reason = traced.fallback if traced.failure is None else traced.failure.message

@@ -54,7 +54,7 @@ CHAPTERS: Mapping[str, int] = {
     "06_fc_to_conv": 10,
     "07_gap_vs_flatten": 10,
     "08_repair_shop": 10,
-    "09_gpu_lab": 7,
+    "09_gpu_lab": 8,
     "10_scaling_out": 8,
 }
 """How many exercises each chapter has: known without a chapter, which would import torch."""

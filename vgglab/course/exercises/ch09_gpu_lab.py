@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from math import ceil
+from math import ceil, log
 
-from vgglab.course.checking import Exercise, Mistake, calls, value
+from vgglab.course.checking import Exercise, Mistake, calls, value, value_that
 from vgglab.course.quizzes import Option, Quiz
 from vgglab.lab.memory import largest, predicted_memory
 from vgglab.models.configs import CONFIGS, FC_SIDE, HIDDEN_FEATURES
@@ -40,7 +40,27 @@ def _step(work: Sequence[int], again: Sequence[bool]) -> int:
     return 3 * sum(work) + sum(w for w, yes in zip(work, again, strict=True) if yes)
 
 
-# 09-7: the largest batch.
+# 09-7: what two narrow networks learn and take. About what they do, so that no check trains them.
+_GUESSED = log(10)  # the loss of a network that has learnt nothing of ten classes
+_KEPT, _AGAIN = 22_000_000, 15_000_000
+_LEARNT = _GUESSED / 4
+
+
+def _have_learnt(pairs: Sequence[tuple[float, float]]) -> bool:
+    return len(pairs) == 2 and all(0 <= loss < 0.6 * _GUESSED for loss, _ in pairs)
+
+
+def _end_alike(pairs: Sequence[tuple[float, float]]) -> bool:
+    (kept, _), (again, _) = pairs
+    return abs(kept - again) <= 0.02 * kept
+
+
+def _take_less(pairs: Sequence[tuple[float, float]]) -> bool:
+    (_, kept), (_, again) = pairs
+    return 0.4 * kept < again < 0.9 * kept
+
+
+# 09-8: the largest batch.
 @cache
 def _network(config: str) -> VGG:
     return vgg(config, device="meta").train()
@@ -274,6 +294,58 @@ EXERCISES: tuple[Exercise, ...] = (
     ),
     Exercise(
         id="09-7",
+        question="Train a narrow VGG with all maps kept and with one a stage, from the same start. "
+        "What are the last loss and the bytes of a step of each, as two pairs?",
+        solution=lambda: ((_LEARNT, _KEPT), (_LEARNT, _AGAIN)),
+        mistakes=(
+            Mistake(
+                answer=lambda: ((_LEARNT, _KEPT), (_LEARNT, _KEPT)),
+                hint="Both take the same. Was the second one Checkpointed, and a training step "
+                "tracked? A forward pass alone keeps nothing for later.",
+                applies=lambda pairs: (
+                    _have_learnt(pairs) and abs(pairs[1][1] / pairs[0][1] - 1) < 0.01
+                ),
+            ),
+            Mistake(
+                answer=lambda: ((_LEARNT, _KEPT), (_LEARNT / 8, _AGAIN)),
+                hint="The second one ends far lower. Checkpointed shares the weights of the "
+                "network that it is given: was that one trained already?",
+                applies=lambda pairs: _take_less(pairs) and 0 <= pairs[1][0] < 0.7 * pairs[0][0],
+            ),
+            Mistake(
+                answer=lambda: ((_LEARNT, _AGAIN), (_LEARNT, _KEPT)),
+                hint="The second one takes more. Are the two the other way round?",
+                applies=lambda pairs: _take_less(pairs[::-1]),
+            ),
+            Mistake(
+                answer=lambda: ((_GUESSED, _KEPT), (_GUESSED, _AGAIN)),
+                hint="log(10) is the loss of a network that guesses. Is that the last epoch's, "
+                "after all of the recipe?",
+                applies=lambda pairs: (
+                    _take_less(pairs) and min(loss for loss, _ in pairs) > 0.9 * _GUESSED
+                ),
+            ),
+            Mistake(
+                answer=lambda: ((_LEARNT, _KEPT), (0.8 * _LEARNT, _AGAIN)),
+                hint="The losses differ, though what is computed again is the same map. Did both "
+                "begin with the same weights, and train by the same recipe?",
+                applies=lambda pairs: _take_less(pairs) and not _end_alike(pairs),
+            ),
+        ),
+        hints=(
+            "What is computed again from the same map with the same weights is the same map.",
+            "narrow() makes the same start each time: train narrow(), and Checkpointed(narrow()).",
+            "For each: fit(network, images, recipe)[-1].train_loss, then "
+            'tracked_memory(network, (64, 1, 32, 32), "sgd").',
+        ),
+        observe=value_that(
+            ("two networks that have learnt", _have_learnt),
+            ("which end at the same loss", _end_alike),
+            ("and the second in less memory", _take_less),
+        ),
+    ),
+    Exercise(
+        id="09-8",
         question="Write a function from a configuration, a side and a limit in bytes to the "
         "largest batch that a training step with Adam holds within the limit.",
         solution=lambda: _largest_batch,

@@ -161,6 +161,8 @@ def run(
 ) -> Iterator[dict[str, Any]]:
     """Run what is not yet recorded, and record it, run by run.
 
+    What cannot be run is refused at once, before the first run is asked for.
+
     Of several machines each runs a shard and records it in a file of its own,
     ``NAME.2-of-4.json``. A run without `shard` begins by taking in those files that lie in the
     folder: then the record is that of a single run.
@@ -178,10 +180,10 @@ def run(
     shard
         Run only this part.
 
-    Yields
-    ------
-    dict
-        Each run as it is recorded.
+    Returns
+    -------
+    iterator of dict
+        Makes the runs, one at a time, and gives each as it is recorded.
 
     Raises
     ------
@@ -200,11 +202,15 @@ def run(
         wanted = wanted[shard.number - 1 :: shard.of]
         results = open_results(experiment, budget, folder, shard)
         done |= {_key(run["settings"], run["seed"]) for run in results.runs()}
-    for settings, seed in wanted:
-        if _key(settings, seed) not in done:
+    left = [pair for pair in wanted if _key(*pair) not in done]
+
+    def runs() -> Iterator[dict[str, Any]]:
+        for settings, seed in left:
             made = _make(experiment, budget, settings, seed, folder)
             results.add(made)
             yield made
+
+    return runs()
 
 
 def _take_in_shards(experiment: Experiment, budget: str, results: Results) -> None:
