@@ -207,8 +207,10 @@ MESSAGE = "mat1 and mat2 shapes cannot be multiplied (1x73728 and 25088x4096)"
 def test_explain_from_argument_and_standard_input(arguments, input):
     result = CliRunner().invoke(main, ["explain", *arguments], input=input)
     assert result.exit_code == 0
-    assert result.output == format_causes(explain_error(MESSAGE)) + "\n"
-    assert "512·12·12" in result.output
+    causes = format_causes(explain_error(MESSAGE))
+    assert "512·12·12" in causes
+    assert result.output.startswith(f"{causes}\nWhich line is right depends on your objects")
+    assert "vgglab repairs" in result.output
 
 
 @pytest.mark.parametrize(
@@ -223,7 +225,7 @@ def test_explain_from_argument_and_standard_input(arguments, input):
 def test_explain_reads_bytes_of_any_encoding(data):
     result = CliRunner().invoke(main, ["explain", "-"], input=data)
     assert result.exit_code == 0
-    assert result.output == format_causes(explain_error(MESSAGE)) + "\n"
+    assert result.output.startswith(format_causes(explain_error(MESSAGE)))
 
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -272,6 +272,15 @@ def test_divergence_is_named_early():
     assert int(str(e.value).split("by step ")[1].split()[0]) <= 21
 
 
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_gpu_that_is_not_there_is_said(monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    words = f"device must be auto or cpu on a machine without such a GPU; got '{device}'"
+    with pytest.raises(ValueError, match=words):
+        fit(nn.Linear(1, 1), shapes(4, 16), Recipe(device=device))
+
+
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [

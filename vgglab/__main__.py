@@ -233,6 +233,13 @@ def identify(model: str, size: tuple[int, int], batch: int, channels: int, as_js
         raise SystemExit(1)
 
 
+_WHICH_REPAIR = """\
+Which line is right depends on your objects: if they grow with the image, resize it; if they keep
+their size in a larger scene, let windows of the trained size slide over it (vgglab.fc_to_conv).
+`vgglab repairs torchvision:vgg16 --size 400` compares all ways; chapter 8 of the book measured
+them on a small network."""
+
+
 @main.command()
 @click.argument("message", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
@@ -252,6 +259,8 @@ def explain(message: str | None, as_json: bool) -> None:
         print_json("explain", report(causes))
     else:
         click.echo(format_causes(causes))
+        if causes[0].kind == "input-size":
+            click.echo(_WHICH_REPAIR)
     if causes[0].kind == "unknown":
         raise SystemExit(1)
 

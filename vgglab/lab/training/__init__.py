@@ -259,6 +259,11 @@ def evaluate(model: nn.Module, images: ImageSet, recipe: Recipe | None = None) -
 
 
 def _fabric(recipe: Recipe) -> Fabric:
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(recipe.device, True):
+        raise ValueError(
+            f"device must be auto or cpu on a machine without such a GPU; got {recipe.device!r}"
+        )
     precision = recipe.precision
     if precision == "auto":
         on_gpu = recipe.device in ("auto", "cuda") and torch.cuda.is_available()

@@ -110,6 +110,12 @@ def _one_sentence(folder: Path) -> Iterator[None]:
         _tell(f"Error: {error}", 2)
     except (KeyboardInterrupt, _Ended):
         _tell(f"Stopped; {str(folder)!r} is whole, and {again}", 130)
+    except torch.OutOfMemoryError:
+        _tell(
+            f"Error: the device has too little memory for this batch; {str(folder)!r} is whole: "
+            "try half of --batch-size",
+            1,
+        )
     except RuntimeError as error:
         # gloo raises no type of its own.
         if not isinstance(error, DistError) and "gloo" not in str(error):
