@@ -80,31 +80,36 @@ class _Copier:
     def __init__(self, model: nn.Module, change: Callable[[Tensor], Tensor], hooks: bool) -> None:
         self._change = change
         self._copies: dict[int, Any] = {}
-        self._left_out = set() if hooks else {id(hook) for _, hook in callers_hooks(model)}
+        found = [] if hooks else list(_hooks(model))
+        self._left_out = {id(hook) for _, hook in callers_hooks(model)} if found else set()
         # What keeps what the model's own hooks see, such as the maps of a feature extractor.
-        owners = (getattr(_plain(h), "__self__", None) for _, h in _hooks(model))
-        self._objects = {id(owner) for owner in owners if hasattr(owner, "__dict__") and not hooks}
+        owners = (getattr(_plain(hook), "__self__", None) for _, hook in found)
+        self._objects = {id(owner) for owner in owners if hasattr(owner, "__dict__")}
 
     def copy(self, value: Any) -> Any:
-        if type(value) in _ATOMS or id(value) in self._left_out:
+        if type(value) in _ATOMS:
             return value
-        if id(value) not in self._copies:
-            new = self._new(value)
-            if new is value:
-                return value
-            self._copies[id(value)] = new
-        return self._copies[id(value)]
+        key = id(value)
+        if key in self._left_out:
+            return value
+        found = self._copies.get(key)
+        if found is not None:
+            return found
+        new = self._new(value)
+        if new is not value:
+            self._copies[key] = new
+        return new
 
     def _new(self, value: Any) -> Any:
         new: Any
+        if type(value) in (dict, OrderedDict) and not value:  # a module has a dozen tables of hooks
+            return type(value)()
         if isinstance(value, Tensor):
             return self._change(value)
         if isinstance(value, torch.jit.ScriptModule):
             return self._script(value)
         if isinstance(value, nn.Module):
             return self._module(value)
-        if type(value) in (dict, OrderedDict) and not value:  # a module has a dozen tables of hooks
-            return type(value)()
         if isinstance(value, dict):
             new = self._copies[id(value)] = value.copy()
             for key, item in value.items():
@@ -139,7 +144,7 @@ class _Copier:
     def _module(self, module: nn.Module) -> nn.Module:
         new = self._copies[id(module)] = object.__new__(type(module))
         vars(new).update({name: self.copy(item) for name, item in vars(module).items()})
-        for table in _TABLES:
+        for table in _TABLES if self._left_out else ():
             hooks = vars(new).get(table, {})
             for key in [key for key, hook in hooks.items() if id(hook) in self._left_out]:
                 del hooks[key]
@@ -188,9 +193,11 @@ class _Copier:
 
 def _hooks(model: nn.Module) -> Iterator[tuple[str, Any]]:
     for path, module in model.named_modules():
+        held = vars(module)
         for table in _TABLES:
-            for hook in (vars(module).get(table) or {}).values():
-                yield path, hook
+            if hooks := held.get(table):
+                for hook in hooks.values():
+                    yield path, hook
 
 
 def _plain(hook: Any) -> Any:
