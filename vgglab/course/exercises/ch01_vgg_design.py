@@ -773,7 +773,7 @@ def _outside() -> Quiz:
                 misconception="outside-an-interval-is-refuted",
             ),
             Option(
-                "Little: see how far off it is, and whether it is so in all rows",
+                "Little: what counts is how far off it is",
                 "The derivation leaves things out, so with enough seeds every interval would miss "
                 "it. How large the deviation is decides whether it is good enough.",
                 right=True,
@@ -810,7 +810,7 @@ def _height() -> Quiz:
                 misconception="more-of-the-same-will-tell",
             ),
             Option(
-                "Trainings: E from that start at several rates, beside A and beside E from He's",
+                "Trainings of E from that start, at several rates",
                 "Gradients before the first step are no training. If E learns once the rate makes "
                 "up for the scale, then the scale alone was no obstacle.",
                 right=True,

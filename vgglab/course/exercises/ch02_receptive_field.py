@@ -731,7 +731,7 @@ def _confounded() -> Quiz:
                 misconception="the-named-difference-is-the-cause",
             ),
             Option(
-                "Nothing yet: run the stack with BatchNorm after each 3×3 as well",
+                "Nothing yet: normalise after each 3×3 as well",
                 "That arm differs from the 7×7 in its kernels and their ReLUs. How much of the gap "
                 "is left there can be ascribed to them.",
                 right=True,
@@ -774,7 +774,7 @@ def _edge() -> Quiz:
                 misconception="one-setting-for-all-is-fair",
             ),
             Option(
-                "None is known to be at its best: extend the grid until each best is inside",
+                "None is known to be at its best: the grid is too small",
                 "Only when the rates on both sides are worse has the best one been bracketed.",
                 right=True,
             ),

@@ -636,7 +636,8 @@ def _review(draw: Random | None = None) -> Quiz:
     return Quiz(
         id="05-review",
         question=f"A trained VGG-16 pools its last map to 7×7. Now all images have {size}×{size} "
-        "px, and somebody says that images of one size need no adaptive pooling. May it go?",
+        "px, and somebody says that images of one size need no adaptive pooling. May it go "
+        "without changing a score?",
         options=(
             Option(
                 "Yes: it is there for images of any size, and these have one",
@@ -651,7 +652,7 @@ def _review(draw: Random | None = None) -> Quiz:
                 misconception="a-new-layer-is-no-loss",
             ),
             Option(
-                f"Yes, if it is folded into fc6: one kernel of {side}×{side}, and the same scores",
+                f"Yes, if it is folded into fc6, as one kernel of {side}×{side}",
                 f"Pooling is linear. Its matrices and fc6's trained weights make the {weights:,} "
                 "weights of that kernel.",
                 right=True,

@@ -605,7 +605,7 @@ def _review_control() -> Quiz:
         "rounding. What does this control tell?",
         options=(
             Option(
-                "That padding is the cause: all else was kept, and the difference went",
+                "That padding is the cause: all else was kept",
                 "Weights, photographs and cells were the same. It could have come out otherwise, "
                 "and then padding would not have been the whole reason.",
                 right=True,
@@ -640,10 +640,9 @@ def _review_answers() -> Quiz:
         "hardly ever disagree about the answer. Why does that not carry over to VGG-16 by itself?",
         options=(
             Option(
-                "Its fields are large: nearly all cells of a crop's map see zeros, and here only "
-                "the rim does",
-                "The cause is larger there, so the effect may be. It would have to be measured on "
-                "a trained VGG-16.",
+                "Nearly all cells of its crops see zeros, here only the rim",
+                "Its fields are large. The cause is larger there, so the effect may be. It would "
+                "have to be measured on a trained VGG-16.",
                 right=True,
             ),
             Option(

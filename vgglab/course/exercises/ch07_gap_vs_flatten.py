@@ -686,10 +686,10 @@ def _grad_cam() -> Quiz:
                 misconception="grad-cam-adds-up-to-the-logit",
             ),
             Option(
-                "A map with one weight for each channel, the mean of its gradient, and only what "
-                "is positive",
-                "With GAP the two agree up to a factor. Behind a fully connected head a cell's own "
-                "weights are averaged away, so the map is a hint.",
+                "The positive part of a sum of channels, each with one weight",
+                "The weight of a channel is the mean of its gradient. With GAP the two agree up to "
+                "a factor. Behind a fully connected head a cell's own weights are averaged away, "
+                "so the map is a hint.",
                 right=True,
             ),
             Option(

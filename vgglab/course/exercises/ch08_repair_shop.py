@@ -555,7 +555,7 @@ def _review() -> Quiz:
                 misconception="what-takes-it-answers-it",
             ),
             Option(
-                "Nothing: at a new size it may be right or wrong, and that takes pictures to tell",
+                "Nothing: only pictures of that size can tell",
                 "Resizing, cropping, pooling and sliding windows all have both properties, and "
                 "their answers differ.",
                 right=True,
@@ -623,8 +623,8 @@ def _review_intervals() -> Quiz:
                 misconception="it-holds-here-so-everywhere",
             ),
             Option(
-                "For this network, on other pictures, other places, other fresh weights",
-                "Those are what the seeds drew anew.",
+                "For this network, on other pictures",
+                "Pictures, places and fresh weights are what the seeds drew anew.",
                 right=True,
             ),
             Option(

@@ -464,9 +464,9 @@ def _predict() -> Quiz:
                 misconception="images-are-what-is-large",
             ),
             Option(
-                "Adding up gradients, most of which belong to one layer that does almost no work",
-                "fc6 has three quarters of the bytes, and they travel at each step, whatever the "
-                "batch is.",
+                "Adding up gradients, most of them of a single layer",
+                "fc6 does almost no work, but has three quarters of the bytes, and they travel at "
+                "each step, whatever the batch is.",
                 right=True,
             ),
             Option(
@@ -524,9 +524,9 @@ def _review_overlap() -> Quiz:
                 misconception="buckets-split-a-gradient",
             ),
             Option(
-                "Backward makes it among the first, and nearly all of the work comes after it",
-                "The head comes first in backward; the convolutions then take long enough, if the "
-                "batch is large enough.",
+                "Backward makes it among the first",
+                "The head comes first in backward, and nearly all of the work after it: the "
+                "convolutions take long enough, if the batch is large enough.",
                 right=True,
             ),
             Option(
@@ -557,7 +557,7 @@ def _review_model() -> Quiz:
                 misconception="a-good-fit-predicts",
             ),
             Option(
-                "Little: it takes measurements that the fit has not seen",
+                "Little: measurements outside the fit must tell",
                 "So the chapter predicts buckets and steps, says the bound before, and shows "
                 "every error.",
                 right=True,
