@@ -366,7 +366,7 @@ def weeks_table() -> Rows:
     """Return the six weeks: what is read, run, practised and handed in."""
     from vgglab.course.exercises import CHAPTERS, load_quizzes
 
-    rows = [["week", "chapters", "reading", "running", "exercises", "questions", "assignment"]]
+    rows = [["week", "chapters", "read + run", "exercises", "questions", "assignment"]]
     for number, week in enumerate(load("semester")["weeks"], 1):
         read, run = (sum(times) for times in zip(*_times(week["chapters"]), strict=True))
         names = [chapters()[c] for c in week["chapters"]]
@@ -377,9 +377,8 @@ def weeks_table() -> Rows:
             for a in assignments(week["chapters"])
         )
         links = ", ".join(_chapter_link(c) for c in week["chapters"])
-        times = [f"{read} min", f"{run} min"]
-        counts = [str(exercises), str(asked)]
-        rows.append([f"{number}. {week['title']}", links, *times, *counts, handed])
+        counts = [f"{read} + {run} min", str(exercises), str(asked)]
+        rows.append([f"{number}. {week['title']}", links, *counts, handed])
     return rows
 
 
