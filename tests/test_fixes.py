@@ -343,6 +343,24 @@ def can_be_pickled(model: nn.Module) -> bool:
     return True
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+def test_a_network_that_python_cannot_copy_is_copied_all_the_same() -> None:
+    """The older weight_norm keeps the weight that it computed, which torch refuses to copy."""
+    layers = nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.BatchNorm1d(8)
+    model = nn.Sequential(*layers)
+    nn.utils.weight_norm(layers[0])
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    (fix,) = diagnose(model.train(), (1, 3, 9, 9)).fixes
+    assert fix.name == "eval"
+    assert fix.weights_kept == sum(parameter.numel() for parameter in model.parameters())
+    repaired = fix.apply()
+    assert repaired(torch.rand(1, 3, 9, 9)).shape == (1, 8)
+    assert model.training
+    assert not repaired.training
+    assert all(torch.allclose(model.state_dict()[name], old) for name, old in before.items())
+    assert "deepcopy" in diagnose(nn.Sequential(*layers[1:]).train(), (1, 8, 9, 9)).fixes[0].line
+
+
 def test_a_compiled_network_is_repaired_and_advised_as_it_was_written() -> None:
     model = torch.compile(Network().eval(), backend="eager")
     found = diagnose(model, (2, 3, 48, 48))

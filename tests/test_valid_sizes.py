@@ -589,6 +589,52 @@ def test_code_that_takes_another_way_at_other_sizes_is_not_followed(
     assert len(traces) <= 3
 
 
+class HeadForLargeImages(nn.Module):
+    """Above 40 px a head reads the map that no size gives it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.large, self.small = (
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.Linear(100, 10),
+            nn.Linear(8 * 16, 10),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        if x.shape[-1] > 40:
+            return self.large(x.flatten(1))  # type: ignore[no-any-return]
+        return self.small(F.adaptive_avg_pool2d(x, 4).flatten(1))  # type: ignore[no-any-return]
+
+
+class HalvedTooOften(nn.Module):
+    """The larger the image, the smaller the map: 7 to 159 px run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.last = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        for _ in range(x.shape[-1] // 32):
+            x = F.avg_pool2d(x, 2)
+        return self.last(x).mean((2, 3))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("make", [HeadForLargeImages, HalvedTooOften])
+@pytest.mark.parametrize("side", [200, 224, 500])
+def test_another_way_that_ends_is_found_where_this_one_does_not(
+    make: type[nn.Module], side: int
+) -> None:
+    model = make().eval()
+    seen = trace(model, (1, 3, side, side))
+    found = search(model, seen, propagate(seen))
+    assert not found.sizes.exact
+    assert found.because == OTHER_WAY
+    height, width = found.sizes.nearest((side, side))
+    assert trace(model, (1, 3, height, width)).failure is None
+
+
 def test_layers_of_torch_alone_need_no_further_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
     model(torch.zeros(1, 3, 9, 9))

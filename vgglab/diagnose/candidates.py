@@ -1,5 +1,6 @@
 """What to try as a repair: lines of code, made from a trace and from what is wrong with it."""
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import prod
@@ -174,7 +175,7 @@ def candidates(case: Case) -> Iterator[Candidate]:
     if kind == "batch-too-small":
         yield Candidate(
             "eval",
-            "model = copy.deepcopy(model).eval()",
+            f"model = {_copied(case.model)}.eval()",
             "all old sizes",
             "A copy in evaluation mode: the averages of training in place of the batch's.",
         )
@@ -182,7 +183,7 @@ def candidates(case: Case) -> Iterator[Candidate]:
     if kind == "not-contiguous":
         yield Candidate(
             "order",
-            "model = copy.deepcopy(model).to(memory_format=torch.contiguous_format)",
+            f"model = {_copied(case.model)}.to(memory_format=torch.contiguous_format)",
             "all old sizes",
             "A copy whose weights lie in memory in the usual order, so that maps do; no weight "
             "changes.",
@@ -193,6 +194,17 @@ def candidates(case: Case) -> Iterator[Candidate]:
     if at_head and len(case.input_size) == 4 and len(case.propagation.given) == 2:
         yield from _other_head(case)
     yield from _around_one_layer(case)
+
+
+def _copied(model: nn.Module) -> str:
+    """Return the call that copies a model: Python's own, if it can."""
+    tensors = [*model.parameters(), *model.buffers()]
+    shared = {id(tensor): tensor for tensor in tensors if tensor.is_leaf}
+    try:
+        copy.deepcopy(model, shared)  # without the data, which takes long
+    except Exception:  # a weight that hooks compute, a lock, a file
+        return "real_copy(model, hooks=True)"
+    return "copy.deepcopy(model)"
 
 
 def _flatten(case: Case) -> Iterator[Candidate]:

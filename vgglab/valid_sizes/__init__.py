@@ -25,7 +25,7 @@ from torch import nn
 
 from vgglab import tracing
 from vgglab.tracing import Op, Shape, Trace
-from vgglab.tracing.operations import ADAPTIVE_POOLS, Kind, rows_of
+from vgglab.tracing.operations import ADAPTIVE_POOLS, RESHAPES, Kind, rows_of
 from vgglab.valid_sizes.size_rules import (
     RESIZED,
     AmbiguousError,
@@ -380,6 +380,13 @@ def search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
     propagation
         What `propagate` makes of it.
     """
+    found = _search(model, trace, propagation)
+    if found.sizes or found.because is not None or trace.failure is None:
+        return found
+    return _by_another_way(model, trace, propagation, found)
+
+
+def _search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
     stops: list[Trace] = []
     if propagation.ambiguous and trace.failure is None:
         larger = retrace(model, trace, [3 * side for side in propagation.given])
@@ -426,35 +433,80 @@ def _is_one_way(model: nn.Module, trace: Trace, sizes: ValidSizes, given: tuple[
 
     A branch on the size and a loop over it show at the ends, wherever between them the code
     changes its way. Other operations that leave the same sizes, such as a padding where one is
-    needed, are no other way.
+    needed, are no other way; nor is a size that runs because it mixes the images of the batch.
     """
     if not trace.reads_sizes:
         return True
-    firsts = [intervals[0].first for intervals in sizes.axes]
+    firsts = tuple(intervals[0].first for intervals in sizes.axes)
     lasts = [intervals[-1].last for intervals in sizes.axes]
-    below = [max(first // 2, 1) for first in firsts]
+    below = tuple(max(first // 2, 1) for first in firsts)
     ends = zip(lasts, given, strict=True)
-    above = [2 * last if last else max(LIMIT, 2 * side) for last, side in ends]
-    runs = True
-    for size in (below, firsts, above):
-        if tuple(size) == given or (size is firsts and runs):
-            continue
-        other = retrace(model, trace, size)
-        runs = other.failure is None
-        if runs != (tuple(size) in sizes):
-            return False
-        if not _same_way(trace, other) and runs:
-            propagation = with_second(model, other, propagate(other))
+    above = tuple(2 * last if last else max(LIMIT, 2 * side) for last, side in ends)
+    for size in dict.fromkeys((below, firsts, above)):
+        other = trace if size == given else retrace(model, trace, size)
+        if other.failure is not None:
+            if size in sizes:
+                return False
+        elif size not in sizes or not _same_way(trace, other):
+            propagation = propagate(other)
+            if size in sizes:
+                propagation = with_second(model, other, propagation)
+            propagation.asked = given
             if propagation.unsupported is not None or propagation.valid_sizes() != sizes:
                 return False
     return True
 
 
 def _same_way(one: Trace, other: Trace) -> bool:
-    """Tell whether one forward does what another does, as far as it comes."""
-    steps = zip(one.ops, other.ops, strict=False)
-    alike = all((a.name, a.path) == (b.name, b.path) for a, b in steps)
-    return alike and (other.failure is not None or len(one.ops) == len(other.ops))
+    """Tell whether one forward does what another does."""
+    return _way(one) == _way(other)
+
+
+def _way(trace: Trace) -> list[tuple[Kind, str]]:
+    """Return the kinds of the operations and where they are, with the one that refused.
+
+    What only hands numbers on is left out, and the bias that some linear layers add by itself:
+    how a map of one row or column lies in memory decides about both.
+    """
+    failed = [trace.failure.op] if trace.failure and trace.failure.op else []
+    steps = [(op.kind, op.path) for op in (*trace.ops, *failed) if op.kind not in RESHAPES]
+    return [
+        step
+        for before, step in pairwise([None, *steps])
+        if step is not None and not (step[0] is Kind.BROADCAST and before == (Kind.LINEAR, step[1]))
+    ]
+
+
+def _by_another_way(
+    model: nn.Module, trace: Trace, propagation: Propagation, found: Search
+) -> Search:
+    """Return a size at which the forward takes a way that ends, where on this one none does.
+
+    Where it takes the same way at the smallest size that comes as far and at a large one, what
+    was `found` stays.
+    """
+    given, way = propagation.given, _way(trace)
+    if not trace.reads_sizes or not way:
+        return found
+    fits = [np.flatnonzero(fit) for fit in propagation.fits]
+    small = tuple(int(fit[0]) + 1 if len(fit) else 1 for fit in fits)
+    for size in (small, tuple(max(LIMIT, 2 * side) for side in given)):
+        other = retrace(model, trace, size)
+        if other.failure is not None and _way(other) == way[: len(_way(other))]:
+            continue
+        again = with_second(model, other, propagate(other))
+        if again.unsupported is not None or again.valid_sizes():
+            break
+    else:
+        return found
+    for size in (*(tuple(max(side >> k, 1) for side in given) for k in range(1, 5)), small):
+        other = retrace(model, trace, size)
+        if other.failure is None:
+            sizes = _search(model, other, propagate(other)).sizes
+            if size in sizes:
+                sizes = _alone(size, sizes.names) if given in sizes else sizes
+                return Search(sizes, found.stops, OTHER_WAY)
+    return Search(replace(found.sizes, exact=False), found.stops, OTHER_WAY)
 
 
 def with_second(model: nn.Module, trace: Trace, propagation: Propagation) -> Propagation:
@@ -564,7 +616,7 @@ def _tried(
         if further.failure is not None:
             continue
         found = search(model, further, propagate(further))
-        if given not in found.sizes:
+        if found.because != OTHER_WAY and given not in found.sizes:
             return found.sizes, found.because
         # The code looks at the size, where no operation does.
         sizes = next((sizes for sizes in insisted if size in sizes), _alone(size, names))
