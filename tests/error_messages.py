@@ -20,6 +20,7 @@ BY_KIND: dict[str, list[str]] = read("messages_by_kind.json")
 
 # One for each wording and cause that nobody's message above has.
 FURTHER = [
+    "height 100 must be divisible by grid 8",
     "a and b must have same reduction dim, but got [1, 73728] X [25088, 4096].",
     "InvalidArgumentError: Matrix size-incompatible: In[0]: [16,32768], In[1]: [25088,4096]",
     "size mismatch, [4096 x 25088], [32768] at /torch/pkg/torch/lib/TH/generic/THTensorMath.c:672",

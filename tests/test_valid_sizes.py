@@ -635,6 +635,22 @@ def test_another_way_that_ends_is_found_where_this_one_does_not(
     assert trace(model, (1, 3, height, width)).failure is None
 
 
+def test_a_multiple_that_stages_want_one_after_the_other_is_found() -> None:
+    """Grids of 8 at strides 4 and 8, as in MaxViT: 64, 128, 192, … px."""
+
+    def stages(x: Tensor) -> Tensor:
+        for kernel_size in (4, 2):
+            x = F.avg_pool2d(x, kernel_size)
+            height = x.shape[2]
+            assert height % 8 == 0, f"height {height} must be divisible by grid 8"
+        return x.mean((2, 3))
+
+    model = Net(stages).eval()
+    sizes = valid_sizes(model, trace(model, (1, 3, 144, 144)))
+    assert not sizes.exact
+    assert (128, 128) in sizes
+
+
 def test_layers_of_torch_alone_need_no_further_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
     model(torch.zeros(1, 3, 9, 9))

@@ -233,7 +233,7 @@ def identify(model: str, size: tuple[int, int], batch: int, channels: int, as_js
         raise SystemExit(1)
 
 
-_WHICH_REPAIR = """\
+WHICH_REPAIR = """\
 Which line is right depends on your objects: if they grow with the image, resize it; if they keep
 their size in a larger scene, let windows of the trained size slide over it (vgglab.fc_to_conv).
 `vgglab repairs torchvision:vgg16 --size 400` compares all ways; chapter 8 of the book measured
@@ -260,7 +260,7 @@ def explain(message: str | None, as_json: bool) -> None:
     else:
         click.echo(format_causes(causes))
         if causes[0].kind == "input-size":
-            click.echo(_WHICH_REPAIR)
+            click.echo(WHICH_REPAIR)
     if causes[0].kind == "unknown":
         raise SystemExit(1)
 

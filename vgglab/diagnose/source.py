@@ -85,6 +85,8 @@ def advice(model: nn.Module, trace: Trace, problem: Problem, pools: bool = True)
             said = (
                 "what is added here was made for inputs of one size; give that, or interpolate it."
             )
+        if failure.op is None and re.search("divisible by|multiple of", failure.message):
+            said = "resize or pad the images to a multiple; no weight changes."
         if failure.operation == "pixel_unshuffle":
             said = "pad to a multiple before it, or give inputs of such a size; no weight changes."
         if "unpool" in (failure.operation or ""):

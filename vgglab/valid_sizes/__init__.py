@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from math import log
+from math import lcm, log
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +51,9 @@ USUAL_SIZES = (224, 32, 64, 28, 96, 128, 256, 299, 320, 384, 448, 512)
 
 TRIES = 3
 """How many sizes are tried where they cannot be worked out."""
+
+MOST_STAGES = 6
+"""How many stages may each want a multiple of their own."""
 
 OTHER_WAY = "the forward takes another way at other sizes"
 """Said where the code branches on the size, or loops until a map is small enough."""
@@ -608,6 +611,9 @@ def _tried(
     given, names, because = propagation.given, propagation.names, propagation.unsupported
     if trace.failure is None:
         return _alone(given, names), because
+    multiple = _multiple(model, trace, given)
+    if multiple is not None:
+        return _alone(multiple, names), because
     insisted = _insisted(trace, propagation)
     guesses = [size.nearest(given) for size in insisted]
     guesses += _guesses(trace, given) if len(given) == 2 else []
@@ -622,6 +628,28 @@ def _tried(
         sizes = next((sizes for sizes in insisted if size in sizes), _alone(size, names))
         return replace(sizes, exact=False), because
     return ValidSizes(((),) * len(given), exact=False, names=names), because
+
+
+def _multiple(model: nn.Module, trace: Trace, given: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the multiple nearest to a size for which code ends that says what must be divisible.
+
+    Windows and grids of several stages say so one after the other, each of its own map.
+    """
+    size, step = given, 1
+    for _ in range(MOST_STAGES):
+        if trace.failure is None:
+            return size
+        said = re.search(
+            r"(\d+) (?:must|should) be (?:divisible by|a multiple of) (?:[a-z_]+ )*(\d+)",
+            trace.failure.message,
+        )
+        if trace.failure.op is not None or said is None or not int(said[1]) * int(said[2]):
+            return None
+        stride = max(round(size[-1] / int(said[1])), 1)
+        step = lcm(step, stride * int(said[2]))
+        size = tuple(max(round(side / step), 1) * step for side in given)
+        trace = retrace(model, trace, size)
+    return None
 
 
 def _insisted(trace: Trace, propagation: Propagation) -> list[ValidSizes]:
