@@ -5,14 +5,16 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from click.testing import CliRunner
 from grading_course import RIGHT, require_sandbox, write_course
 from sampling import sampled
 
+from vgglab.__main__ import main
 from vgglab.grading import marking, sandbox
 from vgglab.grading.assignment import Assignment
 from vgglab.grading.attacks import CONTROL, Attack, Trial, all_attacks, channel_rate
 from vgglab.grading.marking import Judge
-from vgglab.grading.proof import COLUMNS, digest, faults
+from vgglab.grading.proof import COLUMNS, digest, faults, grader, older
 from vgglab.grading.sandbox import Sandbox
 from vgglab.grading.selftest import selftest
 from vgglab.grading.worker import broken_rule
@@ -223,6 +225,17 @@ def test_the_side_channel_that_remains_is_measured(trial):
     """Whatever is in memory here: guessing would get half of the bits, most of the time."""
     right, sent, _ = channel_rate(trial.judge.sandbox, Random(0))
     assert 0 < right <= sent == 256
+
+
+def test_numbers_made_with_another_grader_are_said(tmp_path):
+    made = {"now": {"grader": grader()}, "before": {"grader": "0123"}, "long before": {}}
+    assert older({"assignments": made}) == ["before", "long before"]
+    require_sandbox()
+    course = write_course(tmp_path)
+    path = tmp_path / "proof.json"
+    command = ["grade", "selftest", str(course), "--kind", "outside", "--json", str(path)]
+    assert CliRunner().invoke(main, [*command, "--seed", "x", "--workers", "2"]).exit_code == 0
+    assert older(json.loads(path.read_text())) == []
 
 
 def test_the_book_publishes_no_fault_and_of_the_assignments_as_they_are():

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -753,6 +754,18 @@ def test_killing_the_grader_loses_and_doubles_nothing(tmp_path):
         os.utime(path, (0, 0))
     list(grade(whole, folder, killed))
     assert list(killed.glob(".*")) == []
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_what_prepares_for_a_grader_that_is_gone_ends_quietly(assignment, asks):
+    place = (str(assignment.folder), assignment.seed, str(assignment.judge_file))
+    command = [sys.executable, "-m", "vgglab.grading.prepare"]
+    source, sink = os.pipe()
+    os.close(source)
+    asked = pickle.dumps(place) if asks else b""
+    made = subprocess.run(command, input=asked, stdout=sink, stderr=subprocess.PIPE)
+    os.close(sink)
+    assert made.stderr == b""
 
 
 def test_a_person_adds_points_and_comments(assignment, tmp_path):

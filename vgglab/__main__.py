@@ -836,7 +836,7 @@ def grade_selftest(
     """Grade the solution, the blank release and every mutant of each of ASSIGNMENTS."""
     from vgglab.grading import selftest
     from vgglab.grading.attacks import all_attacks
-    from vgglab.grading.proof import digest
+    from vgglab.grading.proof import digest, grader
 
     faults = 0
     known: dict[str, Any] = {}
@@ -848,7 +848,11 @@ def grade_selftest(
             if attacks or proof:
                 chosen |= {"attacks": all_attacks(kinds), "workers": workers}
             report = selftest.selftest(folder, judge=judge, site=site, **chosen)
-            known[report.assignment] = {"of": digest(folder), **report.numbers}
+            known[report.assignment] = {
+                "of": digest(folder),
+                "grader": grader(),
+                **report.numbers,
+            }
             faults += len(report.faults)
             lines = [f"{report.assignment}: {line}" for line in report.faults or report.checked]
             done(partial(click.echo, "\n".join(lines)))

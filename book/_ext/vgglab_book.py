@@ -222,7 +222,10 @@ class GradingProof(SphinxDirective):
         found = json.loads(path.read_text(encoding="utf-8"))
         for words in proof.faults(found):
             logging.getLogger(__name__).warning(words, location=self.get_location())
-        return _table(self, proof.rows(found))
+        names = proof.older(found)
+        words = f"Made with an older grader than this one: {', '.join(names)}." if names else ""
+        words = words or "All of it was made with the grader as it is now."
+        return [*_table(self, proof.rows(found)), *_parsed(self, [words])]
 
 
 class RecordedTable(SphinxDirective):

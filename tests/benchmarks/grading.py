@@ -1,6 +1,6 @@
 """Time and memory of grading a whole course, and whether every score is right.
 
-    python tests/benchmarks/grading.py [--submissions 500] [--workers 2] [ASSIGNMENT]
+    python tests/benchmarks/grading.py [--submissions 500] [--workers 2] [--kills 9] [ASSIGNMENT]
 
 The submissions are the solution, the blank release and every mutant of an assignment, in turn.
 Each is graded in a sandbox of its own, with its own import of torch. Then they are graded once
@@ -13,17 +13,16 @@ import json
 import os
 import platform
 import random
-import resource
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
-
-from tqdm import tqdm
 
 from vgglab.grading.assignment import DEFAULT_SEED, Assignment, role_of
 from vgglab.grading.collect import collect
@@ -63,23 +62,40 @@ def wrong_scores(results: Path, lost: dict[str, set[str]]) -> list[str]:
     return wrong
 
 
-def killed_runs(assignment: Path, submissions: Path, results: Path, workers: int) -> int:
+def command(assignment: Path, submissions: Path, results: Path, workers: int) -> list[str]:
+    places = [str(place) for place in (assignment, submissions, results)]
+    options = ["--workers", str(workers), "--seed", DEFAULT_SEED]
+    return [sys.executable, "-m", "vgglab", "grade", "run", *places, *options]
+
+
+def whole_run(grader: list[str]) -> float:
+    """Grade with the command; return the most memory in MB that its own process had."""
+    process = subprocess.Popen(grader, stdout=subprocess.DEVNULL)
+    most = 0.0
+    while process.poll() is None:
+        with suppress(OSError):  # it has just ended
+            status = Path("/proc", str(process.pid), "status").read_text()
+            most = max([most, *(int(kb) / 1000 for kb in re.findall(r"VmHWM:\s+(\d+)", status))])
+        time.sleep(0.2)
+    if process.returncode:
+        raise SystemExit("the grader failed")
+    return most
+
+
+def killed_runs(grader: list[str], most: int, seconds: float) -> int:
     """Grade with a process that is killed again and again; return how often."""
-    command = [sys.executable, "-m", "vgglab", "grade", "run", assignment, submissions, results]
-    command += ["--workers", str(workers), "--seed", DEFAULT_SEED]
-    kills = 0
-    while True:
-        grader = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    for kills in range(most + 1):
+        process = subprocess.Popen(grader, stdout=subprocess.DEVNULL)
         try:
-            grader.wait(random.uniform(20, 60))
+            process.wait(random.uniform(0.5, 1.5) * seconds if kills < most else None)
         except subprocess.TimeoutExpired:
-            os.kill(grader.pid, signal.SIGKILL)
-            grader.wait()
-            kills += 1
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
             continue
-        if grader.returncode:
+        if process.returncode:
             raise SystemExit("the grader failed")
-        return kills
+        break
+    return kills
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
@@ -92,6 +108,7 @@ def main() -> None:
     parser.add_argument("assignment", nargs="?", type=Path, default=default)
     parser.add_argument("--submissions", type=int, default=500)
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--kills", type=int, default=9)
     parser.add_argument("--once", action="store_true", help="No killed and no sharded run.")
     options = parser.parse_args()
     assignment = Assignment(options.assignment)
@@ -105,12 +122,11 @@ def main() -> None:
             kind, text, _ = kinds[number % len(kinds)]
             (submissions / f"{number:04d}_{kind}.ipynb").write_text(text)
         start = time.perf_counter()
-        lines = grade(assignment, submissions, folder / "one", workers=options.workers)
-        statuses = {status for _, status, _ in tqdm(lines, total=options.submissions)}
+        own = whole_run(command(options.assignment, submissions, folder / "one", options.workers))
         seconds = time.perf_counter() - start
         made = [json.loads(path.read_text()) for path in (folder / "one").glob("*.json")]
         peak = max(result["peak_memory_mb"] for result in made)
-        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+        statuses = {result["status"] for result in made}
         wrong = wrong_scores(folder / "one", {kind: lost for kind, _, lost in kinds})
         print(f"{len(made)} submissions, {statuses}, {len(wrong)} marked wrong {wrong[:5]}")
         print(
@@ -120,7 +136,8 @@ def main() -> None:
         collect(folder / "one", folder / "out-one")
         if options.once:
             return
-        kills = killed_runs(options.assignment, submissions, folder / "killed", options.workers)
+        again = command(options.assignment, submissions, folder / "killed", options.workers)
+        kills = killed_runs(again, options.kills, seconds / (options.kills + 1))
         for part in (1, 2):
             list(grade(assignment, submissions, folder / "two", shard=(part, 2), workers=2))
         for other in ("killed", "two"):

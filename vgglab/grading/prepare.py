@@ -4,6 +4,7 @@ Only that process imports the judge: a grader that runs for hours stays small.
 """
 
 import pickle
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,11 @@ def prepare(assignment: Assignment) -> Prepared:
 
 def main() -> None:
     """Answer on standard output to what standard input asks."""
-    folder, seed, judge = pickle.load(sys.stdin.buffer)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # if the grader is gone, nobody waits
+    asked = sys.stdin.buffer.read()
+    if not asked:
+        return
+    folder, seed, judge = pickle.loads(asked)
     out = sys.stdout.buffer
     sys.stdout = sys.stderr  # a judge may print
     made: tuple[Any, ...]
