@@ -154,6 +154,14 @@ def test_a_check_answers_at_once(id):
     assert work.numbers <= MOST_NUMBERS
 
 
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_what_feedback_says_to_call_is_there(chapter):
+    """Also for whoever begins with the exercises: `vgglab.hint` needs the name vgglab."""
+    cells = [cell.source for cell in cells_of(chapter) if cell.cell_type == "code"]
+    (begin,) = [source for source in cells if "from vgglab import check, hint" in source]
+    assert "import vgglab\n" in begin
+
+
 @pytest.mark.parametrize("id", EXERCISES)
 def test_the_chapter_has_a_blank_and_a_proven_solution(id):
     cells = cells_of(id[:2])

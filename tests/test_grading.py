@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from disks import full_disk
 from grading_course import NAME, answered, cell, notebook, require_sandbox, write_course
 from sampling import sampled
 
@@ -457,6 +458,13 @@ def test_a_release_draws_a_seed_and_keeps_it_for_the_teacher_alone(course, tmp_p
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
     with pytest.raises(ValueError, match=r"must be given with --seed, or lie in '.*/none'"):
         course_seed(tmp_path / "none")
+
+
+def test_on_a_full_disk_no_empty_seed_stays(tmp_path):
+    with full_disk(0), pytest.raises(OSError, match=r"seed.txt' could not be written"):
+        course_seed(tmp_path / "seed.txt", draw=True)
+    assert list(tmp_path.iterdir()) == []
+    assert len(course_seed(tmp_path / "seed.txt", draw=True)) == 43
 
 
 def test_the_stamp_differs_by_seed_and_by_assignment_and_is_slow_to_try(course):

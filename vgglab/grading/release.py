@@ -104,6 +104,8 @@ def course_seed(path: Path, *, draw: bool = False) -> str:
 
     Raises
     ------
+    OSError
+        If the file cannot be written, such as on a full disk; then there is none.
     ValueError
         If there is no file and none is to be drawn, or the seed in it can be guessed.
     """
@@ -118,8 +120,12 @@ def course_seed(path: Path, *, draw: bool = False) -> str:
         seed = random_secrets.token_urlsafe()
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"{seed}\n")
+        try:
+            with open(descriptor, "w", encoding="utf-8") as file:
+                file.write(f"{seed}\n")
+        except OSError as error:
+            path.unlink()
+            raise OSError(f"{str(path)!r} could not be written ({error.strerror})") from error
     return _check_seed(seed)
 
 
