@@ -89,6 +89,20 @@ def test_no_attack_gains_anything(trial):
     assert [one for one in tried if not one.failed] == []
 
 
+@pytest.mark.sampled
+@pytest.mark.parametrize("name", sampled(sorted({a.assignment for a in ATTACKS if a.add}), 1))
+def test_what_hides_a_broken_rule_gains_nothing(name):
+    """On the assignment itself: the rules are its own, and so is what its probes call."""
+    require_sandbox()
+    assignment = Assignment(ROOT / "book/assignments" / name, seed="x")
+    trial = Trial(Judge(assignment, Sandbox(assignment.packages, assignment.memory_mb)))
+    hiding = {attack.name: attack for attack in trial.chosen(ATTACKS) if attack.add}
+    chosen = [hiding[one] for one in sampled(sorted(hiding), 3)]
+    tried = list(trial.run(chosen))
+    assert len(tried) == len(chosen)
+    assert [one for one in tried if not one.failed] == []
+
+
 def test_an_attack_that_works_is_seen(trial, monkeypatch):
     """Holes, opened on purpose."""
     monkeypatch.setattr(sandbox, "FILTER", None)
