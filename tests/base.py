@@ -31,6 +31,7 @@ NEED_MORE = {
     "test_about.py": "the tools of the book",
     "test_attacks.py::test_a_free_point_a_leak_and_an_attack_each_turn_the_proof_red": "nbformat",
     "test_attacks.py::test_numbers_made_with_another_grader_are_said": "nbformat",
+    "test_attacks.py::test_what_hides_a_broken_rule_gains_nothing": "SciPy",
     "test_bank_tables.py": "the tools of the book",
     "test_base_install.py::test_the_packages_of_all_extras_are_hidden": "the extras",
     "test_benchmark_plots.py": "matplotlib",

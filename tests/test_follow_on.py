@@ -27,7 +27,8 @@ def judge(tmp_path_factory):
     echo = '[[questions]]\nid = "q4"\ntitle = "Echo"\npoints = 3\nfunctions = ["echo"]\n'
     toml.write_text(f"{toml.read_text()}\n{echo}")
     code = folder / "judge.py"
-    probe = 'Probe("q4", "echoes", Call("echo", "ab")),\n    ]'
+    probe = 'Probe("q4", "echoes", Call("echo", "ab")),\n        '
+    probe += 'Probe("q4", "needs a text", Call("echo", raises=True)),\n    ]'
     text = code.read_text().replace("\n    ]", f"\n        {probe}", 1)
     code.write_text(text + '\ndef echo(text):\n    return f"{text}!!".upper()\n')
     path = folder / f"{NAME}.ipynb"
@@ -53,7 +54,7 @@ def marks_of(judge, **sources):
     answers = read_answers(json.dumps(notebook(cells)).encode(), judge.assignment)
     marks = fair_marks(judge, answers, judge.observe(answers))
     assert marks["score"] == sum(question["score"] for question in marks["questions"])
-    return {q["id"]: (q["score"], q["notes"][-1:]) for q in marks["questions"]}
+    return {q["id"]: (q["score"], q["notes"]) for q in marks["questions"]}
 
 
 RIGHT = {"q1": "def add(a, b):\n    return a + b", "q2": SHOUT, "q4": ECHO}
@@ -66,6 +67,8 @@ def test_a_wrong_answer_costs_its_own_points_alone_and_it_is_said(judge):
     assert note == (
         "Your add was replaced by ours here, so that an error counts once: 0 points became 2."
     )
+    # What was said of the first run alone is gone: "needs a text" was all that it passed.
+    assert len(found["q4"][1]) == 1
 
 
 @pytest.mark.parametrize(

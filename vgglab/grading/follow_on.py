@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from vgglab.grading.assignment import Assignment
-from vgglab.grading.marking import Judge, Observed
+from vgglab.grading.marking import IDLE, Judge, Observed
 from vgglab.grading.submissions import Answers
 
 MAX_ROUNDS = 3  # in which a submission runs again, each with one more level of answers replaced
@@ -92,7 +92,8 @@ def _take(question: dict[str, Any], again: dict[str, Any], others: set[str], jud
         return
     before = question["score"]
     names = [n for q in judge.assignment.coded if q.id in others for n in q.functions]
-    question |= {"score": again["score"], "probes": again["probes"]}
+    notes = [note for note in question["notes"] if note != IDLE or note in again["notes"]]
+    question |= {"score": again["score"], "probes": again["probes"], "notes": notes}
     question["notes"].append(
         f"Your {', '.join(names)} {'was' if len(names) == 1 else 'were'} replaced by ours here, so "
         f"that an error counts once: {before:g} points became {again['score']:g}."
