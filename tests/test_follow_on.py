@@ -65,7 +65,7 @@ def test_a_wrong_answer_costs_its_own_points_alone_and_it_is_said(judge):
     assert {name: score for name, (score, _) in found.items()} == {"q1": 0, "q2": 2, "q4": 3}
     (note,) = found["q2"][1]
     assert note == (
-        "Your add was replaced by ours here, so that an error counts once: 0 points became 2."
+        "Your add was replaced by ours here, so that an error counts once: 0 of 2 points became 2."
     )
     # What was said of the first run alone is gone: "needs a text" was all that it passed.
     assert len(found["q4"][1]) == 1

@@ -94,7 +94,8 @@ def _take(question: dict[str, Any], again: dict[str, Any], others: set[str], jud
     names = [n for q in judge.assignment.coded if q.id in others for n in q.functions]
     notes = [note for note in question["notes"] if note != IDLE or note in again["notes"]]
     question |= {"score": again["score"], "probes": again["probes"], "notes": notes}
+    earned = f"{before:g} of {question['points']:g} points became {again['score']:g}"
     question["notes"].append(
         f"Your {', '.join(names)} {'was' if len(names) == 1 else 'were'} replaced by ours here, so "
-        f"that an error counts once: {before:g} points became {again['score']:g}."
+        f"that an error counts once: {earned}."
     )
