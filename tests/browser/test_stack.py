@@ -322,7 +322,7 @@ def test_a_class_and_printouts_are_read(bare: Page) -> None:
     assert "A flatten is put before" in said
 
 
-@pytest.mark.parametrize("kind", ["torchinfo", "torchsummary", "columns"])
+@pytest.mark.parametrize("kind", ["torchinfo", "torchsummary", "columns", "names"])
 def test_tables_are_read(bare: Page, kind: str) -> None:
     network = nn.Sequential(
         nn.Conv2d(3, 8, (3, 5), stride=2, padding=(1, 2), bias=False),
@@ -334,9 +334,13 @@ def test_tables_are_read(bare: Page, kind: str) -> None:
         nn.Flatten(),
         nn.Linear(48, 21),  # 1,029 parameters
     )
-    if kind == "columns":
+    if kind in ("columns", "names"):
         columns = ("input_size", "output_size", "num_params", "kernel_size")
-        text = str(torchinfo.summary(network, (1, 3, 31, 32), col_names=columns, verbose=0))
+        shown = ("var_names",) if kind == "names" else ("depth",)
+        table = torchinfo.summary(
+            network, (1, 3, 31, 32), col_names=columns, row_settings=shown, verbose=0
+        )
+        text = str(table)
         wanted = lines_of(network)
     else:  # no kernels in it: a square one must explain the parameters
         network[0] = nn.Conv2d(3, 8, 3, padding=1)
@@ -356,7 +360,12 @@ UNREADABLE = [
     ("Conv2d(3, 64, 3, groups=2)", "Line 1 cannot be read: Conv2d: groups=2 must divide"),
     ("Conv2d(3, 64, 0)", "Line 1 cannot be read: kernel_size of Conv2d must be"),
     ("ReLU(\n", "Line 1 cannot be read: a bracket of ReLU stays open."),
+    ("", "Line 1 cannot be read: it is no layer"),
     ("hello", "Line 1 cannot be read: it is no layer"),
+    (
+        "Net(\n (a): Conv2d(3, 6, 3)\n (b): Conv2d(6, 8, 3)\n (c): Conv2d(14, 2, 1)\n)",
+        "This is no chain: Conv2d takes 14 channels, which are the 8 that come and 6 from further",
+    ),
     ("ReLU()\nFlatten", "Line 2 cannot be read: it is no layer"),
     ("MaxPool2d(2, padding=2)", "Line 1 cannot be read: MaxPool2d: padding must be at most"),
 ]

@@ -398,21 +398,29 @@ const readLayers = (text) => {
   const lines = code.split("\n");
   const rest = lines.findIndex((line) => /^\s*[A-Z]\w*\s*$/.test(line));
   if (!layers.length || rest >= 0) {
-    throw unreadable((rest >= 0 ? rest : lines.findIndex((line) => line.trim())) + 1, say("no layer"));
+    throw unreadable((rest >= 0 ? rest : lines.findIndex((line) => line.trim())) + 1 || 1, say("no layer"));
   }
   const isNetwork = (outer && !CONTAINERS.includes(outer)) || code !== plain;
   return isNetwork || /class\s+\w+\(/.test(code) ? asForward(layers) : { layers, note: "" };
 };
 
-/** Put in the flatten that a printed network has in its forward. */
+/** Put in the flatten that a printed network has in its forward; a forward that joins maps is no chain. */
 const asForward = (layers) => {
+  const given = [];
+  for (const { name, args } of layers) {
+    const more = args.in_channels - given.at(-1);
+    if (more > 0 && given.includes(more)) {
+      throw new Unreadable("joins", name, args.in_channels, given.at(-1), more);
+    }
+    if (args.out_channels) given.push(args.out_channels);
+  }
   const place = layers.findIndex(({ kind }) => kind === "linear");
   const isFlat = place < 1 || layers.slice(0, place).some(({ kind }) => kind === "flatten");
   if (isFlat) return { layers, note: say("chain") };
   return { layers: layers.toSpliced(place, 0, build("Flatten")), note: say("chain") + say("put in") };
 };
 
-const SUMMARY_ROW = /([A-Z]\w*)(?: \(\w+\))?(?:: (\d+)-\d+|-\d+)\s+(\[.*)$/;
+const SUMMARY_ROW = /([A-Z]\w*)(?: \(\w+\))?(?:(?:: \d+)?-\d+|(?<=─[^─]+))\s+(\[.*)$/;
 
 /** The layers of torchinfo's or torchsummary's table, as far as shapes and parameters tell them. */
 const readSummary = (text) => {
@@ -420,7 +428,7 @@ const readSummary = (text) => {
   const layers = [];
   let [shape, input] = [null, null];
   text.split("\n").forEach((line, number) => {
-    const [, name, , rest] = line.match(SUMMARY_ROW) ?? [];
+    const [, name, rest] = line.match(SUMMARY_ROW) ?? [];
     if (!name || name === "Sequential") return;
     if (!(name in known)) throw unreadable(number + 1, unknown(name));
     const cells = rest.split(/\s{2,}/);

@@ -83,6 +83,10 @@ TEXTS = {
     "chain": (
         "Read as a chain, in the order in which the layers stand; a forward may do otherwise."
     ),
+    "joins": (
+        "This is no chain: {} takes {} channels, which are the {} that come and {} from further "
+        "up. Here each layer reads the one before."
+    ),
     "put in": " A flatten is put before the first Linear.",
     "summary": (
         "Read from the shapes in a summary: it does not print strides and paddings, so the usual "
