@@ -382,3 +382,26 @@ def test_marks_of_plain_code_are_left_out(monkeypatch):
     light = importlib.import_module("vgglab_light")
     code = '<span class="n">a</span><span class="w"> </span><span class="o">=</span>'
     assert light.plain_code(code) == 'a <span class="o">=</span>'
+
+
+def test_styles_become_one_with_their_imports_and_addresses(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    light = importlib.import_module("vgglab_light")
+    static = tmp_path / "_static"
+    for name, css in {
+        "basic.css": "a{}",
+        "styles/theme.css": '@import "../basic.css";b{background:url(../x.png)}',
+        "own.css": 'c{src:url("data:x") url(fonts/f.woff2)}',
+    }.items():
+        (static / name).parent.mkdir(exist_ok=True, parents=True)
+        (static / name).write_text(css, encoding="utf-8")
+    links = [
+        f'<link rel="stylesheet" href="../_static/{name}?v=1" />\n'
+        for name in ("styles/theme.css", "own.css", "own.css")
+    ]
+    (tmp_path / "notebooks").mkdir()
+    html = light.with_one_style("".join(links) + "<b>", tmp_path / "notebooks" / "a.html", static)
+    (one,) = static.glob("all.*.css")
+    assert html == f'<link rel="stylesheet" href="../_static/{one.name}">\n<b>'
+    css = one.read_text(encoding="utf-8").replace("\n", "")
+    assert css == 'a{}b{background:url("x.png")}c{src:url("data:x") url("fonts/f.woff2")}'

@@ -1,7 +1,9 @@
-"""Takes out of the built site what no page of it uses, and keeps the place of pictures."""
+"""Makes the built site light: without what no page of it uses, and with little to wait for."""
 
 from __future__ import annotations
 
+import hashlib
+import posixpath
 import re
 from pathlib import Path
 
@@ -23,6 +25,9 @@ TEMPLATE = re.compile(r'<script type="text/html">.*?</script>', re.DOTALL)
 INDENT = re.compile(r"\n\s+")
 PADDING = re.compile(r"(?<=<t[dh]>) +| +(?=</t[dh]>)|(?<=right;\">) +")
 PICTURE = re.compile(r'<img (?![^>]*\bwidth=)(?=[^>]*src="([^"]*_images/[^"]+)")')
+STYLE = re.compile(r'<link (?=[^>]*rel="stylesheet")[^>]*href="([^"?]*_static/[^"?]+)[^>]*>\s*')
+IMPORT = re.compile(r"""@import (?:url\()?["']([^"']+)["']\)?;""")
+ADDRESS = re.compile(r"""url\((["']?)(?![\w-]+:|#)([^"')]+)\1\)""")
 OLD_FONT = re.compile(r',\s*url\([^)]*\.ttf\)\s*format\("truetype"\)')
 
 
@@ -139,6 +144,38 @@ def with_sizes(html: str, page: Path) -> str:
     return PICTURE.sub(sized, html)
 
 
+def one_style(files: list[Path], static: Path) -> str:
+    """Return style sheets as one that lies in the folder ``static``, with what they import."""
+    parts = []
+    for file in files:
+
+        def moved(found: re.Match[str], folder: Path = file.parent) -> str:
+            target = (folder / found[2]).as_posix()
+            return f'url("{posixpath.relpath(target, static.as_posix())}")'
+
+        css = file.read_text("utf-8").replace('@charset "UTF-8";', "")
+        # Every other part is the address of an import.
+        for place, part in enumerate(IMPORT.split(css)):
+            imported = place % 2 == 1
+            parts.append(
+                one_style([file.parent / part], static) if imported else ADDRESS.sub(moved, part)
+            )
+    return "\n".join(parts)
+
+
+def with_one_style(html: str, page: Path, static: Path) -> str:
+    """Return a page that asks for one style sheet, which is written, instead of a dozen."""
+    first = STYLE.search(html)
+    if first is None:
+        return html
+    addresses = dict.fromkeys(STYLE.findall(html))
+    css = one_style([page.parent / address for address in addresses], static)
+    name = f"all.{hashlib.sha256(css.encode()).hexdigest()[:12]}.css"
+    (static / name).write_text(css, encoding="utf-8")
+    link = f'<link rel="stylesheet" href="{posixpath.relpath(static, page.parent)}/{name}">\n'
+    return html[: first.start()] + link + STYLE.sub("", html[first.start() :])
+
+
 def lighten(app: Sphinx, exception: Exception | None) -> None:
     """Take out of the written site what it does not use."""
     if exception is not None or app.builder.format != "html":
@@ -152,13 +189,16 @@ def lighten(app: Sphinx, exception: Exception | None) -> None:
         css = OLD_FONT.sub("", used_rules(style.read_text("utf-8"), words))
         style.write_text(css, encoding="utf-8")
         signs |= set(css)
+    for script in {*static.glob("*.js")} - {*static.glob("*.min.js")}:
+        script.write_text(rjsmin.jsmin(script.read_text("utf-8")), encoding="utf-8")
     for page in site.rglob("*.html"):
         html = plain_code(page.read_text("utf-8"))
         if page.is_relative_to(site / "notebooks") or page.name == "index.html":
             html = with_sizes(html, page)
+        # The page of what is not there has addresses of the whole site.
+        if not page.is_relative_to(static) and page.name != "404.html":
+            html = with_one_style(html, page, static)
         page.write_text(html, encoding="utf-8")
-    for script in {*static.glob("*.js")} - {*static.glob("*.min.js")}:
-        script.write_text(rjsmin.jsmin(script.read_text("utf-8")), encoding="utf-8")
     for font in static.glob(f"{FONTS}/*.woff2"):
         _keep_icons(font, signs)
     for useless in (*static.glob(f"{FONTS}/*.ttf"), *static.rglob("*.map")):
@@ -167,5 +207,6 @@ def lighten(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the extension."""
-    app.connect("build-finished", lighten)
+    # After the theme, which writes the colours of code then.
+    app.connect("build-finished", lighten, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

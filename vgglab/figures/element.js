@@ -2,12 +2,9 @@
 class VgglabFigure extends HTMLElement {
   connectedCallback() {
     if (this.shadowRoot) return;
-    // While the page is parsed, the children are not there yet.
-    if (document.readyState === "loading") {
-      document.addEventListener("DOMContentLoaded", () => this.start(), { once: true });
-    } else {
-      this.start();
-    }
+    // While the page is parsed, the children of all but the first are not there yet.
+    if (this.querySelector("script") || document.readyState !== "loading") this.start();
+    else document.addEventListener("DOMContentLoaded", () => this.start(), { once: true });
   }
 
   start() {
