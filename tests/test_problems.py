@@ -10,7 +10,7 @@ from sampling import sampled
 from torch import nn
 
 from vgglab import diagnose, trace
-from vgglab.valid_sizes import axes_of
+from vgglab.valid_sizes.propagation import axes_of
 
 POSTED = json.loads((Path(__file__).parent / "data" / "reports.json").read_text(encoding="utf-8"))
 CASES = {case["id"]: case for case in POSTED if case["model_code"]}

@@ -14,7 +14,9 @@ from sampling import examples, sampled
 from torch import Tensor, nn
 
 from vgglab import trace, tracing, vgg
-from vgglab.valid_sizes import OTHER_WAY, Interval, ValidSizes, propagate, search, valid_sizes
+from vgglab.valid_sizes import OTHER_WAY, search, valid_sizes
+from vgglab.valid_sizes.intervals import Interval, ValidSizes
+from vgglab.valid_sizes.propagation import propagate
 
 SIZES = range(1, 129)
 

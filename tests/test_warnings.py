@@ -13,7 +13,7 @@ import vgglab
 from vgglab import diagnose
 from vgglab.diagnose.warnings import find_warnings
 from vgglab.tracing import trace
-from vgglab.valid_sizes import propagate
+from vgglab.valid_sizes.propagation import propagate
 
 
 class Function(nn.Module):

@@ -24,7 +24,8 @@ from vgglab.models.network import vgg
 from vgglab.receptive_field import fields_of
 from vgglab.summary import summary
 from vgglab.tracing import trace
-from vgglab.valid_sizes import LIMIT, valid_sizes
+from vgglab.valid_sizes import valid_sizes
+from vgglab.valid_sizes.propagation import LIMIT
 
 from .conftest import BARE, MODES, Visit, faults, from_file
 

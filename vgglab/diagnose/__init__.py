@@ -38,15 +38,9 @@ from vgglab.diagnose.warnings import (
 )
 from vgglab.report import Remark, Report
 from vgglab.tracing import InputSize, Shape, Trace, trace
-from vgglab.valid_sizes import (
-    Interval,
-    Propagation,
-    Search,
-    ValidSizes,
-    propagate,
-    search,
-    with_second,
-)
+from vgglab.valid_sizes import Search, search, with_second
+from vgglab.valid_sizes.intervals import Interval, ValidSizes
+from vgglab.valid_sizes.propagation import Propagation, propagate
 from vgglab.valid_sizes.size_rules import Map
 
 __all__ = ["Diagnosis", "Fix", "Interval", "ValidSizes", "diagnose"]

@@ -13,7 +13,8 @@ from vgglab.diagnose.scene import Problem, map_for
 from vgglab.diagnose.warnings import adaptive_pools, flattened
 from vgglab.tracing import Shape, Trace
 from vgglab.tracing.operations import Kind
-from vgglab.valid_sizes import Propagation, ValidSizes, axes_of, propagate
+from vgglab.valid_sizes.intervals import ValidSizes
+from vgglab.valid_sizes.propagation import Propagation, axes_of, propagate
 from vgglab.valid_sizes.size_rules import Map
 
 LEVELS = (1, 2, 4)
@@ -39,7 +40,7 @@ class Case:
     trace
         Its trace at the input.
     propagation
-        What `vgglab.valid_sizes.propagate` makes of the trace.
+        What `vgglab.valid_sizes.propagation.propagate` makes of the trace.
     problem
         Why the forward stopped; ``None`` if it did not.
     sizes

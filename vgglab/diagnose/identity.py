@@ -17,7 +17,8 @@ from vgglab.models.configs import CONFIGS, FC_SIDE, FULLY_CONNECTED, Config, Con
 from vgglab.report import Remark, Report
 from vgglab.tracing import InputSize, Op, Trace, caller_undisturbed, trace
 from vgglab.tracing.operations import ADAPTIVE_POOLS, REDUCTIONS, Kind
-from vgglab.valid_sizes import propagate, search
+from vgglab.valid_sizes import search
+from vgglab.valid_sizes.propagation import propagate
 
 SIDE = 224
 """Height and width at which a network is traced to be identified, if none are given."""

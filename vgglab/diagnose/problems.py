@@ -17,7 +17,8 @@ from vgglab.explain import explain_error
 from vgglab.shapes import Window
 from vgglab.tracing import Failure, Shape, Trace
 from vgglab.tracing.operations import Kind
-from vgglab.valid_sizes import USUAL_SIZES, Propagation, axes_of
+from vgglab.valid_sizes.intervals import USUAL_SIZES
+from vgglab.valid_sizes.propagation import Propagation, axes_of
 from vgglab.valid_sizes.size_rules import Map
 
 
@@ -29,7 +30,7 @@ def find_problem(trace: Trace, propagation: Propagation) -> Problem:
     trace
         A trace with a failure.
     propagation
-        What `vgglab.valid_sizes.propagate` makes of it.
+        What `vgglab.valid_sizes.propagation.propagate` makes of it.
     """
     failure = trace.failure
     assert failure is not None

@@ -14,7 +14,7 @@ from vgglab.pooling import adaptive_bins
 from vgglab.shapes import Window
 from vgglab.tracing import Op, Shape, Trace
 from vgglab.tracing.operations import ADAPTIVE_POOLS, RESHAPES, Kind, rows_of
-from vgglab.valid_sizes import Propagation, axes_of
+from vgglab.valid_sizes.propagation import Propagation, axes_of
 from vgglab.valid_sizes.size_rules import Dim, Map
 
 
@@ -45,7 +45,7 @@ def find_warnings(
     trace
         Its trace; of a forward that stopped, the part before it counts.
     propagation
-        What `vgglab.valid_sizes.propagate` makes of it.
+        What `vgglab.valid_sizes.propagation.propagate` makes of it.
     target
         What the loss compares the output with, if it is known.
     """

@@ -16,7 +16,7 @@ from vgglab.figures.element import fallback_table, figure_html
 from vgglab.lab.small_networks import FC_SIDE, slim_fc_vgg
 from vgglab.models.network import vgg
 from vgglab.tracing import trace
-from vgglab.valid_sizes import LIMIT
+from vgglab.valid_sizes.propagation import LIMIT
 
 KINDS = {
     "convolution": "Conv2d",

@@ -152,7 +152,8 @@ class Step:
     known
         How the operations before hold the axes.
     doubted, assumed
-        As of `vgglab.valid_sizes.propagate` and of what it returns; rules append to the second.
+        As of `vgglab.valid_sizes.propagation.propagate` and of what it returns; rules append to the
+        second.
     """
 
     op: Op

@@ -1,0 +1,373 @@
+"""One trace, walked with all candidate sizes at once."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import log
+from typing import NamedTuple
+
+import numpy as np
+
+from vgglab.tracing import Op, Shape, Trace
+from vgglab.tracing.operations import ADAPTIVE_POOLS, Kind, rows_of
+from vgglab.valid_sizes.intervals import NAMES, ValidSizes, to_intervals
+from vgglab.valid_sizes.size_rules import (
+    RESIZED,
+    AmbiguousError,
+    ChosenError,
+    Dim,
+    Fits,
+    Input,
+    Layout,
+    Map,
+    Sides,
+    Step,
+    Term,
+    Unsupported,
+    Wanted,
+    pass_through,
+)
+
+LIMIT = 1024
+"""Sizes are looked at from 1 to here, or to twice the input if that is more."""
+
+
+@dataclass
+class Propagation:
+    """A trace, walked with all candidate sizes.
+
+    Attributes
+    ----------
+    sizes
+        The candidate sizes.
+    given
+        The size of each axis at which the trace was made.
+    names
+        What the axes are called.
+    layouts
+        How the axes are held in the output of each operation (the k-th input is -1 - k);
+        operations whose output no longer depends on them have no entry.
+    fits
+        For each axis whether each candidate gets through.
+    wanted
+        Features with the number that a layer insists on.
+    unsupported
+        Why the propagation ended early; ``None`` if it did not.
+    ambiguous
+        Whether a larger input may tell what this one did not.
+    asked
+        The size that a reader asked about, if this is another trace of the same network.
+    chosen
+        Whether a second trace may tell what sizes the code chose.
+    assumed
+        Operations whose arguments count as numbers, since they are the same in two traces.
+    """
+
+    sizes: Sides
+    given: tuple[int, ...]
+    names: tuple[str, ...]
+    layouts: dict[int, Layout]
+    fits: tuple[Fits, ...]
+    wanted: list[Wanted] = field(default_factory=list)
+    unsupported: str | None = None
+    ambiguous: bool = False
+    asked: tuple[int, ...] = ()
+    chosen: bool = False
+    assumed: list[int] = field(default_factory=list)
+
+    def valid_sizes(self) -> ValidSizes:
+        """Return the sizes that fit, each axis for itself.
+
+        Where features are counted, the axes depend on each other. Then the sizes are those that
+        give the same feature map as a square image does or, if no square image fits, the feature
+        map that is nearest to a square; of a clip or a long image, that is nearest to the input.
+        """
+        fits = list(self.fits)
+        if self.wanted:
+            picked = self._picked
+            if picked is None:
+                return ValidSizes(((),) * len(fits), names=self.names)
+            for term in self._terms():
+                for axis, sides in term.sides.items():
+                    fits[axis] = fits[axis] & (sides == sides[picked[axis]])
+        return ValidSizes(tuple(to_intervals(self.sizes, fit) for fit in fits), names=self.names)
+
+    def map_that_fits(self) -> tuple[int, ...] | None:
+        """Return the sides of the map that gives the features that are wanted.
+
+        ``None`` if no map does, or if they come from several maps.
+        """
+        terms = [term for term in self._terms() if term.sides]
+        picked = self._picked if len(terms) == 1 else None
+        if picked is None:
+            return None
+        return tuple(int(sides[picked[axis]]) for axis, sides in sorted(terms[0].sides.items()))
+
+    def _terms(self) -> list[Term]:
+        return [term for wanted in self.wanted for term in wanted.terms]
+
+    def sizes_with(self, source: int, sides: tuple[int, ...]) -> ValidSizes:
+        """Return the sizes for which the map that operation `source` returns has these sides."""
+        layout = self.layouts.get(source)
+        if not isinstance(layout, Map) or not layout.is_plain:
+            return ValidSizes(((),) * len(self.fits), names=self.names)
+        fits = list(self.fits)
+        for axis, place in layout.places.items():
+            if -place <= len(sides):
+                fits[axis] = fits[axis] & (layout.sides[axis] == sides[place])
+        return ValidSizes(tuple(to_intervals(self.sizes, fit) for fit in fits), names=self.names)
+
+    def sizes_of_output(self, source: int) -> ValidSizes:
+        """Return the sizes for which what operation `source` returns is as large as the input."""
+        layout = self.layouts.get(source)
+        assert isinstance(layout, Map)
+        fits = [fit & (layout.sides[axis] == self.sizes) for axis, fit in enumerate(self.fits)]
+        return ValidSizes(tuple(to_intervals(self.sizes, fit) for fit in fits), names=self.names)
+
+    @property
+    def _picked(self) -> dict[int, int] | None:
+        """The index of a size for each axis on which features depend, such that all are right."""
+        axes = sorted({axis for term in self._terms() for axis in term.sides})
+        if not axes:
+            return {} if all(_is_right(wanted, {}) for wanted in self.wanted) else None
+        tied = [axis for axis in axes if self.names[axis] in NAMES[2]]
+        ways: list[list[list[int]]] = [[[axis] for axis in axes]]
+        if len(tied) == 2:
+            loose = [[axis] for axis in axes if axis not in tied]
+            height, width = ((self.asked or self.given)[axis] for axis in tied)
+            # A long image (a spectrogram, say) rather keeps one of its sides than becomes square.
+            is_long = max(height, width) > 2 * min(height, width)
+            ways.insert(len(ways) if is_long else 0, [*loose, tied])
+        return next(filter(None, (self._among(groups) for groups in ways)), None)
+
+    def _among(self, groups: list[list[int]]) -> dict[int, int] | None:
+        """Return the best choice where the axes of each group have the same size."""
+        choices = [self._choices(group) for group in groups]
+        *outer, inner = choices
+        best: tuple[float, dict[int, int]] | None = None
+        few = round(MOST ** (1 / max(len(outer), 1)))
+        for start in _product([c[:few] for c in outer]):
+            picked = {a: i for g, i in zip(groups, start, strict=False) for a in g}
+            good = np.ones(len(inner), dtype=bool)
+            for wanted in self.wanted:
+                total = np.zeros(len(inner), dtype=np.int64)
+                for term in wanted.terms:
+                    count = np.full(len(inner), term.channels, dtype=np.int64)
+                    for axis, sides in term.sides.items():
+                        count *= sides[picked[axis]] if axis in picked else sides[inner]
+                    total += count
+                good &= total == wanted.features
+            for index in inner[good]:
+                found = picked | {axis: int(index) for axis in groups[-1]}
+                distance = self._distance(found)
+                if best is None or distance < best[0]:
+                    best = distance, found
+        return best and best[1]
+
+    def _choices(self, group: list[int]) -> Sides:
+        """Return the first index for each different way in which the sizes of a group count."""
+        fit = np.all([self.fits[axis] for axis in group], axis=0)
+        columns = np.stack(
+            [t.sides[axis] for t in self._terms() for axis in group if axis in t.sides]
+        )
+        indices: Sides = np.flatnonzero(fit)
+        if not len(indices):
+            return indices
+        return indices[np.sort(np.unique(columns[:, fit], axis=1, return_index=True)[1])]
+
+    def _distance(self, picked: dict[int, int]) -> float:
+        """Return how far a map is from what is most likely: a square, or the map that came."""
+        first = next(term for term in self._terms() if term.sides)
+        sides = {axis: sides[picked[axis]] for axis, sides in first.sides.items()}
+        flat = [axis for axis in sides if self.names[axis] in NAMES[2]]
+        given = [(self.asked or self.given)[axis] for axis in flat]
+        if len(sides) == len(flat) == 2 and max(given) <= 2 * min(given):
+            return abs(int(sides[flat[0]]) - int(sides[flat[1]]))
+        return sum(
+            abs(log(side / max(int(first.sides[axis][self.given[axis] - 1]), 1)))
+            for axis, side in sides.items()
+        )
+
+
+MOST = 4096
+"""How many combinations of sides are tried, of all axes but the last group."""
+
+
+def _product(choices: list[Sides]) -> Iterator[tuple[int, ...]]:
+    if not choices:
+        yield ()
+        return
+    for first in choices[0]:
+        for rest in _product(choices[1:]):
+            yield (int(first), *rest)
+
+
+def _is_right(wanted: Wanted, picked: dict[int, int]) -> bool:
+    return sum(term.count(picked) for term in wanted.terms) == wanted.features
+
+
+class Axes(NamedTuple):
+    """The axes of the input over which a network works.
+
+    Attributes
+    ----------
+    inputs
+        The inputs that have them, by index: the main one first.
+    places
+        The dimension of each axis, from the end.
+    names
+        What they are called.
+    """
+
+    inputs: tuple[int, ...]
+    places: tuple[int, ...]
+    names: tuple[str, ...]
+
+
+def axes_of(trace: Trace) -> Axes:
+    """Return which dimensions of the input vary: those over which the network's windows slide.
+
+    The main input is the first with the most dimensions; others with the same ones, such as the
+    second image of a pair, vary with it.
+    """
+    sizes = trace.input_sizes
+    main = max(range(len(sizes)), key=lambda k: (len(sizes[k]), -k))
+    shape = sizes[main]
+    failed = [trace.failure.op] if trace.failure and trace.failure.op else []
+    places = _places(shape, [*trace.ops, *failed], trace.failure.type if trace.failure else "")
+    same = [
+        k
+        for k, other in enumerate(sizes)
+        if len(other) == len(shape) and all(other[p] == shape[p] for p in places)
+    ]
+    inputs = (main, *(k for k in same if k != main))
+    names = ("features",) if len(shape) < 3 else NAMES[len(places)]
+    return Axes(inputs, places, names)
+
+
+def _places(shape: Shape, ops: Sequence[Op], stopped: str) -> tuple[int, ...]:
+    rank = len(shape)
+    if rank == 3 and not ops and stopped.startswith(("MultiheadAttention", "Transformer")):
+        return (-2,)
+    layer = re.search(r"(?:Pool|Conv|Pad|Norm)([123])d$", stopped)
+    if not ops and layer and int(layer[1]) < rank:
+        return tuple(range(-int(layer[1]), 0))
+    for op in ops:
+        if op.kind is Kind.RECURRENT and rank == 3:
+            return (-2,) if op.options["batch_first"] else (-3,)
+        slides = len(op.all_windows)
+        if op.kind in ADAPTIVE_POOLS:
+            slides = len(op.options["output_size"])
+        if op.kind is Kind.CONVOLUTION and not slides:
+            slides = len(op.options["kernel_size"])  # its input has too few dimensions
+        if slides == 2 and rank == 3 and _is_of_signals(op):
+            slides = 1
+        if slides == 3 and rank < 5 and op.kind is not Kind.CONVOLUTION:
+            continue  # over the channels: local response normalisation
+        if slides == 2 and rank == 5:  # frames, each of which is treated as an image
+            channels = op.input_shapes[0][-3]
+            return (-3 if shape[1] == channels != shape[2] else -4, -2, -1)
+        if slides:
+            return tuple(range(-min(slides, rank - 1, 3), 0))
+        if rank == 3 and _reads_sequence(op, shape):
+            return (-2,)
+    return tuple(range(-min(max(rank - 2, 1 if rank < 3 else 2), 3), 0))
+
+
+def _reads_sequence(op: Op, shape: Shape) -> bool:
+    """Tell a layer that reads the last dimension of the input itself, as that of a sequence."""
+    if op.kind is Kind.LAYER_NORM:
+        return op.sources == (-1,) and len(op.options["normalized_shape"]) == 1
+    rows = rows_of(shape)
+    return op.sources == (-1,) and op.kind is Kind.VIEW and op.output_shapes == (rows,)
+
+
+def _is_of_signals(op: Op) -> bool:
+    """Tell a pooling of signals, which torch executes as one of maps of height 1."""
+    shape, windows = op.input_shapes[0], op.all_windows
+    return len(shape) == 4 and shape[-2] == 1 and windows[0].kernel_size == 1
+
+
+def propagate(
+    trace: Trace,
+    beside: Trace | None = None,
+    probe: tuple[int, ...] = (),
+    doubted: frozenset[int] = frozenset(),
+) -> Propagation:
+    """Push all sizes through a trace from 1 to `LIMIT` at once.
+
+    Parameters
+    ----------
+    trace
+        Of any network. If the forward stopped, the operation that refused counts: it says what it
+        wants.
+    beside
+        Another trace of the network, if sizes that the code chose are to be told: `with_second`.
+    probe
+        The size of each axis in that trace.
+    doubted
+        Operations whose arguments are no numbers, although they are the same in both traces.
+    """
+    axes = axes_of(trace)
+    shape = trace.input_sizes[axes.inputs[0]]
+    given = tuple(shape[place] for place in axes.places if -place <= len(shape))
+    count = max(LIMIT, 2 * max(given, default=1))
+    sizes = np.arange(1, count + 1)
+    layouts: dict[int, Layout] = {}
+    for k in axes.inputs:
+        dims = [Dim(side) for side in trace.input_sizes[k]]
+        for axis, place in enumerate(axes.places):
+            dims[place] = Dim(1, (axis,))
+        layouts[-1 - k] = Map(tuple(dims), dict.fromkeys(range(len(axes.places)), sizes))
+    fits = tuple(np.ones(count, dtype=bool) for _ in axes.places)
+    propagation = Propagation(sizes, given, axes.names, layouts, fits)
+    shapes = {-1 - k: size for k, size in enumerate(trace.input_sizes)}
+    failure = trace.failure
+    if failure is not None and failure.op is None:
+        propagation.unsupported = "the error came from Python code"
+    for op in (*trace.ops, failure.op) if failure and failure.op else trace.ops:
+        inputs = [_input(propagation, trace, op, source, shapes[source]) for source in op.sources]
+        step = Step(
+            op,
+            inputs,
+            trace,
+            fits,
+            propagation.wanted,
+            tuple(side - 1 for side in given),
+            beside,
+            tuple(side - 1 for side in probe),
+            layouts,
+            doubted,
+            propagation.assumed,
+        )
+        is_resized = op.kind in RESIZED and bool(inputs) and step.beside is not None
+        if is_resized or any(layout is not None for layout, _ in inputs):
+            try:
+                layout = pass_through(step)
+            except Unsupported as reason:
+                found = f"{op.name} in {op.path or 'the model'}: {reason}"
+                propagation.unsupported = propagation.unsupported or found
+                propagation.ambiguous = isinstance(reason, AmbiguousError)
+                propagation.chosen = isinstance(reason, ChosenError) and beside is None
+                break
+            if layout is not None:
+                propagation.layouts[op.index] = layout
+        elif step.refused:  # what does not depend on the image
+            step.nothing_fits()
+        if op.output_shapes:
+            shapes[op.index] = op.output_shapes[0]
+    return propagation
+
+
+def _input(propagation: Propagation, trace: Trace, op: Op, source: int, shape: Shape) -> Input:
+    """Return what an operation reads of a source; of a recurrent layer it may be the last state."""
+    layout = propagation.layouts.get(source)
+    is_recurrent = source >= 0 and trace.ops[source].kind is Kind.RECURRENT
+    if is_recurrent and shape not in op.input_shapes and isinstance(layout, Map):
+        states = trace.ops[source].output_shapes[1:]
+        state = next((s for s in states if s in op.input_shapes), shape)
+        batch_first = trace.ops[source].options["batch_first"]
+        batch = layout.dims[0 if batch_first else 1]
+        dims = (Dim(state[0]), batch, Dim(state[-1]))
+        return Input(layout.with_dims(dims) if len(state) == 3 else None, state)
+    return Input(layout, shape)
