@@ -195,7 +195,7 @@ WRONG = {
     "08-9": [
         (lambda c, s: [s.index(max(s))], "That is the most accurate one"),
         (lambda c, s: [c.index(min(c))], "That is the cheapest one"),
-        (lambda c, s: list(range(len(c))), None),
+        (lambda c, s: list(range(len(c))), "To be cheaper or better than some other one"),
     ],
     "08-10": [
         (

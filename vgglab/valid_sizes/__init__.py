@@ -126,7 +126,13 @@ def _search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
     elif sizes and any(wanted.is_of_cells for wanted in propagation.wanted):
         sizes = _as_the_code_says(model, trace, sizes, propagation.given)
     elif sizes and not _is_one_way(model, trace, sizes, propagation.given):
-        return Search(_alone(propagation.given, sizes.names), tuple(stops), OTHER_WAY)
+        # The traced size may have run by mixing images of the batch; then it is not among those.
+        fits = propagation.given in sizes
+        tried = propagation.given if fits else sizes.nearest(propagation.given)
+        if fits or retrace(model, trace, tried).failure is None:
+            return Search(_alone(tried, sizes.names), tuple(stops), OTHER_WAY)
+        none = ValidSizes(((),) * len(sizes.axes), exact=False, names=sizes.names)
+        return Search(none, tuple(stops), OTHER_WAY)
     return Search(sizes, tuple(stops))
 
 
