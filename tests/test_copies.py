@@ -342,7 +342,10 @@ def partly_scripted():
     [
         scripted,
         pytest.param(
-            traced, marks=pytest.mark.xfail(torch.__version__ < (2, 9), reason="as README says")
+            traced,
+            marks=pytest.mark.xfail(
+                torch.__version__ < (2, 9), reason="as README says", strict=True
+            ),
         ),
         partly_scripted,
     ],

@@ -176,7 +176,7 @@ def candidates(case: Case) -> Iterator[Candidate]:
     if kind == "batch-too-small":
         yield Candidate(
             "eval",
-            f"model = {_copied(case.model)}.eval()",
+            f"{_copied(case.model)}.eval()",
             "all old sizes",
             "A copy in evaluation mode: the averages of training in place of the batch's.",
         )
@@ -184,7 +184,7 @@ def candidates(case: Case) -> Iterator[Candidate]:
     if kind == "not-contiguous":
         yield Candidate(
             "order",
-            f"model = {_copied(case.model)}.to(memory_format=torch.contiguous_format)",
+            f"{_copied(case.model)}.to(memory_format=torch.contiguous_format)",
             "all old sizes",
             "A copy whose weights lie in memory in the usual order, so that maps do; no weight "
             "changes.",
@@ -198,14 +198,15 @@ def candidates(case: Case) -> Iterator[Candidate]:
 
 
 def _copied(model: nn.Module) -> str:
-    """Return the call that copies a model: Python's own, if it can."""
+    """Return the code that copies a model: Python's own call, if it can."""
     tensors = [*model.parameters(), *model.buffers()]
     shared = {id(tensor): tensor for tensor in tensors if tensor.is_leaf}
     try:
         copy.deepcopy(model, shared)  # without the data, which takes long
     except Exception:  # a weight that hooks compute, a lock, a file
-        return "real_copy(model, hooks=True)"
-    return "copy.deepcopy(model)"
+        copied = "from vgglab.tracing.copies import real_copy"
+        return f"{copied}; model = real_copy(model, hooks=True)"
+    return "model = copy.deepcopy(model)"
 
 
 def _flatten(case: Case) -> Iterator[Candidate]:

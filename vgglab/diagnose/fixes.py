@@ -24,8 +24,6 @@ import vgglab
 from torch import nn
 from torchvision import ops
 from torchvision.transforms import v2
-
-from vgglab.tracing.copies import real_copy
 """
 """What the lines of repairs need."""
 

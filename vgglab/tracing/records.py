@@ -154,7 +154,8 @@ class Trace:
         ``None`` if the model ran on the meta device, else why it had to run for real.
     reads_sizes
         Whether code that is not torch's asked a tensor for its size, or could not be watched
-        (TorchScript). Where it is not so, the forward does the same at every size.
+        (TorchScript). Where it is not so, the forward does the same at every size, unless it
+        catches an error.
     hooks_left_out
         Paths of the modules whose hooks did not run, because they are the caller's: see `trace`.
     call_options

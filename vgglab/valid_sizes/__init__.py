@@ -26,7 +26,7 @@ from torch import nn
 from vgglab import tracing
 from vgglab.tracing import Op, Trace
 from vgglab.tracing.operations import RESHAPES, Kind
-from vgglab.valid_sizes.intervals import Interval, ValidSizes, to_intervals
+from vgglab.valid_sizes.intervals import Interval, ValidSizes, no_sizes, to_intervals
 from vgglab.valid_sizes.propagation import LIMIT, Propagation, axes_of, propagate
 from vgglab.valid_sizes.size_rules import Map
 
@@ -87,13 +87,14 @@ def search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
     propagation
         What `propagate` makes of it.
     """
-    found = _search(model, trace, propagation)
+    found = _search_one_way(model, trace, propagation)
     if found.sizes or found.because is not None or trace.failure is None:
         return found
     return _by_another_way(model, trace, propagation, found)
 
 
-def _search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
+def _search_one_way(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
+    """Do what `search` does, as if the forward took one way at every size."""
     stops: list[Trace] = []
     if propagation.ambiguous and trace.failure is None:
         larger = retrace(model, trace, [3 * side for side in propagation.given])
@@ -112,8 +113,7 @@ def _search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
         stops.append(further)
         if further.failure is not None and len(further.ops) <= len(trace.ops):
             if again.unsupported is None and not _meet(sizes, again.valid_sizes()):
-                sizes = ValidSizes(((),) * len(sizes.axes), names=sizes.names)
-                return Search(sizes, tuple(stops))
+                return Search(no_sizes(sizes.names), tuple(stops))
             trace, propagation = further, again
             break
         trace, propagation = further, again
@@ -122,17 +122,16 @@ def _search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
         return Search(sizes, tuple(stops), because)
     sizes = propagation.valid_sizes()
     if trace.failure is not None and sizes:
-        sizes = ValidSizes(((),) * len(sizes.axes), exact=False, names=sizes.names)
+        sizes = no_sizes(sizes.names, exact=False)
     elif sizes and any(wanted.is_of_cells for wanted in propagation.wanted):
         sizes = _as_the_code_says(model, trace, sizes, propagation.given)
     elif sizes and not _is_one_way(model, trace, sizes, propagation.given):
         # The traced size may have run by mixing images of the batch; then it is not among those.
         fits = propagation.given in sizes
         tried = propagation.given if fits else sizes.nearest(propagation.given)
-        if fits or retrace(model, trace, tried).failure is None:
-            return Search(_alone(tried, sizes.names), tuple(stops), OTHER_WAY)
-        none = ValidSizes(((),) * len(sizes.axes), exact=False, names=sizes.names)
-        return Search(none, tuple(stops), OTHER_WAY)
+        runs = fits or retrace(model, trace, tried).failure is None
+        sizes = _alone(tried, sizes.names) if runs else no_sizes(sizes.names, exact=False)
+        return Search(sizes, tuple(stops), OTHER_WAY)
     return Search(sizes, tuple(stops))
 
 
@@ -215,7 +214,7 @@ def _by_another_way(
     for size in (*(tuple(max(side >> k, 1) for side in given) for k in range(1, 5)), small):
         other = retrace(model, trace, size)
         if other.failure is None:
-            sizes = _search(model, other, propagate(other)).sizes
+            sizes = _search_one_way(model, other, propagate(other)).sizes
             if size in sizes:
                 sizes = _alone(size, sizes.names) if given in sizes else sizes
                 return Search(sizes, found.stops, OTHER_WAY)
@@ -337,7 +336,7 @@ def _tried(
         # The code looks at the size, where no operation does.
         sizes = next((sizes for sizes in insisted if size in sizes), _alone(size, names))
         return replace(sizes, exact=False), because
-    return ValidSizes(((),) * len(given), exact=False, names=names), because
+    return no_sizes(names, exact=False), because
 
 
 def _multiple(model: nn.Module, trace: Trace, given: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -116,6 +116,11 @@ class ValidSizes:
         return {**dict(zip(self.names, self.axes, strict=True)), "exact": self.exact}
 
 
+def no_sizes(names: tuple[str, ...], exact: bool = True) -> ValidSizes:
+    """Return that no size fits; if not `exact`, that none is known."""
+    return ValidSizes(((),) * len(names), exact=exact, names=names)
+
+
 def to_intervals(sizes: Sides, fits: Fits) -> tuple[Interval, ...]:
     """Return the unbroken runs; a run that reaches the largest size has no end."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], fits, [False]]).astype(np.int8)))

@@ -10,7 +10,7 @@ import numpy as np
 
 from vgglab.tracing import Op, Shape, Trace
 from vgglab.tracing.operations import ADAPTIVE_POOLS, Kind, rows_of
-from vgglab.valid_sizes.intervals import NAMES, ValidSizes, to_intervals
+from vgglab.valid_sizes.intervals import NAMES, ValidSizes, no_sizes, to_intervals
 from vgglab.valid_sizes.size_rules import (
     RESIZED,
     AmbiguousError,
@@ -86,7 +86,7 @@ class Propagation:
         if self.wanted:
             picked = self._picked
             if picked is None:
-                return ValidSizes(((),) * len(fits), names=self.names)
+                return no_sizes(self.names)
             for term in self._terms():
                 for axis, sides in term.sides.items():
                     fits[axis] = fits[axis] & (sides == sides[picked[axis]])
@@ -110,7 +110,7 @@ class Propagation:
         """Return the sizes for which the map that operation `source` returns has these sides."""
         layout = self.layouts.get(source)
         if not isinstance(layout, Map) or not layout.is_plain:
-            return ValidSizes(((),) * len(self.fits), names=self.names)
+            return no_sizes(self.names)
         fits = list(self.fits)
         for axis, place in layout.places.items():
             if -place <= len(sides):
