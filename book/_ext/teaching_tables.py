@@ -456,9 +456,18 @@ def rubric_bars() -> nodes.Node:
 
 
 def assignment_bars() -> nodes.Node:
-    """Draw how long the assignments take."""
-    bars = [(f"{a['name'][:2]}. {a['title']}", a["minutes"]) for a in assignments([*chapters()])]
-    return drawn(bars, "min", "The assignments, and how long their authors think they take.")
+    """Draw with how many wrong solutions each assignment is tried."""
+    bars = [
+        (
+            f"{a['name'][:2]}. {a['title']}",
+            len([*BOOK.glob(f"assignments/{a['name']}/mutants/*.py")]),
+        )
+        for a in assignments([*chapters()])
+    ]
+    caption = (
+        "Wrong solutions that each assignment is tried with: each must cost the points it should."
+    )
+    return drawn(bars, "", caption)
 
 
 def sheets() -> str:
