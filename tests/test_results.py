@@ -147,7 +147,6 @@ GIVEN = {
         "15 million",  # a limit of an exercise
     },
     "08_repair_shop": {
-        "1.4",  # the square root of 2
         "73,728",  # features that an exercise gives
     },
     "09_gpu_lab": {
