@@ -70,3 +70,8 @@ def test_usual_networks_ask_for_none(name):
 def test_what_cannot_be_watched_counts():
     scripted = nn.Sequential(torch.jit.script(nn.Conv2d(3, 3, 1)))
     assert trace(scripted, SIZE).reads_sizes
+
+
+def test_a_trace_that_did_not_watch_takes_it_that_sizes_are_read():
+    model = Written(lambda x: torch.flatten(x, 1))
+    assert trace(model, SIZE, watch_sizes=False).reads_sizes

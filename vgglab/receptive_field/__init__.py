@@ -209,7 +209,7 @@ def receptive_field(
         If there is no such layer, if it runs no operation, or if the forward stops before its
         output.
     """
-    traced = trace(model, input_size, training=False)
+    traced = trace(model, input_size, training=False, watch_sizes=False)
     fields = fields_of(traced)
     if layer is None:
         maps = [field for field in fields if field.map_size > (1, 1)] or fields
@@ -255,7 +255,7 @@ def receptive_fields(model: nn.Module, input_size: InputSize) -> list[ReceptiveF
     ValueError
         If a size is below 1.
     """
-    return fields_of(trace(model, input_size, training=False))
+    return fields_of(trace(model, input_size, training=False, watch_sizes=False))
 
 
 def fields_table(fields: Sequence[ReceptiveField], *, whole: bool = False) -> str:

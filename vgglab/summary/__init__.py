@@ -241,7 +241,7 @@ def summary(
     ValueError
         If a size is below 1, or the number of `dtypes` is not that of the inputs.
     """
-    return Summary(trace(model, input_size, dtypes=dtypes, kwargs=kwargs))
+    return Summary(trace(model, input_size, dtypes=dtypes, kwargs=kwargs, watch_sizes=False))
 
 
 _HEADERS = (

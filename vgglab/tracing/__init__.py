@@ -52,6 +52,7 @@ def trace(
     dtypes: Sequence[torch.dtype] | None = None,
     training: bool | None = None,
     kwargs: Mapping[str, Any] | None = None,
+    watch_sizes: bool = True,
 ) -> Trace:
     """Run `model` once without computing anything and return what happened.
 
@@ -77,6 +78,9 @@ def trace(
         Whether to run all of it in train or in eval mode; by default each module in its own.
     kwargs
         What else the forward is given by name. Tensors are copied.
+    watch_sizes
+        Whether to notice where the forward asks for sizes. Without it a trace takes a tenth less
+        time, and `Trace.reads_sizes` is true.
 
     Returns
     -------
@@ -101,7 +105,7 @@ def trace(
         pairs = zip(sizes, input_dtypes, strict=True)
         inputs = [torch.zeros(size, dtype=dtype, device=device) for size, dtype in pairs]
         others = {key: _copied_to(value, device) for key, value in further.items()}
-        return Recorder(copied, inputs, names, others)
+        return Recorder(copied, inputs, names, others, watch_sizes)
 
     fallback = None
     with caller_undisturbed(), torch.inference_mode(False):
@@ -127,7 +131,13 @@ def trace(
         whole = [
             torch.long if len(size) <= 2 else d for size, d in zip(sizes, input_dtypes, strict=True)
         ]
-        return trace(model, sizes, dtypes=whole, training=training, kwargs=kwargs)
+        return trace(
+            *(model, sizes),
+            dtypes=whole,
+            training=training,
+            kwargs=kwargs,
+            watch_sizes=watch_sizes,
+        )
 
     ops, saved_input_bytes = recorder.ops, None
     if fallback is None:
@@ -144,15 +154,14 @@ def trace(
             for name, p in recorder.model.named_parameters()
             if not isinstance(p, nn.UninitializedParameter)
         },
-        modules={path: type(module).__name__ for path, module in recorder.model.named_modules()},
+        modules={path: type(module).__name__ for path, module in recorder.modules.items()},
         ops=tuple(ops),
         calls=tuple(recorder.calls),
         output_shapes=recorder.output_shapes,
         output_sources=recorder.output_sources,
         failure=_failure(recorder, error) if error is not None else None,
         fallback=fallback,
-        reads_sizes=recorder.size_reads.any
-        or any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()),
+        reads_sizes=recorder.reads_sizes,
         hooks_left_out=tuple(dict.fromkeys(path for path, _ in callers_hooks(model))),
         call_options={"dtypes": input_dtypes, "training": training, "kwargs": kwargs},
     )

@@ -143,7 +143,9 @@ class _Copier:
 
     def _module(self, module: nn.Module) -> nn.Module:
         new = self._copies[id(module)] = object.__new__(type(module))
-        vars(new).update({name: self.copy(item) for name, item in vars(module).items()})
+        state = vars(new)
+        for name, item in vars(module).items():
+            state[name] = item if type(item) in _ATOMS else self.copy(item)
         for table in _TABLES if self._left_out else ():
             hooks = vars(new).get(table, {})
             for key in [key for key, hook in hooks.items() if id(hook) in self._left_out]:

@@ -36,9 +36,11 @@ class Recorder(TorchDispatchMode):
         inputs: list[Tensor],
         names: Sequence[str | None],
         further: Mapping[str, Any],
+        watch_sizes: bool,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
+        self.modules = dict(model.named_modules())
         self.inputs = inputs
         self.line: CodeLine | None = None  # where the forward stopped
         pairs = list(zip(names, inputs, strict=True))
@@ -50,7 +52,7 @@ class Recorder(TorchDispatchMode):
         self.output_shapes: tuple[Shape, ...] = ()
         self.output_sources: tuple[int, ...] = ()
         self.failures: list[tuple[BaseException, Failure]] = []
-        self.size_reads = SizeReads()
+        self._size_reads = SizeReads() if watch_sizes else None
 
         self._stack: list[ModuleCall] = []
         self._modules_called: set[int] = set()
@@ -86,7 +88,7 @@ class Recorder(TorchDispatchMode):
 
     def run(self) -> Exception | None:
         """Run the forward; return the exception that ended it, if one did."""
-        for path, module in self.model.named_modules():
+        for path, module in self.modules.items():
             if isinstance(module, torch.jit.ScriptModule):
                 continue
             if isinstance(module, _ADAPTIVE_LAYERS):
@@ -97,7 +99,7 @@ class Recorder(TorchDispatchMode):
                 module.forward = self._watched(path, module)
         try:
             keep = saved_tensors_hooks(self._save, lambda tensor: tensor)
-            with _nothing_compiled(), self.size_reads, self, keep:
+            with _nothing_compiled(), self._size_reads or nullcontext(), self, keep:
                 run = self._watched("", self.model, self.model.__call__)
                 outputs = _tensors(run(*self._args, **self._kwargs))
             self.output_shapes = _shapes(outputs)
@@ -106,6 +108,13 @@ class Recorder(TorchDispatchMode):
             self.line = _line_of(error)
             return error
         return None
+
+    @property
+    def reads_sizes(self) -> bool:
+        """Whether code that is not torch's asked for a size, or was not watched."""
+        if self._size_reads is None or self._size_reads.any:
+            return True
+        return any(isinstance(module, torch.jit.ScriptModule) for module in self.modules.values())
 
     def saved_bytes(self) -> dict[int, int]:
         """Return the bytes that autograd keeps, by the operation that made them; -1: inputs."""
@@ -224,8 +233,7 @@ class Recorder(TorchDispatchMode):
             failure = inner  # the error of an operation was put into another
             path = next(iter(inner.op.parameters), "").rpartition(".")[0]
             if scripted and path:
-                layers = dict(self.model.named_modules())
-                layer = getattr(layers.get(path), "original_name", inner.type)
+                layer = getattr(self.modules.get(path), "original_name", inner.type)
                 failure = replace(inner, path=path, type=str(layer))
         else:
             failure = Failure(call.path, call.type, op, shapes, type(error).__name__, str(error))
@@ -256,16 +264,17 @@ class Recorder(TorchDispatchMode):
                 self._book(output, len(self.ops))
             self._steps_of.append(_mult_adds(func, name, args, kwargs, result) or 0)
             return result
+        is_convolution = kind_of(name) is Kind.CONVOLUTION
         try:
-            if kind_of(name) is Kind.CONVOLUTION and len(args) == 9:
+            if is_convolution and len(args) == 9:
                 _require_channels(args[0], args[1], args[6], args[8])
             result = shortcut(name, args, kwargs)
             if result is None:
                 result = func(*args, **kwargs)
-            if kind_of(name) is Kind.CONVOLUTION and result.is_meta:
+            if is_convolution and result.is_meta:
                 result = _laid_out(result, args[0], args[1])
             # On the meta device torch 2.11 lets a kernel pass that is larger than its input.
-            if kind_of(name) is Kind.CONVOLUTION and result.numel() == 0 < args[0].numel():
+            if is_convolution and result.numel() == 0 < args[0].numel():
                 raise RuntimeError("Kernel size can't be greater than actual input size")
         except Exception as error:
             shapes = (*_shapes(tensors), *map(_of_packed, args))
@@ -295,8 +304,10 @@ class Recorder(TorchDispatchMode):
         if kind is Kind.SAME_DATA:
             self._made_by.update({id(o): source for o in outputs for source in sources.values()})
             return
-        op = self._op(name, func, args, kwargs, tensors)
-        if kind is Kind.NO_DATA or not (sources or op.parameters):
+        if kind is Kind.NO_DATA:
+            return
+        op = self._op(name, func, args, kwargs, tensors, (result, outputs))
+        if not (sources or op.parameters):
             return  # a fresh tensor, a random mask, a counter
         if not sources and any(_storage(x) in self._state for x in outputs):
             return  # a view of a parameter, an update of a buffer
@@ -305,13 +316,18 @@ class Recorder(TorchDispatchMode):
         if _schema(func).writes:
             self._written_by[_storage(tensors[0])] = index
         self._made_by.update({id(output): index for output in outputs})
-        mult_adds = _mult_adds(func, name, args, kwargs, result)
-        self.ops.append(replace(op, output_shapes=_shapes(outputs), mult_adds=mult_adds))
+        self.ops.append(op)
 
     def _op(
-        self, name: str, func: Any, args: Any, kwargs: dict[str, Any], tensors: list[Tensor]
+        self,
+        name: str,
+        func: Any,
+        args: Any,
+        kwargs: dict[str, Any],
+        tensors: list[Tensor],
+        ran: tuple[Any, list[Tensor]] | None = None,
     ) -> Op:
-        """Return what is known of an operation before it has run."""
+        """Return what is known of an operation, with its result if it has run."""
         sources = self._sources(tensors)
         call = self._stack[-1]
         return Op(
@@ -321,7 +337,7 @@ class Recorder(TorchDispatchMode):
             call=call.index,
             sources=tuple(sorted(set(sources.values()))),
             input_shapes=_shapes([x for x in tensors if id(x) in sources]),
-            output_shapes=(),
+            output_shapes=_shapes(ran[1]) if ran else (),
             parameters=tuple(dict.fromkeys(p for x in tensors for p in self._parameters_in(x))),
             constants=tuple(
                 Constant(tuple(x.shape), id(x) not in self._names and id(x) not in self._buffers)
@@ -330,7 +346,7 @@ class Recorder(TorchDispatchMode):
                 and (_storage(x) in self._state or id(x) in self._derived_from)
             ),
             options=self._options(name, func, args, kwargs, call.path) if func else {},
-            mult_adds=None,
+            mult_adds=_mult_adds(func, name, args, kwargs, ran[0]) if ran else None,
             saved_bytes=None,  # known when the forward has ended
         )
 
@@ -453,6 +469,9 @@ def _mult_adds(func: Any, name: str, args: Any, kwargs: dict[str, Any], result: 
     return None if kind_of(name) in PRODUCTS else 0
 
 
+_NUMBERS = {int, float, bool, type(None)}
+
+
 def _storage(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
@@ -461,11 +480,17 @@ def _tensors(value: Any) -> list[Tensor]:
     """Return all tensors in nested lists, tuples and dicts."""
     if isinstance(value, Tensor):
         return [value]
-    if isinstance(value, Mapping):
+    if not isinstance(value, list | tuple):
+        if not isinstance(value, Mapping):
+            return []
         value = value.values()
-    elif not isinstance(value, list | tuple):
-        return []
-    return [tensor for item in value for tensor in _tensors(item)]
+    found: list[Tensor] = []
+    for item in value:
+        if isinstance(item, Tensor):
+            found.append(item)
+        elif type(item) not in _NUMBERS:
+            found += _tensors(item)
+    return found
 
 
 def _shapes(value: Any) -> tuple[Shape, ...]:
