@@ -164,7 +164,8 @@ def test_the_largest_that_fits(limit):
     assert len(asked) == len(set(asked)) <= 12
 
 
-@pytest.mark.parametrize("what", ["batch", "side"])
+@pytest.mark.sampled
+@pytest.mark.parametrize("what", sampled(["batch", "side"], 1))
 def test_what_fits_is_predicted_before_it_is_tried(what):
     settings = {
         "config": "A", "head": "fc", "width": 1 / 4, "optimizer": "adam", "what": what, "gib": 1
