@@ -8,7 +8,7 @@ from collections import Counter
 from docutils import nodes
 from teaching_tables import chapters, drawn, title_of
 
-from vgglab.course.bank import NONE_FOUND, Misconception, load_misconceptions, question_bank
+from vgglab.course.bank import Misconception, load_misconceptions, question_bank
 from vgglab.course.exercises import CHAPTERS
 
 Rows = list[list[str]]
@@ -45,12 +45,10 @@ def size() -> str:
     beliefs = load_misconceptions().values()
     drawn = sum(question.drawn for question in bank)
     wrong = sum(not option.right for question in bank for option in question.quiz.options)
-    sourced = sum(entry.source != NONE_FOUND for entry in beliefs)
     return (
         f"There are {len(bank)} questions; the numbers of {drawn} are drawn. They have {wrong} "
-        f"wrong options, which go back to {len(beliefs)} misconceptions. For {sourced} of these "
-        f"there is a place where somebody held it; for the other {len(beliefs) - sourced} none was "
-        "found, and none of them is in the pack."
+        f"wrong options, which go back to {len(beliefs)} misconceptions. Each of these has a place "
+        "where somebody held it, or tells of people who do."
     )
 
 
@@ -66,8 +64,6 @@ def misconceptions(chapter: str) -> Rows:
 
 
 def _held(entry: Misconception) -> str:
-    if entry.source == NONE_FOUND:
-        return NONE_FOUND
     if "//" not in entry.source:
         return f"{plain(entry.said)} [The threads, answered](../{entry.source})"
     return f"{plain(entry.said)} [{plain(_place(entry.source))}]({entry.source})"

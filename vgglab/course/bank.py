@@ -24,9 +24,6 @@ from vgglab.course.exercises import (
 from vgglab.course.notebooks import BOOK
 from vgglab.course.quizzes import Quiz
 
-NONE_FOUND = "none found"
-"""The source of a misconception that nobody was found to hold."""
-
 
 @dataclass(frozen=True)
 class Misconception:
@@ -43,8 +40,7 @@ class Misconception:
     section
         The paragraph of the book that answers it, ``notebook#anchor``.
     source
-        Where somebody held it: an address, a page of the book for a thread that has no address, or
-        `NONE_FOUND`.
+        Where somebody held it: an address, or a page of the book for a thread that has no address.
     said
         What stands there.
     """

@@ -808,9 +808,10 @@ def _inside() -> Quiz:
                 right=True,
             ),
             Option(
-                "They are padding",
-                "The picture is of a cell in the middle of the map. Its box lies in the image.",
-                misconception="beyond-the-image-is-all-padding",
+                "The network cannot learn to use them: nothing comes back from there",
+                "Little comes back now. Small steps move the weights all the same, and after "
+                "training the picture is another.",
+                misconception="small-gradients-cannot-learn",
             ),
         ),
         difficulty=2,

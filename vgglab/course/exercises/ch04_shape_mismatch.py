@@ -637,6 +637,7 @@ def _review() -> Quiz:
     first, last = _ends(input_sizes(FC_SIDE, POOLS))
     up_first, up_last = _ends(input_sizes(FC_SIDE, POOLS_ROUNDING_UP))
     smallest = input_sizes(1, POOLS)[0]
+    half, usual, double = (FC_SIDE * STRIDE * times // 2 for times in (1, 2, 4))
     return Quiz(
         id="04-review",
         question="Which square images does the paper's VGG-16 take as it is?",
@@ -648,10 +649,11 @@ def _review() -> Quiz:
                 misconception="only-the-training-size",
             ),
             Option(
-                "Every multiple of 32 px, for then no pooling drops anything",
-                f"That makes whole cells, and any number of them. fc6 wants {FC_SIDE} along each "
-                "side.",
-                misconception="any-multiple-of-the-stride",
+                f"{half}, {usual} or {double} px: {FC_SIDE} times a power of two",
+                f"How often a side is halved is written in the network: five times. So {half} px "
+                f"leave {_side(half)} cells, {double} px leave {_side(double)}, and fc6 wants "
+                f"{FC_SIDE}.",
+                misconception="seven-times-a-power-of-two",
             ),
             Option(
                 f"{first} to {last} px",

@@ -652,10 +652,10 @@ def _review_answers() -> Quiz:
                 misconception="more-of-the-same-will-tell",
             ),
             Option(
-                "Two classes are easy to guess, so that any two networks agree",
-                "Guesses would agree in half of the cases. And the networks are right far more "
-                "often than guessing, as the rows show.",
-                misconception="agreement-is-chance",
+                "It does: zeros change the cells at the rim, and there alone",
+                "Here they do. In VGG-16 a cell sees so far that nearly all of them see zeros of "
+                "their crop.",
+                misconception="padding-matters-at-the-border",
             ),
             Option(
                 "It does: dense evaluation is the same function as crops",

@@ -597,13 +597,13 @@ def _review_scenes() -> Quiz:
             Option(
                 "Because larger scenes are the more common case",
                 "Which is more common depends on whose images they are. The chapter does not say.",
-                misconception="a-control-is-one-more-result",
+                misconception="only-the-common-case-is-worth-it",
             ),
             Option(
                 "To give the convolutions a task at which they win",
                 "It could have come out otherwise: the entry of the experiment said before which "
                 "result would change the page's mind.",
-                misconception="a-control-is-one-more-result",
+                misconception="an-experiment-is-to-succeed",
             ),
         ),
         difficulty=3,

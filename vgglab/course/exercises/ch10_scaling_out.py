@@ -530,9 +530,10 @@ def _review_overlap() -> Quiz:
                 right=True,
             ),
             Option(
-                "Linear layers send less than convolutions",
-                "Each number is sent, whichever layer it is of.",
-                misconception="only-convolutions-are-sent-in-full",
+                "fc6 has few multiply-adds, so it is sent soon",
+                "What is sent are bytes, four for each weight. Few multiply-adds make its own "
+                "backward short, and the way no shorter.",
+                misconception="time-follows-mult-adds",
             ),
             Option(
                 "It is hidden in forward",
