@@ -94,13 +94,15 @@ def _in_time(minutes: float) -> str:
 
 
 def time_table() -> Rows:
-    """Return the steps with their minutes: what was measured of them, and what is an estimate."""
-    rows = [["minute", "part", "step", "minutes", "reading", "running", "the rest, an estimate"]]
-    total = [0.0, 0.0, 0.0]
+    """Return the steps with their minutes: what was measured, what is an estimate, what is left."""
+    head = ["minute", "part", "step", "minutes", "reading", "running", "doing, an estimate"]
+    rows = [[*head, "to spare"]]
+    total = [0.0, 0.0, 0.0, 0.0]
     part = ""
     for step in steps():
         reading, running = measured(step)
-        times = (reading, running, step["minutes"] - reading - running)
+        doing = sum(step["doing"].values())
+        times = (reading, running, doing, step["minutes"] - reading - running - doing)
         total = [a + b for a, b in zip(total, times, strict=True)]
         name = step["part"] if step["part"] != part else ""
         part = step["part"]
@@ -151,9 +153,8 @@ def _used(step: Step) -> Iterator[str]:
         yield f"exercise `{step['exercise']}`"
     if step["items"]:
         yield f"items {', '.join(f'`{item}`' for item in step['items'])}"
-    known = sum(measured(step))
-    said = f"{_in_time(known)} measured, " if known else ""
-    yield f"{said}{_in_time(step['minutes'] - known)} estimated"
+    done = ", ".join(f"{what} {_in_time(minutes)}" for what, minutes in step["doing"].items())
+    yield f"{_in_time(sum(measured(step)))} measured; estimated: {done}"
 
 
 def _open(name: str) -> str:

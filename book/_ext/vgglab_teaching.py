@@ -143,7 +143,9 @@ def sheet_of(app: Sphinx, chapter: str) -> Page:
         title = section.next_node(nodes.title)
         if title is None or not re.match(r"\d\d-\d+ ", title.astext()):
             continue
-        parts.append(nodes.rubric("", title.astext(), classes=["vgglab-asked"]))
+        asked = nodes.container("", classes=["vgglab-exercise"])
+        asked += nodes.rubric("", title.astext(), classes=["vgglab-asked"])
+        parts.append(asked)
         for child in section.children[1:]:
             code = code_of(child) if is_cell(child) else ""
             if "strict=True" in code:
@@ -154,12 +156,13 @@ def sheet_of(app: Sphinx, chapter: str) -> Page:
             if "check(" in code:
                 for output in [n for n in kept if "cell_output" in n.get("classes", ())]:
                     kept.remove(output)
-            parts.append(kept)
+            asked += kept
     source = f"notebooks/{chapter}"
     title = escape(app.env.titles[source].astext())
     link = f'<a href="{app.builder.get_relative_uri(page, source)}">{title}</a>'
     body = f"<section>\n<h1>Exercises: {link}</h1>\n{html_of(app, page, parts)}</section>"
-    return page, {"title": f"Exercises: {title}", "body": body}, "page.html"
+    named = f"Exercises: {title}"
+    return page, {"title": named, "pagetitle": named, "body": body}, "page.html"
 
 
 def collected(app: Sphinx) -> Iterator[Page]:

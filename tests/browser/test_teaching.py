@@ -223,6 +223,24 @@ def test_a_sheet_is_found_and_is_printed_without_the_site_around_it(
     page.emulate_media(media="screen")
 
 
+@pytest.mark.parametrize("chapter", sampled([*CHAPTERS], 2))
+def test_a_printed_sheet_says_what_it_is_and_tears_no_exercise(
+    browser: Browser, base_url: str, chapter: str
+) -> None:
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(f"{base_url}teaching/sheets/{chapter}.html")
+    margin = dict.fromkeys(("top", "bottom", "left", "right"), "10mm")
+    printed = PdfReader(io.BytesIO(page.pdf(format="A4", margin=margin)))
+    sides = [plain(side.extract_text()) for side in printed.pages]
+    assert sides[0].startswith("Exercises:")
+    for id in (id for id in load_exercises() if id.startswith(f"{chapter[:2]}-")):
+        (side,) = (side for side in sides if f'check("{id}"' in side)
+        assert re.search(rf"{id}[A-Z“]", side), id
+    assert "Citethispage" not in "".join(sides)
+    context.close()
+
+
 def test_the_handout_is_a_sheet_to_keep_and_a_ticket(browser: Browser, base_url: str) -> None:
     context = browser.new_context()
     page = context.new_page()
