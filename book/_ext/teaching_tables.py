@@ -95,14 +95,12 @@ def _in_time(minutes: float) -> str:
 
 def time_table() -> Rows:
     """Return the steps with their minutes: what was measured, what is an estimate, what is left."""
-    head = ["minute", "part", "step", "minutes", "reading", "running", "doing, an estimate"]
-    rows = [[*head, "to spare"]]
-    total = [0.0, 0.0, 0.0, 0.0]
+    rows = [["minute", "part", "step", "minutes", "measured", "estimated", "to spare"]]
+    total = [0.0, 0.0, 0.0]
     part = ""
     for step in steps():
-        reading, running = measured(step)
-        doing = sum(step["doing"].values())
-        times = (reading, running, doing, step["minutes"] - reading - running - doing)
+        known, doing = sum(measured(step)), sum(step["doing"].values())
+        times = (known, doing, step["minutes"] - known - doing)
         total = [a + b for a, b in zip(total, times, strict=True)]
         name = step["part"] if step["part"] != part else ""
         part = step["part"]
