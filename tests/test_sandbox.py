@@ -1,6 +1,7 @@
 """Tests of vgglab.grading.sandbox: what counts as time, and what is stopped."""
 
 import errno
+import importlib.util
 import os
 import platform
 import re
@@ -183,6 +184,32 @@ def answer(sandbox, source):
     outcome = sandbox.run(cells(source), [probe], seconds=10)
     (found,) = [message["answers"] for message in outcome.messages if "answers" in message]
     return found[0]["value"]
+
+
+def test_a_module_alone_in_its_file_is_not_compiled_for_each_submission():
+    require_sandbox()
+    module = pytest.importorskip("typing_extensions")
+    if not os.path.exists(importlib.util.cache_from_source(module.__file__)):
+        pytest.skip("nobody has compiled it here")
+    source = (
+        "import os, typing_extensions as module\n"
+        "def f(): return module.__file__, os.path.exists(module.__cached__)"
+    )
+    found = answer(Sandbox(["typing_extensions"], 150), source)
+    assert found == ["/site/typing_extensions.py", True]
+
+
+def test_torch_comes_without_what_only_a_gpu_needs_and_is_never_collected():
+    require_sandbox()
+    pytest.importorskip("torch")
+    source = (
+        "import gc, importlib.util, torch\n"
+        "def f(): return gc.isenabled(), gc.get_freeze_count(), importlib.util.find_spec('cuda')"
+    )
+    enabled, frozen, bindings = answer(Sandbox(["torch"], 1000), source)
+    assert enabled
+    assert frozen > 100_000
+    assert bindings is None
 
 
 def test_refused_calls_fail_in_the_sandbox_and_not_outside_it(sandbox):

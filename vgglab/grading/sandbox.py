@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -563,6 +564,14 @@ def _package_paths(packages: Sequence[str]) -> Iterator[tuple[Path, str]]:
             place = Path(str(distribution.locate_file(name)))
             if place.exists():
                 yield place, name
+            # The folder of compiled modules holds those of all packages.
+            compiled = Path(cache_from_source(place)) if place.suffix == ".py" else place
+            if compiled != place and compiled.exists():
+                yield compiled, f"__pycache__/{compiled.name}"
+
+
+# torch imports them where they are; a sandbox has no GPU.
+_FOR_A_GPU = {"cuda-bindings", "cuda-pathfinder"}
 
 
 def _with_requirements(packages: Sequence[str]) -> list[metadata.Distribution]:
@@ -581,6 +590,7 @@ def _with_requirements(packages: Sequence[str]) -> list[metadata.Distribution]:
             raise SandboxError(f"packages must be installed here; {name!r} is not") from None
         for text in found[name].requires or ():
             requirement = Requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            here = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            if here and requirement.name not in _FOR_A_GPU:
                 wanted.append(requirement.name)
     return list(found.values())

@@ -11,6 +11,7 @@ that whatever they define replaces nothing there.
 
 import ast
 import builtins
+import gc
 import json
 import os
 import re
@@ -502,6 +503,7 @@ def main() -> None:
     task = json.loads(_read_line(task_in))
     _set_limits(task["limits"])
     sys.path.insert(0, "/site")
+    gc.disable()  # an import leaves little garbage, and looking for it takes a seventh of the time
     try:
         for name in task["imports"]:
             import_module(name)
@@ -510,6 +512,8 @@ def main() -> None:
     except Exception as error:
         emit({"fatal": f"{type(error).__name__}: {error}"})
         return
+    gc.freeze()
+    gc.enable()
     emit({"ready": True})
     if len(task["jobs"]) == 1:
         run_job({"descriptor": task_in, **task["jobs"][0]}, emit)
@@ -524,6 +528,7 @@ def main() -> None:
                     os._exit(0)
             os.waitpid(child, 0)
     emit({"end": True})
+    os._exit(0)  # taking torch apart takes half as long as importing it
 
 
 def _set_limits(limits: dict[str, int]) -> None:
