@@ -1,6 +1,8 @@
 """The grader's own attacks: none gains anything, and a hole that is planted shows."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 
@@ -14,7 +16,8 @@ from vgglab.grading import marking, sandbox
 from vgglab.grading.assignment import Assignment
 from vgglab.grading.attacks import CONTROL, Attack, Trial, all_attacks, channel_rate
 from vgglab.grading.marking import Judge
-from vgglab.grading.proof import COLUMNS, digest, faults, grader, older
+from vgglab.grading.proof import AFTERWARDS, COLUMNS, digest, faults, grader, older
+from vgglab.grading.runner import code_digest
 from vgglab.grading.sandbox import Sandbox
 from vgglab.grading.selftest import selftest
 from vgglab.grading.worker import broken_rule
@@ -250,6 +253,20 @@ def test_numbers_made_with_another_grader_are_said(tmp_path):
     command = ["grade", "selftest", str(course), "--kind", "outside", "--json", str(path)]
     assert CliRunner().invoke(main, [*command, "--seed", "x", "--workers", "2"]).exit_code == 0
     assert older(json.loads(path.read_text())) == []
+
+
+def test_only_code_that_the_selftest_meets_makes_a_proof_old(tmp_path):
+    code = "import sys, vgglab.grading.selftest; print(*sys.modules)"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    met = {name.removeprefix("vgglab.grading.") for name in made.stdout.split()}
+    assert not met & {*AFTERWARDS}
+    for name in ("worker.py", "collect.py"):
+        (tmp_path / name).write_text("1")
+    before = code_digest(tmp_path, AFTERWARDS)
+    (tmp_path / "collect.py").write_text("2")
+    assert code_digest(tmp_path, AFTERWARDS) == before
+    (tmp_path / "worker.py").write_text("2")
+    assert code_digest(tmp_path, AFTERWARDS) != before
 
 
 def test_the_book_publishes_no_fault_and_of_the_assignments_as_they_are():

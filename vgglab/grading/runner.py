@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from importlib import metadata
@@ -232,12 +232,14 @@ def environment(assignment: Assignment) -> str:
     return f"Python {platform.python_version()}, {', '.join(versions)}, {code_digest(_PACKAGE)}"
 
 
-def code_digest(package: Path) -> str:
-    """Return a hash of all code and data of a package, names included."""
+def code_digest(package: Path, left_out: Collection[str] = ()) -> str:
+    """Return a hash of all code and data of a package but some modules, names included."""
+    files = {f"{module}.py" for module in left_out}
     digest = hashlib.sha256()
     for path in sorted(package.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(f"{path.relative_to(package).as_posix()}\0".encode())
+        name = path.relative_to(package).as_posix()
+        if path.is_file() and "__pycache__" not in path.parts and name not in files:
+            digest.update(f"{name}\0".encode())
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
 
