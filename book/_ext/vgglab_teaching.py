@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ SHEETS = "teaching/sheets"
 Page = tuple[str, dict[str, Any], str]
 
 
+@cache
 def page_of(app: Sphinx, chapter: str) -> nodes.document:
     """Return a chapter's page, as it is written; its pictures are then known to the builder."""
     page = app.env.get_and_resolve_doctree(f"notebooks/{chapter}", app.builder)

@@ -50,6 +50,9 @@ def test_a_prediction_is_made_by_keyboard_kept_and_forgotten(page: Page) -> None
     page.reload()
     assert said(page) == ["you said True✓", "you said [2, 3,2, 3✗"]
     assert page.locator("input[type=radio]").first.is_checked()
+    # The way to the answers is there again, though they were parsed after the questions.
+    shows = page.get_by_role("button", name="Show what came out")
+    assert [shows.nth(place).is_visible() for place in range(2)] == [True, True]
     assert faults(page, but=()) == []
     for _ in range(2):
         page.get_by_role("button", name="Forget it").first.click()

@@ -38,6 +38,7 @@ ASKED = [
     ("dilation", "glossary"),
     ("conv_output_size", "04_shape_mismatch"),
     ("138357544", "01_vgg_design"),
+    ("keras vgg include_top", "explain"),
     # No page has all of these words.
     ("how to calculate in_features", "04_shape_mismatch"),
     ("DDP two gpus slower", "10_scaling_out"),

@@ -28,7 +28,8 @@ class VgglabPrediction extends VgglabFigure {
     clear.addEventListener("click", () => this.keep({}));
     show.addEventListener("click", () => this.found()?.scrollIntoView({ block: "center" }));
     document.addEventListener(this.key, () => this.fill());
-    this.fill();
+    // All of this prediction: while a page is parsed, its answers come after its questions.
+    document.dispatchEvent(new CustomEvent(this.key));
   }
 
   /** The place in the page that has the answers to these questions. */
