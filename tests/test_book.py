@@ -321,6 +321,20 @@ def test_each_process_of_the_build_has_a_server_of_formulas_of_its_own(monkeypat
     assert (child.stdout, child.stderr) == (f"{whole}\n", "")
 
 
+PRINTED = '<div class="output stream notranslate"><div class="highlight"><pre>{}</pre>'
+
+
+def test_outputs_know_where_a_line_may_end(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    ready = importlib.import_module("vgglab_light").phone_ready
+    assert ready("<td>21 [19, 23] of 9 × 9</td>") == "<td>21 [19,\xa023] of 9\xa0×\xa09</td>"
+    assert ready("<p>[19, 23]</p>") == "<p>[19, 23]</p>"
+    words = PRINTED.format("one sentence:\n  (0): two")
+    assert ready(words) == words.replace("notranslate", "notranslate vgglab-prose")
+    for columns in ("a   b", "one\n-----\n"):
+        assert ready(PRINTED.format(columns)) == PRINTED.format(columns)
+
+
 CSS = """
 .used, .gone:hover { color: red } .gone { color: red } p > a { color: red }
 .used:not(.gone) { color: red } .used .gone { color: red } [class*="x"] { color: red }

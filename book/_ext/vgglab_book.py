@@ -29,7 +29,7 @@ from sphinxcontrib import katex
 sys.path.insert(0, str(Path(__file__).parent))
 import formulas
 import recorded_tables
-from vgglab_light import light_scripts, light_tables
+from vgglab_light import light_scripts, light_tables, phone_ready
 
 
 def _write_weights(app: Sphinx, exception: Exception | None) -> None:
@@ -78,6 +78,13 @@ def _keep_first_words(app: Sphinx, doctree: nodes.document) -> None:
             return
 
 
+def _tables_are_no_figures(app: Sphinx, doctree: nodes.document) -> None:
+    """Take the table that a cell shows below its plot out of a figure with the plot's caption."""
+    for figure in [*doctree.findall(nodes.figure)]:
+        if figure.next_node(nodes.image) is None:
+            figure.replace_self(figure.children[:-1])
+
+
 def _mend_body(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object
 ) -> None:
@@ -88,7 +95,9 @@ def _mend_body(
     """
     if "body" in context:
         body = context["body"].replace('"doc-biblioentry"', '"listitem"')
-        context["body"] = light_scripts(light_tables(EMPTY_HEADER.sub("<td></td>", body)))
+        context["body"] = phone_ready(
+            light_scripts(light_tables(EMPTY_HEADER.sub("<td></td>", body)))
+        )
     if pagename == "_modules/index":
         nested = re.compile(r"</li>\s*<ul>(.*?)</ul>", re.DOTALL)
         context["body"] = nested.sub(r"<ul>\1</ul></li>", context["body"])
@@ -322,6 +331,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("made-table", MadeTable)
     app.connect("config-inited", _add_scripts)
     app.connect("doctree-read", _keep_first_words)
+    app.connect("doctree-read", _tables_are_no_figures)
     app.connect("env-updated", _write_in_parallel)
     app.connect("autodoc-skip-member", _skip_bare_fields)
     app.connect("html-page-context", _mend_body)

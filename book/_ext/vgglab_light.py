@@ -24,6 +24,14 @@ SCRIPT = re.compile(r"(<script>\s*)(.*?)(\s*</script>)", re.DOTALL)
 TEMPLATE = re.compile(r'<script type="text/html">.*?</script>', re.DOTALL)
 INDENT = re.compile(r"\n\s+")
 PADDING = re.compile(r"(?<=<t[dh]>) +| +(?=</t[dh]>)|(?<=right;\">) +")
+CELL = re.compile(r"<td[^>]*>[^<]+")
+UNBROKEN = re.compile(r" (?=[%×])|(?<=[×≈±]) |(?<=\d,) (?=[-+−\d])")
+PRINTED = re.compile(
+    r'(<div class="output (?:stream|text_plain)[^"]*)'
+    r'("[^>]*><div class="highlight"><pre>)(?=(.*?)</pre>)',
+    re.DOTALL,
+)
+COLUMNS = re.compile(r"\S {2}|[-=_]{4}|[─│┌]")
 PICTURE = re.compile(r'<img (?![^>]*\bwidth=)(?=[^>]*src="([^"]*_images/[^"]+)")')
 STYLE = re.compile(r'<link (?=[^>]*rel="stylesheet")[^>]*href="([^"?]*_static/[^"?]+)[^>]*>\s*')
 IMPORT = re.compile(r"""@import (?:url\()?["']([^"']+)["']\)?;""")
@@ -50,6 +58,21 @@ def light_scripts(html: str) -> str:
 def light_tables(html: str) -> str:
     """Return HTML whose cells are without the blanks that align them in its source."""
     return PADDING.sub("", html)
+
+
+def phone_ready(html: str) -> str:
+    """Return HTML whose outputs know where a line may end on a phone.
+
+    A number stays with its unit and an interval is whole. What is printed without columns gets a
+    class, for its lines may be broken anywhere; columns would no longer stand below each other.
+    """
+    html = CELL.sub(lambda found: UNBROKEN.sub("\N{NO-BREAK SPACE}", found[0]), html)
+    return PRINTED.sub(
+        lambda found: (
+            found[0] if COLUMNS.search(found[3]) else f"{found[1]} vgglab-prose{found[2]}"
+        ),
+        html,
+    )
 
 
 def words_of(site: Path) -> set[str]:

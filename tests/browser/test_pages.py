@@ -359,6 +359,32 @@ def test_two_screens_of_a_chapter_have_something_to_look_at(visit: Visit, path: 
     assert screens <= 2, below
 
 
+@pytest.mark.parametrize("path", [p for p in pages() if p.startswith("notebooks/")])
+def test_on_a_phone_what_is_printed_without_columns_needs_no_scrolling(
+    visit: Visit, path: str
+) -> None:
+    wide = "all => all.filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
+    printed = visit(path, "narrow").locator(".vgglab-prose pre:visible")
+    assert printed.evaluate_all(wide) == []
+
+
+NUMBER_OF_PICTURE = """all => all.map(picture =>
+  picture.closest("figure")?.querySelector("figcaption .caption-number")?.textContent ?? picture.alt
+)"""
+
+
+@pytest.mark.parametrize("path", [p for p in pages() if p.startswith("notebooks/")])
+def test_each_plot_has_a_caption_and_a_number(visit: Visit, path: str) -> None:
+    page = visit(path)
+    found = page.locator(".cell_output img[src*='_images/']").evaluate_all(NUMBER_OF_PICTURE)
+    chapter = re.match(r"notebooks/0?([1-9]\d*)_", path)
+    start = f"Figure {chapter[1]}." if chapter else "Figure "
+    places = [int(number.strip().removeprefix(start)) for number in found]
+    assert places == list(range(places[0], places[0] + len(places)))
+    assert places[0] == 1 or not chapter
+    assert page.locator(".cell_output figcaption").count() == len(found)
+
+
 def test_a_page_says_where_its_text_is_and_how_to_cite_it(site: Path) -> None:
     root = Path(__file__).parents[2]
     for name in ("index.html", "stack.html", "notebooks/06_fc_to_conv.html", "reference/api.html"):
