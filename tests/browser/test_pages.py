@@ -382,7 +382,7 @@ def test_each_plot_has_a_caption_and_a_number(visit: Visit, path: str) -> None:
     places = [int(number.strip().removeprefix(start)) for number in found]
     assert places == list(range(places[0], places[0] + len(places)))
     assert places[0] == 1 or not chapter
-    assert page.locator(".cell_output figcaption").count() == len(found)
+    assert page.locator(".cell_output .caption-number").count() == len(found)
 
 
 def test_a_page_says_where_its_text_is_and_how_to_cite_it(site: Path) -> None:
