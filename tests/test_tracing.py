@@ -1,5 +1,8 @@
+import gc
 import subprocess
 import sys
+import weakref
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from untouched import Careless, assert_unchanged, everything
 
+from vgglab import tracing
 from vgglab.models.network import vgg
 from vgglab.shapes import Window, input_sizes
 from vgglab.tracing import trace
@@ -710,3 +714,21 @@ def test_the_order_in_memory_is_that_of_data(layer):
     failure = trace(Permuted(), size).failure
     assert failure is not None
     assert "view size" in failure.message
+
+
+@pytest.mark.parametrize("side", [8, 9], ids=["ends", "stops"])
+def test_a_trace_leaves_nothing_behind(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph of autograd would hold the copy of the network for ever."""
+    seen: list[weakref.ref[Any]] = []
+
+    class Seen(tracing.Recorder):
+        def run(self) -> Exception | None:
+            seen.extend([weakref.ref(self), weakref.ref(self.model)])
+            return super().run()
+
+    monkeypatch.setattr(tracing, "Recorder", Seen)
+    layers = [nn.Conv2d(3, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.Dropout(), nn.Sigmoid()]
+    model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(4 * 36, 2))
+    assert (trace(model, (2, 3, side, side)).failure is None) == (side == 8)
+    gc.collect()
+    assert [reference() for reference in seen] == [None, None]

@@ -131,6 +131,8 @@ class Op:
     saved_bytes
         Bytes of its output that autograd keeps for the backward pass, each piece of memory counted
         once; ``None`` if the trace ran without autograd.
+    written
+        The source whose tensor it writes into, as ``add_`` does; ``None`` if it makes a new one.
     """
 
     index: int
@@ -145,6 +147,7 @@ class Op:
     options: Mapping[str, Any]
     mult_adds: int | None
     saved_bytes: int | None
+    written: int | None = None
 
     @property
     def kind(self) -> Kind:

@@ -6,8 +6,9 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from typing import Any, NamedTuple
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
@@ -98,7 +99,9 @@ class Recorder(TorchDispatchMode):
             if path:
                 module.forward = self._watched(path, module)
         try:
-            keep = saved_tensors_hooks(self._save, lambda tensor: tensor)
+            # Autograd's graph holds the hook, and is held by tensors that this holds: no circle
+            # that Python sees, and so none that it would clear away.
+            keep = saved_tensors_hooks(partial(_save, ref(self)), lambda tensor: tensor)
             with _nothing_compiled(), self._size_reads or nullcontext(), self, keep:
                 run = self._watched("", self.model, self.model.__call__)
                 outputs = _tensors(run(*self._args, **self._kwargs))
@@ -239,12 +242,13 @@ class Recorder(TorchDispatchMode):
             failure = Failure(call.path, call.type, op, shapes, type(error).__name__, str(error))
         self.failures.append((error, failure))
 
-    def _save(self, tensor: Tensor) -> Tensor:
+    def save(self, tensor: Tensor) -> Tensor:
+        """Note what autograd keeps."""
         storage = _storage(tensor)
         if storage not in self._state:
             self._book(tensor, -1)
             self._saved.add(storage)
-        return tensor
+        return tensor.detach()  # for the same reason: a saved output would hold what made it
 
     def _book(self, tensor: Tensor, owner: int) -> None:
         storage = _storage(tensor)
@@ -348,6 +352,7 @@ class Recorder(TorchDispatchMode):
             options=self._options(name, func, args, kwargs, call.path) if func else {},
             mult_adds=_mult_adds(func, name, args, kwargs, ran[0]) if ran else None,
             saved_bytes=None,  # known when the forward has ended
+            written=sources.get(id(tensors[0])) if func and _schema(func).writes else None,
         )
 
     def _options(
@@ -382,6 +387,12 @@ class Recorder(TorchDispatchMode):
     def _parameters_in(self, tensor: Tensor) -> tuple[str, ...]:
         """Return the parameters that a tensor is, shows a part of, or was computed from alone."""
         return self._state.get(_storage(tensor)) or self._derived_from.get(id(tensor), ())
+
+
+def _save(recorder: "ref[Recorder]", tensor: Tensor) -> Tensor:
+    """Save for a recorder that may be gone, if the caller goes on with what a forward returned."""
+    alive = recorder()
+    return tensor if alive is None else alive.save(tensor)
 
 
 def _laid_out(result: Tensor, *read: Tensor) -> Tensor:

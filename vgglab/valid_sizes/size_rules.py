@@ -492,6 +492,10 @@ def _together(step: Step, *, stretched: bool = False, beside: int | None = None)
             one = (sides[axis] == 1) | np.equal(there, 1)
             step.require(axis, equal | one if stretched else equal)
             sides[axis] = np.maximum(sides[axis], there)
+    for layout, source in zip((i.layout for i in step.inputs), step.op.sources, strict=True):
+        if source == step.op.written and isinstance(layout, Map):
+            for axis, here in layout.sides.items():
+                step.require(axis, here == sides[axis])  # what is written into is not repeated
     return Map(tuple(dims), sides)
 
 
