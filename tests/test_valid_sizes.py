@@ -342,6 +342,14 @@ FUNCTIONAL = {
         lambda: Net(lambda x, fc: fc(x[:, :, 2:-1, 1:-2].flatten(1)), nn.Linear(4 * 25, 2)),
         [8],
     ),
+    "a larger map added in place": (
+        lambda: Net(lambda x: F.avg_pool2d(x, 2).add_(F.avg_pool2d(x, 2, ceil_mode=True))),
+        [n for n in SIZES if n % 2 == 0],
+    ),
+    "a smaller map added in place": (
+        lambda: Net(lambda x: F.avg_pool2d(x, 2, ceil_mode=True).add_(F.avg_pool2d(x, 2))),
+        [n for n in SIZES if n % 2 == 0 or n == 3],
+    ),
     "cropped to the way beside": (
         lambda: Net(
             lambda x, conv: cropped_to(x, conv(x)) + conv(x),
@@ -570,18 +578,24 @@ BRANCHES = {
 }
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Return a list in which each trace that is made from now on leaves its size."""
+    traces: list[object] = []
+
+    def traced(model: nn.Module, size: tuple[int, ...], **options: object) -> object:
+        traces.append(size)
+        return trace(model, size, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(tracing, "trace", traced)
+    return traces
+
+
 @pytest.mark.parametrize("case", BRANCHES)
 def test_code_that_takes_another_way_at_other_sizes_is_not_followed(
     case: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Net(lambda x, fc: fc(BRANCHES[case](x).flatten(1)), nn.Linear(4 * 7 * 7, 2)).eval()
-    traces: list[object] = []
-
-    def counted(*args: object, **options: object) -> object:
-        traces.append(args)
-        return trace(*args, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(tracing, "trace", counted)
+    traces = counted(monkeypatch)
     side = next(n for n in (28, 56, 7, 112) if really(model, n))
     seen = trace(model, (2, 4, side, side))
     found = search(model, seen, propagate(seen))
@@ -651,6 +665,23 @@ def test_a_multiple_that_stages_want_one_after_the_other_is_found() -> None:
     sizes = valid_sizes(model, trace(model, (1, 3, 144, 144)))
     assert not sizes.exact
     assert (128, 128) in sizes
+
+
+@pytest.mark.parametrize("side", [10, 97])
+def test_code_that_reads_sizes_is_followed_with_two_more_traces(
+    side: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that tells what the code chose is far above, where it would take another way."""
+
+    def resized(x: Tensor) -> Tensor:
+        return x + F.interpolate(F.avg_pool2d(x, 2), size=x.shape[-2:])
+
+    model = Net(lambda x: resized(x).mean((2, 3))).eval()
+    seen, traces = trace(model, (1, 3, side, side)), counted(monkeypatch)
+    found = search(model, seen, propagate(seen))
+    assert found.because is None
+    assert found.sizes.axes == ((Interval(2, None),),) * 2
+    assert len(traces) <= 3  # at (1, 1) it stops at once
 
 
 def test_layers_of_torch_alone_need_no_further_trace(monkeypatch: pytest.MonkeyPatch) -> None:

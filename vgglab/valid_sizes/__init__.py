@@ -125,7 +125,7 @@ def _search_one_way(model: nn.Module, trace: Trace, propagation: Propagation) ->
         sizes = no_sizes(sizes.names, exact=False)
     elif sizes and any(wanted.is_of_cells for wanted in propagation.wanted):
         sizes = _as_the_code_says(model, trace, sizes, propagation.given)
-    elif sizes and not _is_one_way(model, trace, sizes, propagation.given):
+    elif sizes and not _is_one_way(model, trace, sizes, propagation):
         # The traced size may have run by mixing images of the batch; then it is not among those.
         fits = propagation.given in sizes
         tried = propagation.given if fits else sizes.nearest(propagation.given)
@@ -140,7 +140,9 @@ def _alone(size: Sequence[int], names: tuple[str, ...]) -> ValidSizes:
     return ValidSizes(tuple((Interval(n, n),) for n in size), exact=False, names=names)
 
 
-def _is_one_way(model: nn.Module, trace: Trace, sizes: ValidSizes, given: tuple[int, ...]) -> bool:
+def _is_one_way(
+    model: nn.Module, trace: Trace, sizes: ValidSizes, propagation: Propagation
+) -> bool:
     """Tell whether the forward does at the ends of the sizes that fit, and beyond, what it did.
 
     A branch on the size and a loop over it show at the ends, wherever between them the code
@@ -149,24 +151,32 @@ def _is_one_way(model: nn.Module, trace: Trace, sizes: ValidSizes, given: tuple[
     """
     if not trace.reads_sizes:
         return True
+    given, known = propagation.given, {propagation.given: trace} | propagation.others
     firsts = tuple(intervals[0].first for intervals in sizes.axes)
     lasts = [intervals[-1].last for intervals in sizes.axes]
     below = tuple(max(first // 2, 1) for first in firsts)
     ends = zip(lasts, given, strict=True)
     above = tuple(2 * last if last else max(LIMIT, 2 * side) for last, side in ends)
+    if not any(lasts):
+        above = next((size for size in known if _is_far(size, given)), above)
     for size in dict.fromkeys((below, firsts, above)):
-        other = trace if size == given else retrace(model, trace, size)
+        other = known.get(size) or retrace(model, trace, size)
         if other.failure is not None:
             if size in sizes:
                 return False
         elif size not in sizes or not _same_way(trace, other):
-            propagation = propagate(other)
+            again = propagate(other)
             if size in sizes:
-                propagation = with_second(model, other, propagation)
-            propagation.asked = given
-            if propagation.unsupported is not None or propagation.valid_sizes() != sizes:
+                again = with_second(model, other, again)
+            again.asked = given
+            if again.unsupported is not None or again.valid_sizes() != sizes:
                 return False
     return True
+
+
+def _is_far(size: tuple[int, ...], given: tuple[int, ...]) -> bool:
+    """Tell whether a size is among the largest that are looked at, where code does all it will."""
+    return all(n > max(LIMIT, 2 * side) - SPAN for n, side in zip(size, given, strict=True))
 
 
 def _same_way(one: Trace, other: Trace) -> bool:
@@ -255,8 +265,9 @@ def with_second(model: nn.Module, trace: Trace, propagation: Propagation) -> Pro
             for k in indices
         ]
         best = indices[np.array(told) == max(told)]
-        far = given + max(given, DIVISORS.stop)  # so that maps differ after strides as well
-        best = best[best >= far - 1] if best[-1] >= far - 1 else best
+        # Far away maps differ after strides as well, and code that branches has taken its way.
+        far = max(given + max(given, DIVISORS.stop), len(fit) - SPAN)
+        best = best[best >= far] if best[-1] >= far else best
         # What depends on remainders shows if few numbers divide by how much the maps differ.
         apart = np.abs(sides[:, best] - here[:, None])
         alike = sum((apart % divisor == 0).sum(0) for divisor in DIVISORS)
@@ -264,19 +275,24 @@ def with_second(model: nn.Module, trace: Trace, propagation: Propagation) -> Pro
         probe.append(chosen + 1)
         taken.update(zip(here, sides[:, chosen], strict=True))
     second = retrace(model, trace, probe)
+    others = {tuple(probe): second}
     found = propagate(trace, second, tuple(probe))
     if found.assumed and all(fit.any() for fit in found.fits):
         # What is zero from a certain size on, such as a padding to it, shows in the smallest one.
-        smallest = retrace(model, trace, [int(np.flatnonzero(fit)[0]) + 1 for fit in found.fits])
+        size = tuple(int(np.flatnonzero(fit)[0]) + 1 for fit in found.fits)
+        smallest = others[size] = retrace(model, trace, size)
         doubted = frozenset(k for k in found.assumed if not _agrees(trace.ops[k], smallest))
         if doubted:
             found = propagate(trace, second, tuple(probe), doubted)
-    found.asked = propagation.asked
+    found.asked, found.others = propagation.asked, others
     return found
 
 
 DIVISORS = range(2, 33)
 """Numbers by whose remainders code may pad."""
+
+SPAN = 4 * DIVISORS.stop
+"""How many of the largest sizes a second trace is chosen from."""
 
 
 def _agrees(op: Op, other: Trace) -> bool:

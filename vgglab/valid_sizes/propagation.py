@@ -61,6 +61,8 @@ class Propagation:
         Whether a second trace may tell what sizes the code chose.
     assumed
         Operations whose arguments count as numbers, since they are the same in two traces.
+    others
+        Traces at other sizes that were made to tell that.
     """
 
     sizes: Sides
@@ -74,6 +76,7 @@ class Propagation:
     asked: tuple[int, ...] = ()
     chosen: bool = False
     assumed: list[int] = field(default_factory=list)
+    others: dict[tuple[int, ...], Trace] = field(default_factory=dict)
 
     def valid_sizes(self) -> ValidSizes:
         """Return the sizes that fit, each axis for itself.
