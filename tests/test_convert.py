@@ -727,7 +727,7 @@ def classifier(*layers: nn.Module) -> nn.Module:
     ("model", "words"),
     [
         (RESIDUAL, "in its own code it calls add, for which there is no module"),
-        (DEAD_END, "its modules in a row do something else; see the neg"),
+        (DEAD_END, "its modules in a row do something else; see the output"),
         (TWICE, "conv runs twice, and it has weights"),
         (CHANNELS_LAST, "it calls permute"),
         (ALWAYS_DROPS, "in eval mode"),

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from vgglab import diagnose, with_resized_inputs
+from vgglab import diagnose, tracing, vgg, with_resized_inputs
+from vgglab.convert.chain import Chain, shared_chains, unroll
 from vgglab.diagnose import Diagnosis
 
 
@@ -389,3 +390,48 @@ def test_resized_inputs_are_those_that_are_images() -> None:
 def test_where_channels_come_last_no_pooling_before_the_flatten_is_advised() -> None:
     assert "adaptive_avg_pool2d" not in diagnose(ChannelsLast().eval(), (2, 3, 48, 48)).advice
     assert "adaptive_avg_pool2d" in diagnose(Network().eval(), (2, 3, 48, 48)).advice
+
+
+@pytest.mark.parametrize("head", ["fc", "fc-fixed"])
+def test_that_a_network_is_a_chain_is_proved_once(
+    head: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proof alone runs it in train mode, and its rewriting: two traces for all repairs."""
+    modes: list[bool] = []
+
+    class Counted(tracing.Recorder):
+        def run(self) -> Exception | None:
+            modes.append(all(module.training for module in self.model.modules()))
+            return super().run()
+
+    monkeypatch.setattr(tracing, "Recorder", Counted)
+    found = diagnose(vgg("A", head=head, width=1 / 16).eval(), (1, 3, 400, 400))
+    assert len(found.fixes) > 5
+    assert sum(modes) == 2
+    assert len(modes) < 3 * len(found.fixes)
+
+
+@pytest.mark.parametrize("size", [40, 400])
+def test_a_network_that_does_something_else_at_other_sizes_is_proved_again(size: int) -> None:
+    """What is a chain at one size need not be one at another."""
+
+    class LeavesOutWhenLarge(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.relu = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()
+            self.pool, self.fc = nn.AdaptiveAvgPool2d(4), nn.Linear(64, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            maps = self.conv(x)
+            rectified = self.relu(maps)
+            read = maps if x.shape[-1] > 100 else rectified
+            return self.fc(self.pool(read).flatten(1))  # type: ignore[no-any-return]
+
+    model = LeavesOutWhenLarge().eval()
+    with shared_chains():
+        assert isinstance(unroll(model, (2, 3, 64, 64)), Chain)
+        if size < 100:
+            assert isinstance(unroll(model, (2, 3, size, size)), Chain)
+        else:
+            with pytest.raises(ValueError, match="must be a chain"):
+                unroll(model, (2, 3, size, size))

@@ -41,6 +41,10 @@ class Chain:
         given the number of features that it gets.
     runs
         Trial runs of its parts alone, by the parts and the size: conversions ask for the same ones.
+    is_proven
+        Whether the network is the same chain wherever it consists of the same parts.
+    as_it_is
+        Whether no layer was given another number of features.
     """
 
     model: nn.Module
@@ -49,6 +53,8 @@ class Chain:
     runs: dict[tuple[tuple[Part, ...], Shape], Trace] = field(
         default_factory=dict, compare=False, repr=False
     )
+    is_proven: bool = False
+    as_it_is: bool = True
 
 
 class _Shared(NamedTuple):
@@ -68,7 +74,7 @@ _shared: ContextVar[_Shared | None] = ContextVar("_shared", default=None)
 def shared_chains(are_traced: bool = False) -> Iterator[None]:
     """Take a network apart once for all conversions of it that are tried meanwhile.
 
-    One that is no chain is no chain at any size.
+    One that is no chain is no chain at any size, and what was proved is not proved again.
 
     Parameters
     ----------
@@ -88,7 +94,7 @@ def is_traced_later() -> bool:
     return shared is not None and shared.are_traced
 
 
-def unroll(model: nn.Module, size: Shape) -> Chain:
+def unroll(model: nn.Module, size: Shape, *, at_any: bool = False) -> Chain:
     """Rewrite a network as a chain of its own modules.
 
     Parameters
@@ -97,6 +103,8 @@ def unroll(model: nn.Module, size: Shape) -> Chain:
         A network that is such a chain, however its forward is written.
     size
         From `image_batch`. If the network does not run at it, other sizes are tried.
+    at_any
+        Whether a chain will do that is known already, of any other size.
 
     Raises
     ------
@@ -108,10 +116,15 @@ def unroll(model: nn.Module, size: Shape) -> Chain:
     if shared is None:
         return _unroll(model, size)
     known = shared.chains
+    chains = [c for (of, _), c in known.items() if of is model and isinstance(c, Chain)]
     found = known.get((model, None)) or known.get((model, size))
+    if found is None and at_any and chains:
+        found = chains[0]
     if found is None:
         try:
-            found = known[model, size] = _unroll(model, size)
+            found = known[model, size] = _unroll(model, size, chains)
+            if found.as_it_is:
+                known[model, found.size] = found
         except ValueError as error:
             found = error.with_traceback(None)
             known[model, None if str(error).startswith(NO_CHAIN) else size] = found
@@ -120,7 +133,7 @@ def unroll(model: nn.Module, size: Shape) -> Chain:
     return found
 
 
-def _unroll(model: nn.Module, size: Shape) -> Chain:
+def _unroll(model: nn.Module, size: Shape, known: Iterable[Chain] = ()) -> Chain:
     if any(isinstance(p, nn.UninitializedParameter) for p in model.parameters()):
         raise ValueError(
             f"model must have been run once: {type(model).__name__} has lazy layers, "
@@ -129,9 +142,18 @@ def _unroll(model: nn.Module, size: Shape) -> Chain:
     run = find_run(model, size)
     parts = _named(model, _expand(model, run.trace, run.trace.calls[0]))
     _require_no_hook_lost(model, parts.values())
-    if not _is_nested_sequence(model, set(parts.values())):
-        require_same_steps(model, sequential(model, parts), run)
-    return Chain(model, parts, run.size)
+    is_proven = any(chain.is_proven and _are_same(chain.parts, parts) for chain in known)
+    if not is_proven and not _is_nested_sequence(model, set(parts.values())):
+        is_proven = require_same_steps(model, sequential(model, parts), run)
+    return Chain(model, parts, run.size, is_proven=is_proven, as_it_is=run.misfit is None)
+
+
+def _are_same(parts: Mapping[str, nn.Module], others: Mapping[str, nn.Module]) -> bool:
+    """Tell whether parts are the same modules, or do the same in place of functions."""
+    return list(parts) == list(others) and all(
+        one is other or (type(one) is type(other) and vars(one) == vars(other))
+        for one, other in zip(parts.values(), others.values(), strict=True)
+    )
 
 
 def has_hooks(module: nn.Module) -> bool:

@@ -21,8 +21,8 @@ class _Step(NamedTuple):
     sources: tuple[int, ...]
 
 
-class _Probe(nn.Module):
-    """Reads what a network returns, so that a trace shows which operation made it."""
+class _OneTensor(nn.Module):
+    """Runs a network that must return a tensor, and none in a tuple or a dict."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -32,29 +32,44 @@ class _Probe(nn.Module):
         output = self.network(x)
         if not isinstance(output, Tensor):
             raise TypeError(f"it returns {type(output).__name__} and no tensor")
-        return output.neg()
+        return output
 
 
-def require_same_steps(model: nn.Module, rewritten: nn.Module, run: Run) -> None:
-    """Raise a ValueError unless both networks execute the same, in eval and in train mode."""
-    for training, mode in ((False, "eval"), (True, "train")):
-        histories = []
-        for network in (model, rewritten):
-            result = dry_run(_Probe(mended(network, run.misfit)), run.size, training=training)
+def require_same_steps(model: nn.Module, rewritten: nn.Module, run: Run) -> bool:
+    """Raise a ValueError unless both networks execute the same, in eval and in train mode.
+
+    Returns
+    -------
+    bool
+        Whether no code of the network asks for a size: then both do so at any other size as well.
+    """
+    model_trained, trained = (
+        dry_run(_OneTensor(mended(network, run.misfit)), run.size, training=True)
+        for network in (model, rewritten)
+    )
+    rewritten_run = dry_run(mended(rewritten, run.misfit), run.size)
+    for mode, *results in (
+        ("eval", run.trace, rewritten_run),
+        ("train", model_trained, trained),
+    ):
+        for result in results:
             if result.failure is not None:
                 raise no_chain(model, f"in {mode} mode it stops: {result.failure.message}")
-            histories.append(_steps(result))
-        for step, ours in zip_longest(*histories):
+        for step, ours in zip_longest(*map(_steps, results)):
             if step != ours:
                 raise no_chain(
                     model,
                     f"in {mode} mode its modules in a row do something else; see the "
                     f"{(step or ours).name} of one of both",
                 )
+    return not (run.trace.reads_sizes or model_trained.reads_sizes)
 
 
 def _steps(trace: Trace) -> list[_Step]:
-    """Return what is executed; reshapes are left out, for they show in the shapes after them."""
+    """Return what is executed, and then what is returned.
+
+    Reshapes are left out, for they show in the shapes after them.
+    """
     places = {-1: -1}
     steps: list[_Step] = []
     for op in trace.ops:
@@ -65,7 +80,8 @@ def _steps(trace: Trace) -> list[_Step]:
         places[op.index] = len(steps)
         name = op.name.removesuffix("_")
         steps.append(_Step(name, options_of(op), op.parameters, op.input_shapes, sources))
-    return steps
+    returned = tuple(places[source] for source in trace.output_sources)
+    return [*steps, _Step("output", {}, (), trace.output_shapes, returned)]
 
 
 def options_of(op: Op) -> dict[str, Any]:

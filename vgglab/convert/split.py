@@ -171,7 +171,8 @@ def find_split(model: nn.Module, size: Shape | None = None) -> Split:
         raise ValueError(
             f"model must be a convolutional network; {type(model).__name__} has no Conv2d"
         )
-    chain = unroll(model, size or image_batch((1, convolutions[0].in_channels, 224, 224)))
+    usual = (1, convolutions[0].in_channels, 224, 224)
+    chain = unroll(model, size or image_batch(usual), at_any=size is None)
     parts = list(chain.parts.items())
     modules = [module for _, module in parts]
     cuts = [k for k, m in enumerate(modules) if isinstance(m, nn.Flatten | SpatialPyramidPool)]
