@@ -651,20 +651,65 @@ def test_another_way_that_ends_is_found_where_this_one_does_not(
     assert trace(model, (1, 3, height, width)).failure is None
 
 
-def test_a_multiple_that_stages_want_one_after_the_other_is_found() -> None:
-    """Grids of 8 at strides 4 and 8, as in MaxViT: 64, 128, 192, … px."""
+@pytest.mark.parametrize(
+    ("grid", "said", "fits"),
+    [
+        (8, "height {} must be divisible by grid 8", 128),
+        (12, "height ({}) must be divisible by window (12)", 96),
+    ],
+)
+def test_a_multiple_that_stages_want_one_after_the_other_is_found(
+    grid: int, said: str, fits: int
+) -> None:
+    """Grids at strides 4 and 8, as in MaxViT: of 8, they want 64, 128, 192, … px."""
 
     def stages(x: Tensor) -> Tensor:
         for kernel_size in (4, 2):
             x = F.avg_pool2d(x, kernel_size)
             height = x.shape[2]
-            assert height % 8 == 0, f"height {height} must be divisible by grid 8"
+            assert height % grid == 0, said.format(height)
         return x.mean((2, 3))
 
     model = Net(stages).eval()
-    sizes = valid_sizes(model, trace(model, (1, 3, 144, 144)))
+    sizes = valid_sizes(model, trace(model, (1, 3, 110, 110)))
     assert not sizes.exact
-    assert (128, 128) in sizes
+    assert (fits, fits) in sizes
+
+
+@pytest.mark.parametrize("side", [97, 104, 400])
+def test_a_multiple_is_found_although_a_map_is_halved_on_two_ways(side: int) -> None:
+    """Windows of 5 at a stride of 4, and halves of the map after that."""
+
+    def stages(x: Tensor) -> Tensor:
+        x = F.avg_pool2d(x, 4)
+        assert x.shape[2] % 5 == 0, f"height ({x.shape[2]}) must be divisible by window (5)"
+        for _ in range(3):
+            x = F.avg_pool2d(x, 2) + F.max_pool2d(x, 2, ceil_mode=True)
+        return x.mean((2, 3))
+
+    model = Net(stages).eval()
+    sizes = valid_sizes(model, trace(model, (1, 3, side, side)))
+    assert trace(model, (1, 3, *sizes.nearest((side, side)))).failure is None
+
+
+@pytest.mark.parametrize("side", [97, 48, 400])
+def test_the_size_for_which_attention_has_its_biases_is_found(side: int) -> None:
+    """As in CoAtNet: a map is halved on two ways, and 10·10 cells have a bias for each other."""
+
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+            self.bias = nn.Parameter(torch.zeros(100, 100))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.conv(x).add(F.avg_pool2d(x, 2).mean(1, True))
+            cells = F.max_pool2d(x, 8).flatten(2)
+            return (cells.mT @ cells + self.bias).mean((1, 2))
+
+    model = Attention().eval()
+    sizes = valid_sizes(model, trace(model, (1, 3, side, side)))
+    assert trace(model, (1, 3, *sizes.nearest((side, side)))).failure is None
 
 
 @pytest.mark.parametrize("side", [10, 97])

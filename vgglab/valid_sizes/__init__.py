@@ -16,7 +16,7 @@ a ViT) end the propagation. Then a few sizes are tried, if the traced one does n
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from math import lcm
 from typing import NamedTuple
 
@@ -345,6 +345,9 @@ def _tried(
     for size in [size for size in dict.fromkeys(guesses) if size != given][:TRIES]:
         further = retrace(model, trace, size)
         if further.failure is not None:
+            multiple = _multiple(model, further, size)
+            if multiple is not None:
+                return _alone(multiple, names), because
             continue
         found = search(model, further, propagate(further))
         if found.because != OTHER_WAY and given not in found.sizes:
@@ -365,13 +368,16 @@ def _multiple(model: nn.Module, trace: Trace, given: tuple[int, ...]) -> tuple[i
         if trace.failure is None:
             return size
         said = re.search(
-            r"(\d+) (?:must|should) be (?:divisible by|a multiple of) (?:[a-z_]+ )*(\d+)",
+            r"(\d+)\)? (?:must|should) be (?:divisible by|a multiple of) (?:[a-z_]+ )*\(?(\d+)",
             trace.failure.message,
         )
-        if trace.failure.op is not None or said is None or not int(said[1]) * int(said[2]):
+        if trace.failure.op is not None and trace.failure.op.kind is Kind.BROADCAST and step > 1:
+            step *= 2  # an odd map was halved, and its halves do not meet
+        elif trace.failure.op is None and said is not None and int(said[1]) * int(said[2]):
+            stride = max(round(size[-1] / int(said[1])), 1)
+            step = lcm(step, stride * int(said[2]))
+        else:
             return None
-        stride = max(round(size[-1] / int(said[1])), 1)
-        step = lcm(step, stride * int(said[2]))
         size = tuple(max(round(side / step), 1) * step for side in given)
         trace = retrace(model, trace, size)
     return None
@@ -425,7 +431,13 @@ def _guesses(trace: Trace, given: tuple[int, ...]) -> list[tuple[int, ...]]:
     if failure.op is not None and failure.op.kind is Kind.LINEAR:
         (*_, got), (wanted, *_) = failure.input_shapes[-2:]
         guesses.append(tuple(round(side * (wanted / got) ** 0.5) for side in given))
-    words = failure.message + (failure.line.code if failure.line else "")
+    constants = failure.op.constants if failure.op and failure.op.kind is Kind.BROADCAST else ()
+    for came, constant in product(failure.op.input_shapes if failure.op else (), constants):
+        if came and constant.shape and constant.shape[-1] > 1:  # a bias for each pair of cells
+            ratio = (constant.shape[-1] / came[-1]) ** 0.5
+            guesses.append(tuple(round(side * ratio) for side in given))
+    words = failure.line.code if failure.line else ""
+    words += failure.message if failure.op is None else ""  # torch's numbers are those of maps
     named = map(int, re.findall(r"(?<![\w.])\d{2,4}(?![\w.])", words))
     sides = [*named, 224, round(given[0] / 32) * 32, 256]
     guesses += [(side, side) for side in sides if side >= 8]
