@@ -742,3 +742,52 @@ def test_networks_as_they_are_posted(name: str) -> None:
     assert found.kind == kind
     assert [words for words in said if words not in report] == [], report
     assert [words for words in unsaid if words in report] == [], report
+
+
+class HeadOfItsOwn(nn.Module):
+    """Below 40 px a head that fits; above, another one that fits no image."""
+
+    def __init__(self, large: nn.Module) -> None:
+        super().__init__()
+        self.conv, self.large = nn.Conv2d(3, 8, 3, padding=1), large
+        self.small = nn.Linear(8 * 16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        if x.shape[-1] > 40:
+            return self.large(x)  # type: ignore[no-any-return]
+        return self.small(F.adaptive_avg_pool2d(x, 4).flatten(1))  # type: ignore[no-any-return]
+
+
+HEADS = {
+    "no multiple of the channels": lambda: nn.Sequential(nn.Flatten(), nn.Linear(100, 10)),
+    "two layers": lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(9, 10)),
+    "pooled to a fixed size": lambda: nn.Sequential(
+        nn.AdaptiveAvgPool2d(7), nn.Flatten(), nn.Linear(8 * 16, 10)
+    ),
+    "two maps side by side": lambda: Written(
+        lambda x, fc: fc(torch.cat([x.flatten(1), F.max_pool2d(x, 2).flatten(1)], 1)),
+        nn.Linear(100, 10),
+    ),
+}
+OF_ALL_SIZES = ("not the size of", "whatever the", "no other size", "No larger", "no image")
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("side", [56, 224])
+def test_no_sentence_contradicts_the_sizes_beside_it(head: str, side: int) -> None:
+    """What is true of every size on one way is not said where another way ends."""
+    found = diagnose(HeadOfItsOwn(HEADS[head]()), (1, 3, side, side))
+    assert not found.ok
+    report = str(found)
+    assert found.valid_sizes
+    assert [words for words in OF_ALL_SIZES if words in report] == [], report
+    assert "takes another way" in report
+
+
+def test_what_no_square_image_gives_another_image_may_give() -> None:
+    model = nn.Sequential(nn.MaxPool2d((2, 4)), nn.Flatten(), nn.Linear(3 * 8 * 8, 2))
+    report = str(found := diagnose(model, (1, 3, 40, 40)))
+    assert found.valid_sizes
+    assert "No square image gives a map with so many cells" in report
+    assert "not the size" not in report

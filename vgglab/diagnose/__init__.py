@@ -108,10 +108,15 @@ class Diagnosis(Report):
     def explanation(self) -> str:
         """Why the forward stops, with the numbers as products, in a few sentences."""
         if self._problem is not None:
-            return " ".join([self._problem.explanation, *self._further])
+            runs = bool(self._problem.of_all_sizes) and self._runs_at_other_sizes
+            return " ".join([self._problem.explained(runs), *self._further])
         shapes = ", ".join(map(str, self.trace.output_shapes))
         told = _of_output(self.trace, self._propagation)
         return f"The forward ends and returns {shapes or 'no tensor'}.{told}"
+
+    @property
+    def _runs_at_other_sizes(self) -> bool:
+        return self._rearranged is None and bool(self.valid_sizes)
 
     @property
     def _further(self) -> list[str]:
@@ -125,11 +130,11 @@ class Diagnosis(Report):
             return [f"And then: {then.warnings[0] if then.ok else then.explanation}"]
         stops = self._search.stops
         if problem.kind == "input-too-small":
-            found = [_said(stop) for stop in stops]
+            found = [_said(stop, self._runs_at_other_sizes) for stop in stops]
             return [text for text in found if text]
         if problem.kind == "input-size" and not self.valid_sizes and stops:
             size = _spatial(stops[-1])
-            return [f"Another size alone does not help: at {size}, {_said(stops[-1])}"]
+            return [f"Another size alone does not help: at {size}, {_said(stops[-1], False)}"]
         if problem.kind == "padding-mismatch" and self.valid_sizes:
             return [_multiples(self.valid_sizes, self._propagation.given)]
         return []
@@ -344,11 +349,11 @@ def _spatial(trace: Trace) -> str:
     return "×".join(map(str, given)) + (" px" if len(given) == 2 else "")
 
 
-def _said(trace: Trace) -> str:
+def _said(trace: Trace, runs_elsewhere: bool) -> str:
     """Say what is wrong with a forward at another size, if something is."""
     propagation = propagate(trace)
     if trace.failure is not None:
-        return find_problem(trace, propagation).explanation
+        return find_problem(trace, propagation).explained(runs_elsewhere)
     mixed = list(mixed_rows(trace, propagation))
     return f"And then, at {_spatial(trace)}: {mixed[0]}" if mixed else ""
 

@@ -80,15 +80,17 @@ def _two_layers(scene: Scene, source: int | None, expected: int, got: int) -> Pr
     pooled = _one_cell(scene.trace, source) if source is not None else None
     came = str(got) if pooled is None else product((got, *[1] * pooled))
     text = f"{scene.where} wants {expected} features and gets {came} from {giver}."
+    of_all_sizes = ""
     if pooled is not None:
         text += f" All of them are channels: the map is {'×'.join(['1'] * pooled)} there."
     if source is not None and source < 0:
         text += f" {advice}"
     elif scene.propagation.unsupported is None:
-        text += f" The two layers do not fit together, whatever the input size. {advice}"
+        of_all_sizes = "The two layers do not fit together, whatever the input size."
+        text += f" {of_all_sizes} {advice}"
     else:
         text += " Whether another size of the input changes that cannot be told."
-    return Problem("wrong-in-features", expected, got, text)
+    return Problem("wrong-in-features", expected, got, text, of_all_sizes=of_all_sizes)
 
 
 def _one_cell(trace: Trace, source: int) -> int | None:
@@ -109,10 +111,13 @@ def _one_cell(trace: Trace, source: int) -> int | None:
 def _fixed_map(scene: Scene, shape: Shape, expected: int, got: int) -> Problem:
     """Explain features of a map that was pooled to a size that does not depend on the input."""
     channels, *sides = shape[1:]
-    text = (
-        f"{scene.where} wants {expected} features and gets {product((channels, *sides))}. The map "
-        f"is pooled to {'×'.join(map(str, sides))} whatever comes, so no other size of the "
+    of_all_sizes = (
+        f"The map is pooled to {'×'.join(map(str, sides))} whatever comes, so no other size of the "
         f"{scene.image} helps."
+    )
+    text = (
+        f"{scene.where} wants {expected} features and gets {product((channels, *sides))}. "
+        f"{of_all_sizes}"
     )
     cells, rest = divmod(expected, channels)
     side = isqrt(cells)
@@ -122,7 +127,9 @@ def _fixed_map(scene: Scene, shape: Shape, expected: int, got: int) -> Problem:
         text += f" The layer was made for {cells} cells."
     else:
         text += f" Build it for {got} features."
-    return Problem("wrong-in-features", expected, got, text, (channels, *sides))
+    return Problem(
+        "wrong-in-features", expected, got, text, (channels, *sides), of_all_sizes=of_all_sizes
+    )
 
 
 def _several(scene: Scene, layout: Flat, expected: int, got: int) -> Problem:
@@ -134,8 +141,9 @@ def _several(scene: Scene, layout: Flat, expected: int, got: int) -> Problem:
         parts.append("·".join(map(str, [term.channels, *sides])))
     text = f"{scene.where} wants {expected} features and gets {got} = {' + '.join(parts)}."
     if scene.propagation.unsupported is None and not scene.propagation.valid_sizes():
-        text += f" It is not the size of the {scene.image}: none gives {expected}."
-        return Problem("wrong-in-features", expected, got, text)
+        of_all_sizes = f"It is not the size of the {scene.image}: none gives {expected}."
+        text = f"{text} {of_all_sizes}"
+        return Problem("wrong-in-features", expected, got, text, of_all_sizes=of_all_sizes)
     return Problem("input-size", expected, got, text)
 
 
@@ -240,7 +248,7 @@ def _features(
             f"{scene.where} wants {wants} features and gets {rows[-1]}. The map has {came} "
             f"features an image{because}, and they were laid out as {rows[0]} rows."
         )
-    known = scene.propagation.unsupported is None
+    known, of_all_sizes = scene.propagation.unsupported is None, ""
     if expected == channels and prod(sides) > 1 and not _fixed_average(scene):
         kind = "missing-pool"
         text += (
@@ -252,7 +260,12 @@ def _features(
         reason = f"{why} gives a map with so many cells"
         if made_for is None:
             reason = f"{expected} is no multiple of {channels} channels"
-        text += f" It is not the size of the {scene.image}: {reason}."
+        elif scene.propagation.valid_sizes():
+            reason = ""
+            text += f" {why.capitalize()} gives a map with so many cells."
+        if reason:
+            of_all_sizes = f"It is not the size of the {scene.image}: {reason}."
+            text += f" {of_all_sizes}"
     elif made_for is None and not known:
         kind = "wrong-in-features"
         text += f" {expected} is no multiple of {channels} channels."
@@ -260,7 +273,8 @@ def _features(
         kind = "input-size"
         is_column = len(axes) == 1 and len(scene.propagation.given) == 2
         text += _halvings(made_for, sides, axes[0] if is_column else None)
-    return Problem(kind, expected, rows[-1], text, (channels, *sides), made_for)
+    shape = (channels, *sides)
+    return Problem(kind, expected, rows[-1], text, shape, made_for, of_all_sizes=of_all_sizes)
 
 
 def _halvings(made_for: Shape | None, sides: list[int], along: int | None = None) -> str:

@@ -252,6 +252,7 @@ def _one_value(trace: Trace, propagation: Propagation) -> Problem | None:
         f"{where(failure)} is in training mode and gets {shape}: one value for each channel, of "
         "which it cannot take a variance. Give a batch of 2 or more, or call model.eval(). "
         f"{helps}",
+        of_all_sizes="" if grows else helps,
     )
 
 

@@ -30,6 +30,9 @@ class Problem:
         Those of the map that has as many features as the layer wants, if they are known.
     instead
         The layer that belongs there, if it is another kind of layer.
+    of_all_sizes
+        The sentence of the explanation that is true of every size, as long as the forward takes the
+        way that it took.
     """
 
     kind: str
@@ -39,6 +42,16 @@ class Problem:
     map: Shape | None = None
     wanted: Shape | None = None
     instead: str | None = None
+    of_all_sizes: str = ""
+
+    def explained(self, runs_elsewhere: bool) -> str:
+        """Return the explanation; if other sizes run, without what would contradict them."""
+        if not (self.of_all_sizes and runs_elsewhere):
+            return self.explanation
+        return self.explanation.replace(self.of_all_sizes, OTHER_WAY_RUNS)
+
+
+OTHER_WAY_RUNS = "At other sizes the forward takes another way, which ends."
 
 
 class Scene(NamedTuple):
