@@ -1,5 +1,9 @@
 """A trace says whether the network's own code asks for a size."""
 
+import copy
+import json
+import math
+
 import pytest
 import torch
 from networks import torchvision_network
@@ -57,6 +61,41 @@ def test_code_that_asks_for_a_size_is_noticed(then):
 )
 def test_what_torch_asks_for_does_not_count(then):
     assert not trace(Written(then), SIZE).reads_sizes
+
+
+@pytest.mark.parametrize(
+    ("then", "asked"),
+    [
+        (lambda x: x if x.shape[-1] > 4 else -x, 1),
+        (lambda x: x if 2 < x.size(-1) < 40 else -x, 2),
+        (lambda x: x if x.size(dim=3) == 8 else -x, 1),
+        (lambda x: x if x.shape == (2, 3, 8, 8) else -x, 4),
+        (lambda x: -x if x.shape[2] % 4 else x, 1),
+        (lambda x: x if math.ceil(x.shape[2] * 0.5 - 1) >= 3 else -x, 1),
+        (lambda x: x[: max(x.shape[2], 4)], 1),
+        (lambda x: x if divmod(100 - round(x.shape[2] / 2), 2)[1] == 0 else -x, 1),
+        (lambda x: x if abs(-x.shape[2]) ** 2 >> 1 < 9 else -x, 1),
+        (lambda x: x.view(x.shape[0], -1, x.shape[2] * x.shape[3] // 2), 0),
+        (lambda x: nn.functional.interpolate(x, size=(x.shape[2] * 2, x.shape[3])), 0),
+        (lambda x: x + x.shape[2] * torch.ones(x.shape[3:], device=x.device), 0),
+        (lambda x: x if x.shape[2] != "8" else -x, 0),
+    ],
+)
+def test_what_is_compared_with_a_size_is_noted(then, asked):
+    found = trace(Written(then), SIZE)
+    assert found.failure is None
+    assert len(found.comparisons) == asked
+
+
+def test_numbers_that_are_left_over_are_plain_again():
+    kept = []
+    model = Written(lambda x: kept.append(x.shape[2]) or x)
+    found = trace(model, SIZE)
+    assert kept == [8]
+    assert kept[0] > 4
+    assert not found.comparisons
+    assert type(copy.deepcopy(kept)[0]) is int
+    assert json.dumps({kept[0]: kept}) == '{"8": [8]}'
 
 
 @pytest.mark.parametrize("name", ["vgg16", "resnet18", "densenet121"])

@@ -162,6 +162,7 @@ def trace(
         failure=_failure(recorder, error) if error is not None else None,
         fallback=fallback,
         reads_sizes=recorder.reads_sizes,
+        comparisons=recorder.comparisons,
         hooks_left_out=tuple(dict.fromkeys(path for path, _ in callers_hooks(model))),
         call_options={"dtypes": input_dtypes, "training": training, "kwargs": kwargs},
     )

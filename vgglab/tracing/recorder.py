@@ -20,7 +20,7 @@ from torch.utils.flop_counter import flop_registry
 from vgglab.tracing.operations import ADAPTIVE_POOLS, PRODUCTS, Constant, Kind, Op, Shape, kind_of
 from vgglab.tracing.records import CodeLine, Failure, ModuleCall
 from vgglab.tracing.shortcuts import shortcut
-from vgglab.tracing.size_reads import SizeReads
+from vgglab.tracing.size_reads import Computed, SizeReads
 
 _ADAPTIVE_LAYERS = (
     *(nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d),
@@ -53,7 +53,7 @@ class Recorder(TorchDispatchMode):
         self.output_shapes: tuple[Shape, ...] = ()
         self.output_sources: tuple[int, ...] = ()
         self.failures: list[tuple[BaseException, Failure]] = []
-        self._size_reads = SizeReads() if watch_sizes else None
+        self._size_reads = SizeReads(self._source) if watch_sizes else None
 
         self._stack: list[ModuleCall] = []
         self._modules_called: set[int] = set()
@@ -118,6 +118,11 @@ class Recorder(TorchDispatchMode):
         if self._size_reads is None or self._size_reads.any:
             return True
         return any(isinstance(module, torch.jit.ScriptModule) for module in self.modules.values())
+
+    @property
+    def comparisons(self) -> tuple[Computed, ...]:
+        """What code that is not torch's compared with a size, as far as it was watched."""
+        return () if self._size_reads is None else tuple(self._size_reads.comparisons)
 
     def saved_bytes(self) -> dict[int, int]:
         """Return the bytes that autograd keeps, by the operation that made them; -1: inputs."""

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from vgglab.shapes import Window
 from vgglab.tracing.operations import Op, Shape
+from vgglab.tracing.size_reads import Computed
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,8 @@ class Trace:
         Whether code that is not torch's asked a tensor for its size, or could not be watched
         (TorchScript). Where it is not so, the forward does the same at every size, unless it
         catches an error.
+    comparisons
+        What that code compared of the sizes that it got, or computed of them.
     hooks_left_out
         Paths of the modules whose hooks did not run, because they are the caller's: see `trace`.
     call_options
@@ -175,6 +178,7 @@ class Trace:
     failure: Failure | None = None
     fallback: str | None = None
     reads_sizes: bool = True
+    comparisons: tuple[Computed, ...] = field(default=(), repr=False)
     hooks_left_out: tuple[str, ...] = ()
     call_options: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 

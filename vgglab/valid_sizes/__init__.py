@@ -28,7 +28,16 @@ from vgglab.tracing import Op, Trace
 from vgglab.tracing.operations import RESHAPES, Kind
 from vgglab.valid_sizes.intervals import Interval, ValidSizes, no_sizes, to_intervals
 from vgglab.valid_sizes.propagation import LIMIT, Propagation, axes_of, propagate
-from vgglab.valid_sizes.size_rules import Map
+from vgglab.valid_sizes.questions import (
+    MOST_WAYS,
+    alike,
+    along,
+    fits_of,
+    lines,
+    narrowed,
+    next_unlike,
+)
+from vgglab.valid_sizes.size_rules import Fits, Map
 
 TRIES = 3
 """How many sizes are tried where they cannot be worked out."""
@@ -125,13 +134,16 @@ def _search_one_way(model: nn.Module, trace: Trace, propagation: Propagation) ->
         sizes = no_sizes(sizes.names, exact=False)
     elif sizes and any(wanted.is_of_cells for wanted in propagation.wanted):
         sizes = _as_the_code_says(model, trace, sizes, propagation.given)
-    elif sizes and not _is_one_way(model, trace, sizes, propagation):
-        # The traced size may have run by mixing images of the batch; then it is not among those.
-        fits = propagation.given in sizes
-        tried = propagation.given if fits else sizes.nearest(propagation.given)
-        runs = fits or retrace(model, trace, tried).failure is None
-        sizes = _alone(tried, sizes.names) if runs else no_sizes(sizes.names, exact=False)
-        return Search(sizes, tuple(stops), OTHER_WAY)
+    elif sizes:
+        told = _of_all_ways(model, trace, sizes, propagation)
+        if told is None:
+            # The traced size may have run by mixing images of the batch: then it is not in them.
+            fits = propagation.given in sizes
+            tried = propagation.given if fits else sizes.nearest(propagation.given)
+            runs = fits or retrace(model, trace, tried).failure is None
+            sizes = _alone(tried, sizes.names) if runs else no_sizes(sizes.names, exact=False)
+            return Search(sizes, tuple(stops), OTHER_WAY)
+        sizes = told
     return Search(sizes, tuple(stops))
 
 
@@ -140,17 +152,91 @@ def _alone(size: Sequence[int], names: tuple[str, ...]) -> ValidSizes:
     return ValidSizes(tuple((Interval(n, n),) for n in size), exact=False, names=names)
 
 
+def _of_all_ways(
+    model: nn.Module, trace: Trace, sizes: ValidSizes, propagation: Propagation
+) -> ValidSizes | None:
+    """Return the sizes that fit whatever way the forward takes at them; ``None`` if unknown.
+
+    They are those of the way that it took, or those of them at which its code asks nothing that
+    has another answer, if everything else ends in an error.
+    """
+    if not trace.reads_sizes:
+        return sizes
+    same = alike(trace, propagation)
+    if same is None:
+        return None
+    for told in dict.fromkeys((sizes, narrowed(sizes, same, propagation))):
+        if (
+            propagation.given in told
+            and _is_one_way(model, trace, told, propagation)
+            and _fit_elsewhere(model, trace, told, propagation.given, same)
+        ):
+            return told
+    return None
+
+
+def _fit_elsewhere(
+    model: nn.Module, trace: Trace, sizes: ValidSizes, given: tuple[int, ...], same: list[Fits]
+) -> bool:
+    """Tell whether `sizes` are also right where the code's questions have other answers.
+
+    The forward is traced there, along each axis alone and along all together.
+    """
+    count = len(same[0])
+    fits, ways = fits_of(sizes, count), MOST_WAYS
+    for line in lines(len(given)):
+        here, unseen = along(line, fits, given), ~along(line, same, given)
+        while unseen.any():
+            side = int(np.flatnonzero(unseen)[0]) + 1
+            size = tuple(side if axis in line else n for axis, n in enumerate(given))
+            found = _way_at(model, trace, size, line) if ways else None
+            if found is None:
+                return False
+            ways -= 1
+            as_there, runs = (np.resize(array, count) for array in found)
+            as_there[len(found[0]) :] = False
+            if not as_there[side - 1] or (runs != here)[as_there].any():
+                return False
+            unseen &= ~as_there
+    return True
+
+
+def _way_at(
+    model: nn.Module, trace: Trace, size: tuple[int, ...], line: tuple[int, ...]
+) -> tuple[Fits, Fits] | None:
+    """Return at which sizes on a line the forward does what it does at one, and which run so.
+
+    ``None`` if that cannot be told.
+    """
+    other = retrace(model, trace, size)
+    propagation = with_second(model, other, propagate(other))
+    propagation.asked = size
+    same = alike(other, propagation)
+    if same is None:
+        return None
+    as_there = along(line, same, size)
+    runs = np.zeros_like(as_there)
+    failure = other.failure
+    if failure is not None and failure.op is None:
+        raised = failure.line is not None and failure.line.code.startswith(("raise ", "assert "))
+        return (as_there, runs) if raised else None
+    if propagation.unsupported is not None:
+        return None
+    fits = along(line, fits_of(propagation.valid_sizes(), len(runs)), size)
+    if failure is None:
+        return as_there, fits
+    return as_there & ~fits, runs  # where the operation that refuses does so
+
+
 def _is_one_way(
     model: nn.Module, trace: Trace, sizes: ValidSizes, propagation: Propagation
 ) -> bool:
     """Tell whether the forward does at the ends of the sizes that fit, and beyond, what it did.
 
-    A branch on the size and a loop over it show at the ends, wherever between them the code
-    changes its way. Other operations that leave the same sizes, such as a padding where one is
-    needed, are no other way; nor is a size that runs because it mixes the images of the batch.
+    A loop over the size shows at the ends, wherever between them the code changes its way. Other
+    operations that leave the same sizes, such as a padding where one is needed, are no other way;
+    nor is a size that runs because it mixes the images of the batch.
     """
-    if not trace.reads_sizes:
-        return True
     given, known = propagation.given, {propagation.given: trace} | propagation.others
     firsts = tuple(intervals[0].first for intervals in sizes.axes)
     lasts = [intervals[-1].last for intervals in sizes.axes]
@@ -204,15 +290,16 @@ def _by_another_way(
 ) -> Search:
     """Return a size at which the forward takes a way that ends, where on this one none does.
 
-    Where it takes the same way at the smallest size that comes as far and at a large one, what
-    was `found` stays.
+    Where it takes the same way at the smallest size that comes as far, at a large one and where
+    its code asks a question that has another answer, what was `found` stays.
     """
     given, way = propagation.given, _way(trace)
     if not trace.reads_sizes or not way:
         return found
     fits = [np.flatnonzero(fit) for fit in propagation.fits]
     small = tuple(int(fit[0]) + 1 if len(fit) else 1 for fit in fits)
-    for size in (small, tuple(max(LIMIT, 2 * side) for side in given)):
+    beyond = next_unlike(trace, propagation)
+    for size in (*beyond, small, tuple(max(LIMIT, 2 * side) for side in given)):
         other = retrace(model, trace, size)
         if other.failure is not None and _way(other) == way[: len(_way(other))]:
             continue
@@ -221,7 +308,8 @@ def _by_another_way(
             break
     else:
         return found
-    for size in (*(tuple(max(side >> k, 1) for side in given) for k in range(1, 5)), small):
+    halves = [tuple(max(side >> k, 1) for side in given) for k in range(1, 5)]
+    for size in (*beyond, *halves, small):
         other = retrace(model, trace, size)
         if other.failure is None:
             sizes = _search_one_way(model, other, propagate(other)).sizes
