@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 import vgglab
-from vgglab.arguments import MAX_SIDE
+from vgglab.arguments import MAX_LENGTH, MAX_SIDE
 from vgglab.lab.activations import activation_statistics
 from vgglab.pooling import ExportableAdaptivePool2d
 from vgglab.receptive_field.effective import effective_receptive_field
@@ -98,6 +98,13 @@ def test_the_largest_side_is_taken_and_the_next_is_not():
     assert vgglab.trace(model, (1, 3, MAX_SIDE, 4)).failure is None
     with pytest.raises(ValueError, match=r"at most 65,536 pixels a side; got"):
         vgglab.trace(model, (1, 3, 4, MAX_SIDE + 1))
+
+
+def test_a_signal_may_be_longer_than_an_image():
+    model = nn.Sequential(nn.Conv1d(1, 4, 80, stride=4))
+    assert vgglab.trace(model, (1, 1, MAX_LENGTH)).failure is None
+    with pytest.raises(ValueError, match=r"at most 1,048,576 steps long; got"):
+        vgglab.trace(model, (1, 1, MAX_LENGTH + 1))
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from posted_networks import NETWORKS
 from sampling import sampled
 from torch import nn
 
 from vgglab import diagnose, trace
+from vgglab.diagnose import Diagnosis
 from vgglab.valid_sizes.propagation import axes_of
 
 POSTED = json.loads((Path(__file__).parent / "data" / "reports.json").read_text(encoding="utf-8"))
@@ -102,17 +104,62 @@ def test_a_posted_network_is_told_what_is_wrong(name: str) -> None:
                 assert (tuple(shape[place] for place in places) in found.valid_sizes) == runs
 
     assert repair is None or repair in [fix.name for fix in found.fixes]
+    check_repairs(model, found, case["input_size"])
+
+
+def check_repairs(model: nn.Module, found: Diagnosis, size: Any) -> None:
+    """Run every repair that is on offer: without data and, if it is small, with some."""
     for fix in found.fixes:
-        assert diagnose(fix.apply(), case["input_size"]).ok
+        assert diagnose(fix.apply(), size).ok
         assert 0 <= fix.weights_kept <= sum(p.numel() for p in model.parameters())
-        small = fix.parameters < 2_000_000 and fix.mult_adds < 5e8
-        if small:
-            repaired = fix.apply()
-            for module in repaired.modules():  # data in place of none
-                for table in (module._parameters, module._buffers):
-                    for key, tensor in table.items():
-                        if tensor is not None and tensor.is_meta:
-                            data = torch.zeros(tensor.shape, dtype=tensor.dtype)
-                            is_weight = isinstance(tensor, nn.Parameter)
-                            table[key] = nn.Parameter(data) if is_weight else data
-            assert len(repaired(torch.zeros(case["input_size"]))) == case["input_size"][0]
+        if fix.parameters < 2_000_000 and fix.mult_adds < 5e8:
+            repaired = with_zeros(fix.apply())
+            answer = repaired(torch.zeros(size))
+            assert {size[0], 1} & {*answer.shape[:2]}  # steps come before the batch sometimes
+
+
+def with_zeros(model: nn.Module) -> nn.Module:
+    """Give a network data in place of none."""
+    for module in model.modules():
+        for table in (module._parameters, module._buffers):
+            for key, tensor in table.items():
+                if tensor is not None and tensor.is_meta:
+                    data = torch.zeros(tensor.shape, dtype=tensor.dtype)
+                    is_weight = isinstance(tensor, nn.Parameter)
+                    table[key] = nn.Parameter(data) if is_weight else data
+    return model
+
+
+@pytest.mark.sampled
+@pytest.mark.parametrize("name", sampled(NETWORKS, 12))
+def test_a_network_written_anew_is_told_what_is_wrong(name: str) -> None:
+    posted = NETWORKS[name]
+    with torch.device("meta"):
+        model = posted.make().train(posted.train)
+    found = diagnose(model, posted.size, target=posted.target)
+    assert (found.layer, found.kind) == (posted.layer, posted.kind)
+    report = str(found)
+    assert [words for words in posted.said if words not in report] == [], report
+
+    places = axes_of(found.trace).places
+    other_layout = len(found.trace.input_sizes[0]) != len(posted.size) or found.kind in (
+        "unbatched-input",
+        "wrong-dimensions",
+    )
+    for shapes, runs in ((posted.runs, True), (posted.fails, False)):
+        for shape in shapes:
+            assert (trace(model, shape).failure is None) == runs
+            if found.valid_sizes.exact and not other_layout and shape[:2] == posted.size[:2]:
+                assert (tuple(shape[place] for place in places) in found.valid_sizes) == runs
+
+    assert posted.repair is None or posted.repair in [fix.name for fix in found.fixes]
+    check_repairs(model, found, posted.size)
+
+
+def test_posted_networks_are_many_and_stand_for_themselves() -> None:
+    sources = [posted.source for posted in NETWORKS.values()]
+    assert len({*sources}) == len(sources)
+    assert not {*sources} & {case["source"] for case in POSTED if case["model_code"]}
+    kinds = {posted.kind for posted in NETWORKS.values()}
+    assert len(sources) + len(CASES) >= 80
+    assert len(kinds) >= 10

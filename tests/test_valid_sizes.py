@@ -814,3 +814,47 @@ def test_what_the_code_asks_about_sizes_is_never_left_out(case: str, side: int) 
     assert told == right or not sizes.exact
     assert sizes.exact or side not in EXACT.get(case, ())
     assert told or not sizes.exact or not right
+
+
+def mean_of_steps(x: Tensor, conv: nn.Module, fc: nn.Module) -> Tensor:
+    x = F.max_pool1d(conv(x), 4)
+    n, c, steps = x.shape
+    if steps < 3:
+        raise ValueError("too short")
+    return fc(x.mean(-1).view(n, c))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("length", [8000, 40_000, 480_000, 1_048_576])
+def test_sizes_of_long_signals_are_told(length: int) -> None:
+    model = Net(mean_of_steps, nn.Conv1d(1, 4, 80, 4), nn.Linear(4, 2)).eval()
+    sizes = valid_sizes(model, trace(model, (1, 1, length)))
+    assert sizes == ValidSizes(((Interval(80 + 4 * 11, None),),), names=("length",))
+
+
+@pytest.mark.parametrize("size", [(40_000, 64), (65_536, 65_536)])
+def test_sizes_of_the_largest_images_are_told(size: tuple[int, int]) -> None:
+    model = Net(lambda x, fc: fc(x.mean((2, 3)).view(x.shape[0], -1)), nn.Linear(3, 2)).eval()
+    sizes = valid_sizes(model, trace(model, (1, 3, *size)))
+    assert sizes.axes == ((Interval(1, None),),) * 2
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [((720, 1280), (360, 640)), ((1280, 720), (640, 360)), ((480, 480), (480, 480))],
+)
+def test_an_image_that_is_no_square_keeps_its_proportions(
+    given: tuple[int, int], told: tuple[int, int]
+) -> None:
+    """3,600 cells are as many as a square of 60 has and as a map of 45×80."""
+    halves = [nn.Conv2d(3, 3, 3, 2, 1) for _ in range(3)]
+    model = nn.Sequential(*halves, nn.Flatten(), nn.Linear(3 * 3600, 2))
+    sizes = valid_sizes(model, trace(model, (1, 3, *given)))
+    assert told in sizes
+    assert ((480, 480) in sizes) == (told == (480, 480))
+
+
+def test_a_square_of_a_usual_size_comes_before_the_proportions() -> None:
+    """64 cells: 8×8, of images of 256 px, or 4×16 in the proportion of what came."""
+    model = nn.Sequential(nn.AvgPool2d(32, 32), nn.Flatten(), nn.Linear(3 * 64, 2))
+    sizes = valid_sizes(model, trace(model, (1, 3, 8 * 32, 16 * 32)))
+    assert (256, 256) in sizes

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 MAX_SIDE = 65_536
 """The largest size of an image along one axis, in pixels: what comes after it is a slip."""
 
+MAX_LENGTH = 1_048_576
+"""The most steps of a signal: those of 20 s of sound."""
+
 
 def check_integer(name: str, value: Any, minimum: int) -> int:
     """Return an argument as an int; a NumPy integer is one too, ``True`` is none.
@@ -187,17 +190,24 @@ def number_type(model: "nn.Module") -> "torch.dtype":
     return next(floating, torch.get_default_dtype())
 
 
+def most_along(shape: Sequence[int]) -> int:
+    """Return the largest size along an axis that inputs of as many axes may have."""
+    return MAX_SIDE if len(shape) > 3 else MAX_LENGTH
+
+
 def _shape(accepted: str, value: Any, shape: Iterable[Any]) -> tuple[int, ...]:
     sizes = []
-    for axis, item in enumerate(shape):
+    for item in shape:
         size = _as_integer(item)
         if size is None:
             raise TypeError(f"{accepted}; got {value!r}, where {item!r} is no integer")
         if size < 1:
             raise ValueError(f"{accepted}, all sizes at least 1; got {value!r}")
-        if axis > 1 and size > MAX_SIDE:
-            raise ValueError(f"{accepted}, at most {MAX_SIDE:,} pixels a side; got {value!r}")
         sizes.append(size)
+    most = most_along(sizes)
+    things = "pixels a side" if most == MAX_SIDE else "steps long"
+    if max(sizes[2:], default=0) > most:
+        raise ValueError(f"{accepted}, at most {most:,} {things}; got {value!r}")
     return tuple(sizes)
 
 

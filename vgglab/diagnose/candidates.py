@@ -106,6 +106,10 @@ def other_layout(trace: Trace, problem: Problem) -> tuple[Candidate, Shape] | No
         return Candidate("frames", f"model = {line}", "all old sizes", note), wanted
     if problem.kind == "wrong-dimensions" and isinstance(problem.expected, tuple):
         wanted = problem.expected
+        if wanted == (*size, 1):
+            line = "model = nn.Sequential(nn.Unflatten(-1, (-1, 1)), model)"
+            note = f"Gives each input the dimension that is missing; {note}"
+            return Candidate("unflatten", line, "all old sizes", note), wanted
         line = f"model = nn.Sequential(nn.Unflatten(1, {wanted[1:]}), model)"
         note = f"Gives each row the shape that the network takes; {note}"
         return Candidate("unflatten", line, "all old sizes", note), wanted

@@ -85,6 +85,8 @@ def _two_layers(scene: Scene, source: int | None, expected: int, got: int) -> Pr
         text += f" All of them are channels: the map is {'×'.join(['1'] * pooled)} there."
     if source is not None and source < 0:
         text += f" {advice}"
+    elif scene.propagation.unsupported is None and scene.propagation.valid_sizes():
+        return Problem("input-size", expected, got, text)
     elif scene.propagation.unsupported is None:
         of_all_sizes = "The two layers do not fit together, whatever the input size."
         text += f" {of_all_sizes} {advice}"

@@ -151,6 +151,16 @@ def _unbatched(trace: Trace) -> Problem | None:
     if len(size) == axes + 1 and size[-1] == channels != size[0]:
         text = " The channels come last, too: x.movedim(-1, 0).unsqueeze(0)."
         batch = (1, channels, *size[:-1])
+    elif len(size) == axes + 1 and size[1] == channels != size[0]:
+        batch = (*size, 1)
+        return Problem(
+            "wrong-dimensions",
+            batch,
+            size,
+            f"{reader} takes inputs of {axes + 2} dimensions and gets {size}: a batch of {size[0]} "
+            f"with {channels} channels, in which the last dimension is missing. Give it as "
+            f"{batch}: x.unsqueeze(-1).",
+        )
     elif len(size) == axes + 1 and channels not in (size[0], 3, 1):
         return None
     else:
@@ -382,9 +392,23 @@ def _join(scene: Scene) -> Problem | None:
     if len(shapes) == 1 and scene.op.kind is Kind.BROADCAST:
         return _with_numbers(scene)
     sources = [_source_of(scene, shape) for shape in shapes]
-    if len(shapes) < 2 or any(len(shape) != len(shapes[0]) for shape in shapes):
+    if len(shapes) < 2:
         return None
     first = shapes[0]
+    other = next((k for k, shape in enumerate(shapes) if len(shape) != len(first)), None)
+    if other is not None:
+        pair = ((first, sources[0]), (shapes[other], sources[other]))
+        if scene.op.kind is Kind.BROADCAST:
+            return None
+        origins = " and ".join(f"{shape} from {_origin(trace, source)}" for shape, source in pair)
+        return Problem(
+            "wrong-dimensions",
+            len(first),
+            len(shapes[other]),
+            f"{scene.where} joins {origins} ({scene.op.name}): the one has {len(first)} "
+            f"dimensions, the other {len(shapes[other])}. A squeeze that removes a dimension of 1 "
+            "removes none of another size.",
+        )
     dims = set(range(len(first)))
     free = {1} if scene.op.kind is Kind.BROADCAST else set()  # is stretched to the other
     if scene.op.kind is Kind.CAT:
@@ -514,6 +538,15 @@ def _norm(scene: Scene) -> Problem | None:
     expected = scene.op.constants[0].shape[0]
     if expected == shape[1]:
         return None
+    if len(shape) > 2 and shape[-1] == expected:
+        return Problem(
+            "channel-mismatch",
+            expected,
+            shape,
+            f"{scene.where} normalises {expected} channels, which it wants in dimension 1, and "
+            f"gets {shape}: they come last, as features of a linear layer do. Move them before it "
+            f"and back behind it: x.movedim(-1, 1) and x.movedim(1, -1).",
+        )
     layout = scene.layout
     if isinstance(layout, Map) and layout.dims[1].axes:
         return rows_problem(scene, shape[1], expected, shape)

@@ -24,6 +24,7 @@ import numpy as np
 from torch import nn
 
 from vgglab import tracing
+from vgglab.arguments import most_along
 from vgglab.tracing import Op, Trace
 from vgglab.tracing.operations import RESHAPES, Kind
 from vgglab.valid_sizes.intervals import Interval, ValidSizes, no_sizes, to_intervals
@@ -106,7 +107,7 @@ def _search_one_way(model: nn.Module, trace: Trace, propagation: Propagation) ->
     """Do what `search` does, as if the forward took one way at every size."""
     stops: list[Trace] = []
     if propagation.ambiguous and trace.failure is None:
-        larger = retrace(model, trace, [3 * side for side in propagation.given])
+        larger = retrace(model, trace, [_far(trace, side, 3) for side in propagation.given])
         again = propagate(larger)
         if larger.failure is None and again.unsupported is None:
             again.asked = propagation.given
@@ -145,6 +146,11 @@ def _search_one_way(model: nn.Module, trace: Trace, propagation: Propagation) ->
             return Search(sizes, tuple(stops), OTHER_WAY)
         sizes = told
     return Search(sizes, tuple(stops))
+
+
+def _far(trace: Trace, side: int, times: int = 2) -> int:
+    """Return a much larger size, or the largest that may be traced."""
+    return min(times * side, most_along(trace.input_sizes[axes_of(trace).inputs[0]]))
 
 
 def _alone(size: Sequence[int], names: tuple[str, ...]) -> ValidSizes:
@@ -187,7 +193,8 @@ def _fit_elsewhere(
     for line in lines(len(given)):
         here, unseen = along(line, fits, given), ~along(line, same, given)
         while unseen.any():
-            side = int(np.flatnonzero(unseen)[0]) + 1
+            sides = np.flatnonzero(unseen) + 1
+            side = int(sides[np.argmin(np.abs(sides - given[line[0]]))])
             size = tuple(side if axis in line else n for axis, n in enumerate(given))
             found = _way_at(model, trace, size, line) if ways else None
             if found is None:
@@ -218,8 +225,8 @@ def _way_at(
     runs = np.zeros_like(as_there)
     failure = other.failure
     if failure is not None and failure.op is None:
-        raised = failure.line is not None and failure.line.code.startswith(("raise ", "assert "))
-        return (as_there, runs) if raised else None
+        code = failure.line.code if failure.line else ""
+        return (as_there, runs) if re.search(r"\b(raise|assert)\b", code) else None
     if propagation.unsupported is not None:
         return None
     fits = along(line, fits_of(propagation.valid_sizes(), len(runs)), size)
@@ -242,7 +249,9 @@ def _is_one_way(
     lasts = [intervals[-1].last for intervals in sizes.axes]
     below = tuple(max(first // 2, 1) for first in firsts)
     ends = zip(lasts, given, strict=True)
-    above = tuple(2 * last if last else max(LIMIT, 2 * side) for last, side in ends)
+    above = tuple(
+        _far(trace, last) if last else max(LIMIT, _far(trace, side)) for last, side in ends
+    )
     if not any(lasts):
         above = next((size for size in known if _is_far(size, given)), above)
     for size in dict.fromkeys((below, firsts, above)):
@@ -299,7 +308,7 @@ def _by_another_way(
     fits = [np.flatnonzero(fit) for fit in propagation.fits]
     small = tuple(int(fit[0]) + 1 if len(fit) else 1 for fit in fits)
     beyond = next_unlike(trace, propagation)
-    for size in (*beyond, small, tuple(max(LIMIT, 2 * side) for side in given)):
+    for size in (*beyond, small, tuple(max(LIMIT, _far(trace, side)) for side in given)):
         other = retrace(model, trace, size)
         if other.failure is not None and _way(other) == way[: len(_way(other))]:
             continue

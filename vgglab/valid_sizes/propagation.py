@@ -1,16 +1,23 @@
 """One trace, walked with all candidate sizes at once."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from math import log
 from typing import NamedTuple
 
 import numpy as np
 
+from vgglab.arguments import MAX_SIDE, most_along
 from vgglab.tracing import Op, Shape, Trace
 from vgglab.tracing.operations import ADAPTIVE_POOLS, Kind, rows_of
-from vgglab.valid_sizes.intervals import NAMES, ValidSizes, no_sizes, to_intervals
+from vgglab.valid_sizes.intervals import (
+    NAMES,
+    USUAL_SIZES,
+    ValidSizes,
+    no_sizes,
+    to_intervals,
+)
 from vgglab.valid_sizes.size_rules import (
     RESIZED,
     AmbiguousError,
@@ -29,7 +36,8 @@ from vgglab.valid_sizes.size_rules import (
 )
 
 LIMIT = 1024
-"""Sizes are looked at from 1 to here, or to twice the input if that is more."""
+"""Sizes are looked at from 1 to here, or to twice the input if that is more; of very long
+signals, to `MAX_SIDE` more than that."""
 
 
 @dataclass
@@ -84,6 +92,8 @@ class Propagation:
         Where features are counted, the axes depend on each other. Then the sizes are those that
         give the same feature map as a square image does or, if no square image fits, the feature
         map that is nearest to a square; of a clip or a long image, that is nearest to the input.
+        If the input is no square and squares of usual sizes do not fit, its proportion is kept
+        where that fits.
         """
         fits = list(self.fits)
         if self.wanted:
@@ -134,16 +144,25 @@ class Propagation:
         if not axes:
             return {} if all(_is_right(wanted, {}) for wanted in self.wanted) else None
         tied = [axis for axis in axes if self.names[axis] in NAMES[2]]
-        ways: list[list[list[int]]] = [[[axis] for axis in axes]]
+        each = [[axis] for axis in axes]
+        ways: list[list[list[int]]] = [each]
         if len(tied) == 2:
             loose = [[axis] for axis in axes if axis not in tied]
             height, width = ((self.asked or self.given)[axis] for axis in tied)
             # A long image (a spectrogram, say) rather keeps one of its sides than becomes square.
             is_long = max(height, width) > 2 * min(height, width)
             ways.insert(len(ways) if is_long else 0, [*loose, tied])
-        return next(filter(None, (self._among(groups) for groups in ways)), None)
+        best = next(filter(None, (self._among(groups, self._distance) for groups in ways)), None)
+        if len(tied) == 2 and height != width and best and not self._is_usual(best, tied):
+            # An image that is no square rather keeps its proportions than becomes one.
+            found = self._among(each, self._off_proportion)
+            if found is not None and self._off_proportion(found) < TINY:
+                return found
+        return best
 
-    def _among(self, groups: list[list[int]]) -> dict[int, int] | None:
+    def _among(
+        self, groups: list[list[int]], distance_of: Callable[[dict[int, int]], float]
+    ) -> dict[int, int] | None:
         """Return the best choice where the axes of each group have the same size."""
         choices = [self._choices(group) for group in groups]
         *outer, inner = choices
@@ -162,7 +181,7 @@ class Propagation:
                 good &= total == wanted.features
             for index in inner[good]:
                 found = picked | {axis: int(index) for axis in groups[-1]}
-                distance = self._distance(found)
+                distance = distance_of(found)
                 if best is None or distance < best[0]:
                     best = distance, found
         return best and best[1]
@@ -178,6 +197,30 @@ class Propagation:
             return indices
         return indices[np.sort(np.unique(columns[:, fit], axis=1, return_index=True)[1])]
 
+    def _off_proportion(self, picked: dict[int, int]) -> float:
+        """Return how far the map's height and width are from the proportion of what came."""
+        first = next(term for term in self._terms() if term.sides)
+        flat = [axis for axis in first.sides if self.names[axis] in NAMES[2]]
+        if len(flat) < 2:
+            return 1.0
+        height, width = (
+            first.sides[axis][picked[axis]] / max(int(first.sides[axis][self.given[axis] - 1]), 1)
+            for axis in flat
+        )
+        return abs(log(height / width))
+
+    def _is_usual(self, picked: dict[int, int], axes: list[int]) -> bool:
+        """Tell whether images of a usual size give the same maps."""
+        return any(
+            all(
+                term.sides[axis][usual - 1] == term.sides[axis][picked[axis]]
+                for term in self._terms()
+                for axis in axes
+                if axis in term.sides
+            )
+            for usual in USUAL_SIZES
+        )
+
     def _distance(self, picked: dict[int, int]) -> float:
         """Return how far a map is from what is most likely: a square, or the map that came."""
         first = next(term for term in self._terms() if term.sides)
@@ -191,6 +234,9 @@ class Propagation:
             for axis, side in sides.items()
         )
 
+
+TINY = 1e-9
+"""How far a proportion may be from another that is the same."""
 
 MOST = 4096
 """How many combinations of sides are tried, of all axes but the last group."""
@@ -314,7 +360,8 @@ def propagate(
     axes = axes_of(trace)
     shape = trace.input_sizes[axes.inputs[0]]
     given = tuple(shape[place] for place in axes.places if -place <= len(shape))
-    count = max(LIMIT, 2 * max(given, default=1))
+    largest = max(given, default=1)
+    count = max(LIMIT, largest, min(2 * largest, largest + MAX_SIDE, most_along(shape)))
     sizes = np.arange(1, count + 1)
     layouts: dict[int, Layout] = {}
     for k in axes.inputs:
