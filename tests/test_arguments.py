@@ -162,3 +162,41 @@ def test_a_compiled_model_is_its_model():
     assert isinstance(vgglab.with_adaptive_pool(compiled, 4)[0], nn.Conv2d)
     images = torch.linspace(-1, 1, 2 * 3 * 16 * 16).reshape(SIZE)
     assert effective_receptive_field(compiled, images, "0").side() > 0
+
+
+class TwoInputs(nn.Module):
+    """Takes an image and what is known of it."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3), nn.Linear(4 + 5, 2)
+
+    def forward(self, pixels, meta):
+        return self.head(torch.cat([self.conv(pixels).mean((2, 3)), meta], 1))
+
+
+class ByName(TwoInputs):
+    def forward(self, *, meta, pixels):
+        return super().forward(pixels, meta)
+
+
+@pytest.mark.parametrize("make", [TwoInputs, ByName])
+@pytest.mark.parametrize("call", [vgglab.trace, vgglab.summary, vgglab.diagnose])
+def test_sizes_may_be_given_by_what_the_forward_calls_them(make, call):
+    found = call(make(), {"meta": (2, 5), "pixels": (2, 3, 9, 9)})
+    seen = found if call is vgglab.trace else found.trace
+    assert seen.failure is None
+    assert {*seen.input_sizes} == {(2, 5), (2, 3, 9, 9)}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        ({"pixel": (2, 3, 9, 9)}, "must name inputs of the forward, pixels, meta; got"),
+        ({}, "must name inputs of the forward"),
+        ({"meta": (2, 5)}, "must name the first inputs of the forward, pixels, and the others"),
+    ],
+)
+def test_names_that_the_forward_does_not_have_are_told(sizes, words):
+    with pytest.raises(ValueError, match=words):
+        vgglab.diagnose(TwoInputs(), sizes)

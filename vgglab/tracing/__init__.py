@@ -42,7 +42,7 @@ __all__ = [
     "trace",
 ]
 
-InputSize: TypeAlias = Sequence[int] | Sequence[Sequence[int]]
+InputSize: TypeAlias = Sequence[int] | Sequence[Sequence[int]] | Mapping[str, Sequence[int]]
 
 
 def trace(
@@ -69,8 +69,9 @@ def trace(
     model
         Any module, on any device.
     input_size
-        Shape of the input, such as ``(1, 3, 224, 224)``, or a list of shapes for several inputs.
-        Inputs that the forward takes by name alone are given by name.
+        Shape of the input, such as ``(1, 3, 224, 224)``, or a list of shapes for several inputs, or
+        a dict of them by what the forward calls them. Inputs that the forward takes by name alone
+        are given by name.
     dtypes
         Types of the inputs; by default that of the model's first floating-point parameter, or whole
         numbers where an embedding asks for them.
@@ -96,6 +97,8 @@ def trace(
         that of the inputs.
     """
     model = check_model("model", model)
+    if isinstance(input_size, Mapping):
+        input_size = _in_order(model, input_size, _check_kwargs(kwargs))
     sizes = check_sizes("input_size", input_size)
     input_dtypes = _check_dtypes(dtypes, len(sizes), model)
     further = _check_kwargs(kwargs)
@@ -262,6 +265,27 @@ def _names_of_inputs(
     if left > len(by_name):
         return (None,) * number
     return (*(None,) * (number - left), *by_name[:left])
+
+
+def _in_order(model: nn.Module, sizes: Mapping[str, Any], further: Mapping[str, Any]) -> list[Any]:
+    """Return shapes that were given by name in the order in which the forward takes them."""
+    arguments = signature(model.forward).parameters.values()
+    variable = (Argument.VAR_POSITIONAL, Argument.VAR_KEYWORD)
+    taken = [a.name for a in arguments if a.name not in further and a.kind not in variable]
+    if not sizes or not sizes.keys() <= {*taken}:
+        raise ValueError(
+            f"input_size must name inputs of the forward, {', '.join(taken)}; got {dict(sizes)!r}"
+        )
+    order = [name for name in taken if name in sizes]
+    passed = [
+        name or taken[k] for k, name in enumerate(_names_of_inputs(model, len(order), further))
+    ]
+    if passed != order:
+        raise ValueError(
+            f"input_size must name the first inputs of the forward, {', '.join(passed)}, and the "
+            f"others be given as kwargs; got {dict(sizes)!r}"
+        )
+    return [sizes[name] for name in order]
 
 
 def _copied_to(value: Any, device: torch.device | str) -> Any:
