@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 from math import prod
 from types import MethodType
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from sampling import examples
 from torch import Tensor, nn
 from untouched import assert_unchanged, everything
 
+from vgglab import diagnose
 from vgglab.convert import (
     fc_to_conv,
     fold_adaptive_pool,
@@ -26,6 +29,7 @@ from vgglab.convert import (
     with_new_linear,
     with_num_classes,
     with_pooled_features,
+    with_second_layer,
     with_spp_head,
 )
 from vgglab.convert.chain import shared_chains
@@ -1028,3 +1032,48 @@ def test_networks_that_come_and_go_are_not_taken_for_one_another():
             else:
                 new = with_new_fc(nn.Sequential(*layers), (2, 3, 9, 9))
                 assert new(torch.zeros(2, 3, 9, 9)).shape == (2, 2 + k)
+
+
+class OneNormTwice(nn.Module):
+    """A map and its mean pass the same normalisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm1d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.norm(self.conv(x)).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_second_layer_takes_what_the_first_cannot(training: bool) -> None:
+    model = OneNormTwice().train(training)
+    repaired = with_second_layer(model, "norm", nn.BatchNorm2d(4), 4)
+    assert repaired(torch.zeros(2, 3, 5, 5)).shape == (2, 4)
+    assert type(model.norm) is nn.BatchNorm1d
+    assert all(module.training == training for module in repaired.modules())
+    assert pickle.loads(pickle.dumps(repaired))(torch.zeros(2, 3, 5, 5)).shape == (2, 4)
+    (fix,) = [fix for fix in diagnose(model, (2, 3, 5, 5)).fixes if fix.name == "layer"]
+    assert fix.weights_kept == sum(p.numel() for p in model.parameters())
+
+
+def test_a_layer_that_is_used_no_more_is_not_kept() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm1d(4))
+    (fix,) = [fix for fix in diagnose(model, (2, 3, 5, 5)).fixes if fix.name == "layer"]
+    assert fix.weights_kept == sum(p.numel() for p in model[0].parameters())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "words"),
+    [
+        (("conv.0", nn.BatchNorm2d(4), 4), ValueError, "layer must"),
+        (("norm", nn.BatchNorm2d, 4), TypeError, "new must be"),
+        (("norm", nn.BatchNorm2d(4), 0), ValueError, "dimensions must be"),
+        (("norm", nn.BatchNorm2d(4), "4"), TypeError, "dimensions must be"),
+    ],
+)
+def test_what_is_no_second_layer(
+    arguments: tuple[Any, ...], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        with_second_layer(OneNormTwice(), *arguments)

@@ -45,7 +45,11 @@ SAID: dict[str, tuple[str | None, list[str], str | None]] = {
         ["4096 = 64·8·8", "3136 = 64·7·7", "nn.Linear(3136, 1024)", "does not help"],
         "fc",
     ),
-    "pytorch-6316": ("bn4", ["(8, 128, 1, 10)", "nn.BatchNorm2d(128)"], None),
+    "pytorch-6316": (
+        "bn4",
+        ["(8, 128, 1, 10)", "nn.BatchNorm2d(128)", "after the repair, height 80 px, width 20"],
+        "layer",
+    ),
     "vision-2151": ("pooling.2", ["training mode", "2 or more", "No larger image helps"], "eval"),
     "discogan-17": (None, ["(2, 1, 13, 13)", "64 to 79 px"], None),
     "pytorch-11762": ("conv1", ["(64, 1, 32, 32)", "unsqueeze(1)", "32 to 35"], "channel"),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vgglab.convert import with_num_classes as with_num_classes
     from vgglab.convert import with_pooled_features as with_pooled_features
     from vgglab.convert import with_resized_inputs as with_resized_inputs
+    from vgglab.convert import with_second_layer as with_second_layer
     from vgglab.convert import with_spp_head as with_spp_head
     from vgglab.course.exercises import check as check
     from vgglab.course.exercises import hint as hint
@@ -102,6 +103,7 @@ _HOME = {
     "with_num_classes": "convert",
     "with_pooled_features": "convert",
     "with_resized_inputs": "convert",
+    "with_second_layer": "convert",
     "with_spp_head": "convert",
 }
 

@@ -28,6 +28,7 @@ from vgglab.convert.single_layers import (
     with_num_classes,
     with_pooled_features,
     with_resized_inputs,
+    with_second_layer,
 )
 
 __all__ = [
@@ -43,5 +44,6 @@ __all__ = [
     "with_num_classes",
     "with_pooled_features",
     "with_resized_inputs",
+    "with_second_layer",
     "with_spp_head",
 ]

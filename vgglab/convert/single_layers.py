@@ -72,6 +72,33 @@ class ResizeInputs:
         return resized.unflatten(0, value.shape[: -axes - 1])
 
 
+KEPT = "as_it_was"
+"""Name of the layer that goes on beside a new one, in `ByDimensions`."""
+
+
+class ByDimensions(nn.Module):
+    """Two layers in the place of one: the new one takes inputs of so many dimensions.
+
+    Parameters
+    ----------
+    layer
+        Takes all others.
+    new
+        The new layer.
+    dimensions
+        Of the inputs that it takes.
+    """
+
+    def __init__(self, layer: nn.Module, new: nn.Module, dimensions: int) -> None:
+        super().__init__()
+        self.add_module(KEPT, layer)
+        self.new, self.dimensions = new, dimensions
+
+    def forward(self, x: Tensor) -> Tensor:
+        layer = self.new if x.dim() == self.dimensions else self.get_submodule(KEPT)
+        return layer(x)  # type: ignore[no-any-return]
+
+
 class FlattenFirst:
     """A hook before a layer of features: flattens the maps that come."""
 
@@ -198,6 +225,55 @@ def with_new_linear(model: nn.Module, layer: str, in_features: int) -> nn.Module
     if type(old) is not nn.Linear:
         raise ValueError(f"layer must be an nn.Linear; {layer!r} is a {type(old).__name__}")
     return _replaced(network, layer, fresh_linear(old, in_features, old.out_features))
+
+
+def with_second_layer(model: nn.Module, layer: str, new: nn.Module, dimensions: int) -> nn.Module:
+    """Put a new layer beside one that cannot take inputs of so many dimensions.
+
+    That is what a network needs in which one layer stands in two places: a BatchNorm1d between
+    linear layers that is also given maps, because a second one was stored under its name.
+
+    Parameters
+    ----------
+    model
+        Any network.
+    layer
+        Path of the layer that there is.
+    new
+        The layer for inputs of `dimensions` dimensions; the old one goes on with all others.
+    dimensions
+        How many: 4 for maps with a batch.
+
+    Returns
+    -------
+    torch.nn.Module
+        A copy. In its state_dict the old layer is ``as_it_was``, under the old path.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of another type.
+    ValueError
+        If there is no such layer.
+
+    Examples
+    --------
+    >>> norm = nn.Sequential(nn.BatchNorm1d(3))
+    >>> repaired = with_second_layer(norm, "0", nn.BatchNorm2d(3), 4)
+    >>> [tuple(repaired(torch.zeros(2, 3, *sides)).shape) for sides in ((), (5, 5))]
+    [(2, 3), (2, 3, 5, 5)]
+    """
+    new = check_model("new", new)
+    dimensions = check_integer("dimensions", dimensions, minimum=1)
+    network = real_copy(check_model("model", model), hooks=True)
+    old = _layer(network, layer)
+    like = next((x for x in (*old.parameters(), *old.buffers()) if x.is_floating_point()), None)
+    if like is not None:
+        new = new.to(like.device, like.dtype)
+    for module in new.modules():
+        module.is_fresh = True  # type: ignore[assignment]  # as in `fresh_linear`
+    both = ByDimensions(old, new, dimensions).train(old.training)
+    return _replaced(network, layer, both)
 
 
 def with_in_channels(model: nn.Module, in_channels: int) -> nn.Module:

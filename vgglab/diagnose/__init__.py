@@ -166,7 +166,8 @@ class Diagnosis(Report):
         kinds = ("missing-flatten", "batch-mixed", "batch-too-small", "wrong-dimensions")
         if self._problem is None or self._problem.kind not in kinds or self.valid_sizes:
             return None
-        kept = next((fix for fix in self.fixes if fix.same == "all old sizes"), None)
+        whole = (fix for fix in self.fixes if fix.same == "all old sizes" or fix.name == "layer")
+        kept = next(whole, None)
         return None if kept is None else Diagnosis(kept.repaired_without_data, kept.trace_after)
 
     @cached_property

@@ -193,12 +193,30 @@ def candidates(case: Case) -> Iterator[Candidate]:
             "A copy whose weights lie in memory in the usual order, so that maps do; no weight "
             "changes.",
         )
+    if kind == "wrong-dimensions":
+        yield from _layer_beside(case)
     if kind != "missing-flatten":
         yield from _other_input(case)
     at_head = case.problem is None or case.problem.map is not None
     if at_head and len(case.input_size) == 4 and len(case.propagation.given) == 2:
         yield from _other_head(case)
     yield from _around_one_layer(case)
+
+
+def _layer_beside(case: Case) -> Iterator[Candidate]:
+    """Put the layer that belongs there beside the one that cannot take what comes."""
+    problem, failure = case.problem, case.trace.failure
+    if problem is None or failure is None or not failure.path or not isinstance(problem.got, int):
+        return
+    if problem.instead and problem.instead.endswith(")"):
+        yield Candidate(
+            "layer",
+            f"model = vgglab.with_second_layer(model, {failure.path!r}, {problem.instead}, "
+            f"{problem.got})",
+            "no",
+            f"A fresh {problem.instead} beside {failure.path}, for inputs of {problem.got} "
+            "dimensions; the old one goes on with all others. It must be trained.",
+        )
 
 
 def _copied(model: nn.Module) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from vgglab.convert.chain import shared_chains
-from vgglab.convert.single_layers import last_layer
+from vgglab.convert.single_layers import KEPT, last_layer
 from vgglab.diagnose.candidates import Candidate, Case, Same, candidates
 from vgglab.diagnose.warnings import cut_images
 from vgglab.summary import Summary, summary
@@ -92,7 +92,12 @@ class Fix:
             if getattr(module, "is_fresh", False)
             for name, _ in module.named_parameters(recurse=False)
         }
-        names = [name for name, _ in self.repaired_without_data.named_parameters()]
+        called = {call.path for call in self.trace_after.calls}
+        names = [
+            name.replace(f".{KEPT}.", ".")
+            for name, _ in self.repaired_without_data.named_parameters()
+            if f".{KEPT}." not in name or name.rpartition(".")[0] in called
+        ]
         there = [f".{name}" for name in names if name not in fresh]
         return sum(
             parameter.count
