@@ -202,6 +202,57 @@ def rolled(net: Any, x: Tensor) -> Tensor:
     return net.fc(net.cnn(x).view(-1, net.fc.in_features))  # type: ignore[no-any-return]
 
 
+def unet_of_volumes(depth: int, channels: int) -> nn.Module:
+    """Encode by poolings and decode by repeating cells, each beside its volume."""
+
+    def forward(net: Any, x: Tensor) -> Tensor:
+        maps = [net.first(x)]
+        for k in range(depth):
+            maps.append(net.get_submodule(f"down{k}")(F.max_pool3d(maps[-1], 2)))
+        x = maps.pop()
+        for k in reversed(range(depth)):
+            x = net.get_submodule(f"up{k}")(
+                torch.cat([maps.pop(), F.interpolate(x, scale_factor=2)], 1)
+            )
+        return x
+
+    layers: dict[str, nn.Module] = {"first": nn.Conv3d(1, channels, 3, padding=1)}
+    for k in range(depth):
+        layers[f"down{k}"] = nn.Conv3d(channels, channels, 3, padding=1)
+        layers[f"up{k}"] = nn.Conv3d(2 * channels, channels, 3, padding=1)
+    return Layers(forward, **layers)
+
+
+def strided_unet(net: Any, x: Tensor) -> Tensor:
+    """A level of MONAI's: down by a stride, up by a transposed convolution."""
+    first = net.down(x)
+    return net.last(torch.cat([first, net.up(net.deep(first))], 1))  # type: ignore[no-any-return]
+
+
+def filters(net: Any, x: Tensor) -> Tensor:
+    return torch.cat([torch.max(conv(x), 2)[0] for conv in net.convs], 1)
+
+
+def shortcut(net: Any, x: Tensor) -> Tensor:
+    x = net.stem(x)
+    return net.main(x) + net.beside(x)  # type: ignore[no-any-return]
+
+
+def darknet(net: Any, x: Tensor) -> Tensor:
+    """A grid of cells, reckoned from the size of the configuration."""
+    x = net.layers(x)
+    stride = 416 // x.size(2)
+    grid = 416 // stride
+    return x.view(x.size(0), 255, grid * grid).transpose(1, 2)
+
+
+def pruned_attention(net: Any, x: Tensor) -> Tensor:
+    tokens = net.patches(x).flatten(2).transpose(1, 2)
+    n, length, _ = tokens.shape
+    q, k, v = net.qkv(tokens).reshape(n, length, 3, 16, 32).permute(2, 0, 3, 1, 4)
+    return F.scaled_dot_product_attention(q, k, v)
+
+
 GITHUB = "https://github.com/"
 
 NETWORKS = {
@@ -912,5 +963,444 @@ NETWORKS = {
         "num-classes",
         ("1000",),
         target=(2, 10),
+    ),
+    "udacity-86": Posted(
+        GITHUB + "udacity/deep-learning-v2-pytorch/issues/86",
+        lambda: nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10)),
+        (64, 1, 28, 28),
+        "0",
+        "missing-flatten",
+        ("1792", "784 = 1·28·28", "flatten"),
+        repair="flatten",
+    ),
+    "openvino-lenet-1": Posted(
+        GITHUB + "MaitreChen/openvino-lenet-sample/issues/1",
+        lambda: nn.Sequential(
+            *(nn.Conv2d(1, 6, 5), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.MaxPool2d(2)),
+            *(nn.Flatten(), nn.Linear(400, 120)),
+        ),
+        (256, 1, 28, 28),
+        "5",
+        "input-size",
+        ("400 = 16·5·5", "256 = 16·4·4", "32 to 35"),
+        runs=((256, 1, 32, 32),),
+        repair="resize",
+    ),
+    "glasses-236": Posted(
+        GITHUB + "FrancescoSaverioZuppichini/glasses/issues/236",
+        lambda: Layers(
+            shortcut,
+            stem=strided(3, 8, 8, 8, 8),
+            main=nn.Conv2d(8, 8, 3, 2, 1),
+            beside=nn.AvgPool2d(2),
+        ),
+        (1, 3, 240, 240),
+        "",
+        "padding-mismatch",
+        ("(1, 8, 8, 8)", "(1, 8, 7, 7)"),
+        runs=((1, 3, 224, 224),),
+        repair="resize",
+    ),
+    "3-min-29": Posted(
+        GITHUB + "keon/3-min-pytorch/issues/29",
+        lambda: Layers(
+            shortcut,
+            stem=nn.Conv2d(3, 16, 3, 1, 1),
+            main=nn.Sequential(nn.Conv2d(16, 32, 3, 2, 1), nn.Conv2d(32, 32, 3, 2, 1)),
+            beside=nn.Conv2d(16, 32, 1, 2),
+        ),
+        (4, 3, 32, 32),
+        "",
+        "padding-mismatch",
+        ("(4, 32, 8, 8)", "(4, 32, 16, 16)", "stride"),
+    ),
+    "ccam-20": Posted(
+        GITHUB + "CVI-SZU/CCAM/issues/20",
+        lambda: Layers(
+            lambda net, x: torch.cat([net.layer4(net.layer3(x)), net.layer3(x)], 1),
+            layer3=nn.Conv2d(3, 8, 3, 2, 1),
+            layer4=nn.Conv2d(8, 16, 3, 2, 1),
+        ),
+        (2, 3, 64, 64),
+        "",
+        "padding-mismatch",
+        ("(2, 16, 16, 16)", "(2, 8, 32, 32)"),
+    ),
+    "multi-label-2": Posted(
+        GITHUB + "pangwong/pytorch-multi-label-classifier/issues/2",
+        lambda: vgg_like(3, 1, 25088),
+        (1, 3, 128, 128),
+        "2",
+        "input-size",
+        ("25088 = 512·7·7", "8192 = 512·4·4", "224 to 255"),
+        repair="resize",
+    ),
+    "vision-7323": Posted(
+        GITHUB + "pytorch/vision/issues/7323",
+        lambda: torchvision_network("alexnet", "meta"),
+        (3, 227, 227),
+        "classifier.1",
+        "unbatched-input",
+        ("(1, 3, 227, 227)",),
+        repair="batch",
+    ),
+    "loadcaffe-57": Posted(
+        GITHUB + "szagoruyko/loadcaffe/issues/57",
+        lambda: nn.Sequential(
+            *(
+                layer
+                for a, b in pairwise((3, 16, 32, 64, 64, 512))
+                for layer in (nn.Conv2d(a, b, 3, padding=1), nn.MaxPool2d(2, ceil_mode=True))
+            ),
+            nn.Flatten(),
+            nn.Linear(25088, 4096),
+        ),
+        (1, 3, 244, 244),
+        "11",
+        "input-size",
+        ("25088 = 512·7·7", "32768 = 512·8·8", "193 to 224"),
+        runs=((1, 3, 224, 224),),
+        repair="pool",
+    ),
+    "monai-678": Posted(
+        GITHUB + "Project-MONAI/MONAI/issues/678",
+        lambda: Layers(
+            strided_unet,
+            down=nn.Conv3d(1, 4, 3, 2, 1),
+            deep=nn.Conv3d(4, 8, 3, 2, 1),
+            up=nn.ConvTranspose3d(8, 4, 3, 2, 1, 1),
+            last=nn.ConvTranspose3d(8, 2, 3, 2, 1, 1),
+        ),
+        (2, 1, 160, 160, 78),
+        "",
+        "padding-mismatch",
+        ("39", "40", "76 or 79"),
+        runs=((2, 1, 160, 160, 76), (2, 1, 160, 160, 80)),
+    ),
+    "monai-432": Posted(
+        GITHUB + "Project-MONAI/tutorials/issues/432",
+        lambda: unet_of_volumes(4, 2),
+        (1, 1, 256, 256, 90),
+        "",
+        "padding-mismatch",
+        ("multiple of 16", "80 or 96"),
+        runs=((1, 1, 256, 256, 96),),
+        fails=((1, 1, 256, 256, 92),),
+    ),
+    "voxelmorph-254": Posted(
+        GITHUB + "voxelmorph/voxelmorph/issues/254",
+        lambda: unet_of_volumes(4, 2),
+        (1, 1, 285, 285, 84),
+        "",
+        "padding-mismatch",
+        ("multiple of 16", "272 or 288", "80 or 96"),
+        runs=((1, 1, 288, 288, 80),),
+    ),
+    "voxelmorph-232": Posted(
+        GITHUB + "voxelmorph/voxelmorph/issues/232",
+        lambda: unet_of_volumes(5, 1),
+        (1, 1, 512, 512, 434),
+        "",
+        "padding-mismatch",
+        ("multiple of 32", "416 or 448"),
+        runs=((1, 1, 512, 512, 448),),
+    ),
+    "allennlp-569": Posted(
+        GITHUB + "allenai/allennlp/issues/569",
+        lambda: Layers(filters, convs=nn.ModuleList(nn.Conv1d(8, 50, k) for k in (3, 5))),
+        (20, 8, 4),
+        "convs.1",
+        "input-too-small",
+        ("window of 5", "the length that comes is 4"),
+        runs=((20, 8, 5),),
+    ),
+    "allennlp-5384": Posted(
+        GITHUB + "allenai/allennlp/issues/5384",
+        lambda: Layers(filters, convs=nn.ModuleList(nn.Conv1d(16, 32, k) for k in (2, 3, 4))),
+        (1, 16, 3),
+        "convs.2",
+        "input-too-small",
+        ("window of 4", "the length that comes is 3"),
+        runs=((1, 16, 4),),
+    ),
+    "sentiment-21": Posted(
+        GITHUB + "bentrevett/pytorch-sentiment-analysis/issues/21",
+        lambda: nn.Sequential(nn.Conv2d(1, 100, (5, 128)), nn.ReLU(), nn.AdaptiveMaxPool2d(1)),
+        (64, 1, 3, 128),
+        "0",
+        "input-too-small",
+        ("window of 5", "the height that comes is 3"),
+        runs=((64, 1, 5, 128),),
+    ),
+    "siamese-triplet-29": Posted(
+        GITHUB + "adambielski/siamese-triplet/issues/29",
+        lambda: nn.Sequential(
+            *(nn.Conv2d(1, 32, 5), nn.PReLU(), nn.MaxPool2d(2, stride=2)),
+            *(nn.Conv2d(32, 64, 5), nn.PReLU(), nn.MaxPool2d(2, stride=2)),
+            *(nn.Flatten(), nn.Linear(1024, 256)),
+        ),
+        (256, 1, 224, 224),
+        "7",
+        "input-size",
+        ("1024 = 64·4·4", "179776 = 64·53·53", "28 to 31"),
+        runs=((256, 1, 28, 28),),
+        repair="pool",
+    ),
+    "ld-lsi-10": Posted(
+        GITHUB + "fabvio/ld-lsi/issues/10",
+        lambda: nn.Sequential(
+            strided(3, 8, 8, 16, 16, 32, 32, 512), nn.Flatten(), nn.Linear(7680, 1024)
+        ),
+        (1, 3, 480, 640),
+        "2",
+        "input-size",
+        ("7680 = 512·3·5", "10240 = 512·4·5", "height 257 to 384"),
+        runs=((1, 3, 360, 640),),
+        repair="pool",
+    ),
+    "face-17": Posted(
+        GITHUB + "wujiyang/Face_Pytorch/issues/17",
+        lambda: nn.Sequential(strided(3, 16, 32, 64, 512), nn.Flatten(), nn.Linear(25088, 512)),
+        (1, 3, 120, 120),
+        "2",
+        "input-size",
+        ("25088 = 512·7·7", "32768 = 512·8·8", "97 to 112"),
+        runs=((1, 3, 112, 112),),
+        repair="pool",
+    ),
+    "ser-fiq-3": Posted(
+        GITHUB + "jankolf/ser-fiq-pytorch/issues/3",
+        lambda: nn.Sequential(
+            strided(3, 16, 32, 64, 512), nn.Dropout(), nn.Flatten(), nn.Linear(25088, 512)
+        ),
+        (10, 3, 512, 512),
+        "3",
+        "input-size",
+        ("25088 = 512·7·7", "524288 = 512·32·32", "97 to 112"),
+        repair="resize",
+    ),
+    "glint360k-6": Posted(
+        GITHUB + "tamerthamoqa/facenet-pytorch-glint360k/issues/6",
+        lambda: nn.Sequential(
+            strided(3, 8, 16, 32, 32, 1536), nn.AvgPool2d(8), nn.Flatten(), nn.Linear(1536, 256)
+        ),
+        (2, 3, 160, 160),
+        "1",
+        "input-too-small",
+        ("window of 8", "that comes is 5"),
+        repair="resize",
+    ),
+    "vision-644": Posted(
+        GITHUB + "pytorch/vision/issues/644",
+        lambda: nn.Sequential(
+            *(nn.AvgPool2d(5, 3), nn.Conv2d(768, 128, 1), nn.Conv2d(128, 768, 5)),
+            *(nn.Flatten(), nn.Linear(768, 1000)),
+        ),
+        (8, 768, 30, 30),
+        "4",
+        "missing-pool",
+        ("768", "19200 = 768·5·5"),
+        runs=((8, 768, 17, 17),),
+        repair="pool",
+    ),
+    "pytorch-1190": Posted(
+        GITHUB + "pytorch/pytorch/issues/1190",
+        lambda: nn.Sequential(
+            *(nn.AvgPool2d(5, 3), nn.Conv2d(768, 128, 1), nn.Conv2d(128, 768, 5)), nn.Flatten()
+        ),
+        (1, 768, 12, 12),
+        "2",
+        "input-too-small",
+        ("window of 5", "that comes is 3"),
+        runs=((1, 768, 17, 17),),
+    ),
+    "compact-transformers-74": Posted(
+        GITHUB + "SHI-Labs/Compact-Transformers/issues/74",
+        lambda: vit(32, 4),
+        (2, 3, 224, 224),
+        "",
+        "input-size",
+        ("65", "3137", "32"),
+        runs=((2, 3, 32, 32),),
+        repair="resize",
+    ),
+    "promptad-23": Posted(
+        GITHUB + "FuNz-0/PromptAD/issues/23",
+        lambda: vit(224, 16),
+        (2, 3, 240, 240),
+        "",
+        "input-size",
+        ("197", "226", "224"),
+        runs=((2, 3, 224, 224),),
+        repair="resize",
+    ),
+    "molo-7": Posted(
+        GITHUB + "alibaba-mmai-research/MoLo/issues/7",
+        lambda: nn.Sequential(nn.Conv2d(3, 64, 7, 2, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        (4, 40, 3, 224, 224),
+        "0",
+        "wrong-dimensions",
+        ("40 frames", "flatten(0, 1)"),
+    ),
+    "comfyui-8590": Posted(
+        GITHUB + "Comfy-Org/ComfyUI/issues/8590",
+        lambda: nn.Sequential(nn.Conv2d(16, 32, 3, padding=1), nn.Conv2d(32, 3, 3, padding=1)),
+        (1, 16, 9, 64, 64),
+        "0",
+        "wrong-dimensions",
+        ("(1, 16, 9, 64, 64)", "5"),
+    ),
+    "dwformer-21": Posted(
+        GITHUB + "scutcsq/DWFormer/issues/21",
+        lambda: nn.Sequential(nn.Conv1d(1, 1, 2)),
+        (1, 1, 32, 324),
+        "0",
+        "wrong-dimensions",
+        ("(1, 1, 32, 324)", "nn.Conv2d"),
+    ),
+    "pointnet2-75": Posted(
+        GITHUB + "yanx27/Pointnet_Pointnet2_pytorch/issues/75",
+        lambda: nn.Sequential(nn.Linear(1024, 512), nn.BatchNorm1d(512), nn.ReLU()),
+        (1, 1024),
+        "1",
+        "batch-too-small",
+        ("(1, 512)", "2 or more"),
+        runs=((2, 1024),),
+        repair="eval",
+        train=True,
+    ),
+    "faimed3d-68": Posted(
+        GITHUB + "kbressem/faimed3d/issues/68",
+        lambda: nn.Sequential(
+            *(nn.Conv3d(1, 512, 3, 2, 1), nn.AdaptiveAvgPool3d(1), nn.Flatten()),
+            *(nn.BatchNorm1d(512), nn.Linear(512, 2)),
+        ),
+        (1, 1, 197, 233, 189),
+        "3",
+        "batch-too-small",
+        ("(1, 512)", "2 or more"),
+        repair="eval",
+        train=True,
+    ),
+    "cvae-4": Posted(
+        GITHUB + "imoken1122/Intrusion-Detection-CVAE/issues/4",
+        lambda: nn.Sequential(nn.Linear(116, 500), nn.ReLU(), nn.Linear(500, 20)),
+        (1, 117),
+        "0",
+        "wrong-in-features",
+        ("wants 116", "gets 117", "from the input"),
+        repair="fc",
+    ),
+    "wgan-gp-1": Posted(
+        GITHUB + "Eric-is-good/VIT_wganGP/issues/1",
+        lambda: nn.Sequential(strided(3, 32, 64, 128, 256), nn.Flatten(), nn.Linear(256, 100)),
+        (57, 3, 464, 464),
+        "2",
+        "missing-pool",
+        ("256", "215296 = 256·29·29"),
+        repair="pool",
+    ),
+    "vaal-32": Posted(
+        GITHUB + "sinhasam/vaal/issues/32",
+        lambda: Layers(rolled, cnn=strided(3, 16, 32, 64, 1024), fc=nn.Linear(1024 * 2 * 2, 32)),
+        (8, 3, 64, 64),
+        None,
+        "batch-mixed",
+        ("8 images as 32 rows of 4096", "16384 = 1024·4·4"),
+        repair="pool",
+    ),
+    "crnn-pytorch-71": Posted(
+        GITHUB + "Holmeyoung/crnn-pytorch/issues/71",
+        lambda: Layers(
+            lambda net, x: net.rnn(net.cnn(x).squeeze(2).permute(2, 0, 1))[0],
+            cnn=nn.Sequential(strided(3, 32, 64), nn.AdaptiveAvgPool2d((1, 24))),
+            rnn=nn.LSTM(512, 256, bidirectional=True),
+        ),
+        (1, 3, 32, 100),
+        "rnn",
+        "wrong-in-features",
+        ("wants 512 features and gets 64", "nn.LSTM(64, 256"),
+    ),
+    "deblurgan-86": Posted(
+        GITHUB + "KupynOrest/DeblurGAN/issues/86",
+        lambda: Layers(
+            lambda net, x, h: net.conv_ih(x) + net.conv_hh(h),
+            conv_ih=nn.Conv2d(64, 32, 3, 2, 1),
+            conv_hh=nn.Conv2d(32, 32, 1),
+        ),
+        [(32, 64, 64, 64), (20, 32, 32, 32)],
+        "",
+        "batch-mixed",
+        ("(32, 32, 32, 32)", "(20, 32, 32, 32)"),
+    ),
+    "hiddenlayer-14": Posted(
+        GITHUB + "waleedka/hiddenlayer/issues/14",
+        lambda: Layers(darknet, layers=nn.Sequential(strided(3, 8, 16, 32), nn.Conv2d(32, 255, 1))),
+        (1, 3, 224, 224),
+        "",
+        "input-size",
+        ("29·29", "28·28"),
+        runs=((1, 3, 416, 416),),
+    ),
+    "gecco-2": Posted(
+        GITHUB + "GECCOProject/GECCO/issues/2",
+        lambda: Layers(lambda net, x: net.fc(x.view(x.size(0), 784)), fc=nn.Linear(784, 10)),
+        (32, 3, 224, 224),
+        "",
+        "wrong-in-features",
+        ("784", "150528 = 3·224·224"),
+    ),
+    "torch-pruning-446": Posted(
+        GITHUB + "VainF/Torch-Pruning/issues/446",
+        lambda: Layers(
+            pruned_attention, patches=nn.Conv2d(3, 512, 16, 16), qkv=nn.Linear(512, 576)
+        ),
+        (2, 3, 224, 224),
+        "",
+        "wrong-in-features",
+        ("576", "(3, 16, 32)", "1536"),
+    ),
+    "eegnet-8": Posted(
+        GITHUB + "aliasvishnu/EEGNet/issues/8",
+        lambda: nn.Sequential(nn.Conv2d(1, 16, (1, 64)), nn.BatchNorm2d(16)),
+        (1, 1, 125, 16),
+        "0",
+        "input-too-small",
+        ("window of 64", "the width that comes is 16"),
+        runs=((1, 1, 120, 64),),
+    ),
+    "crnn-84": Posted(
+        GITHUB + "meijieru/crnn.pytorch/issues/84",
+        crnn_layers,
+        (64, 1, 64, 600),
+        "",
+        "input-size",
+        ("height of conv must be 1", "height 32"),
+        runs=((64, 1, 32, 300),),
+        repair="resize",
+    ),
+    "crnn-19": Posted(
+        GITHUB + "bes-dev/crnn-pytorch/issues/19",
+        crnn_layers,
+        (1, 1, 64, 256),
+        "",
+        "input-size",
+        ("height of conv must be 1",),
+        runs=((1, 1, 32, 256),),
+        repair="resize",
+    ),
+    "dividemix-14": Posted(
+        GITHUB + "LiJunnan1992/DivideMix/issues/14",
+        lambda: nn.Sequential(
+            *(nn.Conv2d(3, 8, 3, 2), nn.Conv2d(8, 8, 3), nn.MaxPool2d(3, 2), nn.Conv2d(8, 16, 3)),
+            *(nn.MaxPool2d(3, 2), nn.MaxPool2d(3, 2), nn.MaxPool2d(3, 2)),
+            *(nn.AvgPool2d(8), nn.Flatten(), nn.Linear(16, 50)),
+        ),
+        (1, 3, 227, 227),
+        "7",
+        "input-too-small",
+        ("window of 8", "that comes is 5"),
+        runs=((1, 3, 299, 299),),
+        repair="resize",
     ),
 }

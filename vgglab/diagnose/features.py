@@ -216,6 +216,16 @@ def view_problem(scene: Scene) -> Problem | None:
             "of them. The size of the batch is written into the code: write x.flatten(1).",
         )
     layout = scene.layout
+    kept = next((k for k, (a, b) in enumerate(zip(size, shape, strict=False)) if a != b), 0)
+    if kept > 1 and isinstance(layout, Map) and not any(d.axes for d in layout.dims[kept:]):
+        parts, came = tuple(size[kept:]), prod(shape[kept:])
+        return Problem(
+            "wrong-in-features",
+            prod(parts),
+            came,
+            f"{scene.where} shares out {came} features of {shape} as {parts}, which are "
+            f"{prod(parts)}: the numbers in the code are those of a layer of another width.",
+        )
     if isinstance(layout, Map) and layout.is_plain and len(layout.places) < len(shape) - 2:
         shape = (
             shape[0],

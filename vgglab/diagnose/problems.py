@@ -425,7 +425,8 @@ def _join(scene: Scene) -> Problem | None:
     pair = ((first, sources[0]), (shapes[k], sources[k]))
     origins = " and ".join(f"{shape} from {_origin(trace, source)}" for shape, source in pair)
     text = f"{scene.where} joins {origins} ({scene.op.name})"
-    if dim == 0 and scene.op.kind is Kind.CAT:
+    is_batched = len(first) >= len(scene.propagation.given) + 2
+    if dim == 0 and (scene.op.kind is Kind.CAT or is_batched):
         return Problem("batch-mixed", first, shapes[k], f"{text}, and their batches differ.")
     if len(first) < 3:
         return Problem("wrong-in-features", first, shapes[k], f"{text}, and their features differ.")
