@@ -858,3 +858,10 @@ def test_a_square_of_a_usual_size_comes_before_the_proportions() -> None:
     model = nn.Sequential(nn.AvgPool2d(32, 32), nn.Flatten(), nn.Linear(3 * 64, 2))
     sizes = valid_sizes(model, trace(model, (1, 3, 8 * 32, 16 * 32)))
     assert (256, 256) in sizes
+
+
+def test_a_window_that_only_huge_images_fill_has_a_size() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 32, 32), nn.AvgPool2d(64), nn.Flatten(), nn.Linear(4, 2))
+    for traced in (224, 1024):
+        sizes = valid_sizes(model, trace(model, (1, 3, traced, traced)))
+        assert sizes.axes == ((Interval(2048, 4095),),) * 2

@@ -10,7 +10,7 @@ import numpy as np
 
 from vgglab.arguments import MAX_SIDE, most_along
 from vgglab.tracing import Op, Shape, Trace
-from vgglab.tracing.operations import ADAPTIVE_POOLS, Kind, rows_of
+from vgglab.tracing.operations import ADAPTIVE_POOLS, WINDOWS, Kind, rows_of
 from vgglab.valid_sizes.intervals import (
     NAMES,
     USUAL_SIZES,
@@ -357,11 +357,40 @@ def propagate(
     doubted
         Operations whose arguments are no numbers, although they are the same in both traces.
     """
+    shape = trace.input_sizes[axes_of(trace).inputs[0]]
+    largest = max(shape[2:], default=max(shape, default=1))
+    count = max(LIMIT, largest, min(2 * largest, largest + MAX_SIDE, most_along(shape)))
+    found = _propagated(trace, beside, probe, doubted, count)
+    if _is_too_small(trace) and count < MAX_SIDE and not all(fit.any() for fit in found.fits):
+        found = _propagated(trace, beside, probe, doubted, MAX_SIDE)
+        if found.unsupported is None and not all(fit.any() for fit in found.fits):
+            found.unsupported = f"no size up to {MAX_SIDE:,} fills a window"
+    return found
+
+
+def _is_too_small(trace: Trace) -> bool:
+    """Tell whether a forward stopped at a window that is larger than its map."""
+    op = trace.failure.op if trace.failure else None
+    if op is None or op.kind not in WINDOWS or not op.all_windows or not op.input_shapes:
+        return False
+    if op.options.get("transposed"):
+        return False
+    sides = op.input_shapes[0][-len(op.all_windows) :]
+    pairs = zip(op.all_windows, sides, strict=False)
+    return any(window.output_size(side) < 1 for window, side in pairs)
+
+
+def _propagated(
+    trace: Trace,
+    beside: Trace | None,
+    probe: tuple[int, ...],
+    doubted: frozenset[int],
+    count: int,
+) -> Propagation:
+    """Push sizes from 1 to `count` through a trace."""
     axes = axes_of(trace)
     shape = trace.input_sizes[axes.inputs[0]]
     given = tuple(shape[place] for place in axes.places if -place <= len(shape))
-    largest = max(given, default=1)
-    count = max(LIMIT, largest, min(2 * largest, largest + MAX_SIDE, most_along(shape)))
     sizes = np.arange(1, count + 1)
     layouts: dict[int, Layout] = {}
     for k in axes.inputs:
