@@ -865,3 +865,53 @@ def test_a_window_that_only_huge_images_fill_has_a_size() -> None:
     for traced in (224, 1024):
         sizes = valid_sizes(model, trace(model, (1, 3, traced, traced)))
         assert sizes.axes == ((Interval(2048, 4095),),) * 2
+
+
+CONDITIONS = {
+    "above": lambda side, a: side > a,
+    "between": lambda side, a: between(a - 12, side, a),
+    "one": lambda side, a: side == a,
+    "multiple": lambda side, a: side % (a % 7 + 2) == 0,
+    "half": lambda side, a: side // 2 > a // 2,
+}
+ACTIONS = {
+    "pool": lambda x, a: F.max_pool2d(x, 2),
+    "cut": lambda x, a: x[:, :, :a, :a],
+    "resize": lambda x, a: F.interpolate(x, size=(a, a)),
+    "activate": lambda x, a: F.relu(x),
+    "average": lambda x, a: F.adaptive_avg_pool2d(x, 3),
+}
+
+
+@examples(12, 300)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(sorted(CONDITIONS)),
+            st.sampled_from([2, 3]),
+            st.integers(4, 40),
+            st.sampled_from([*sorted(ACTIONS), "raise"]),
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    st.sampled_from([2, 4, 7]),
+    st.integers(2, 48),
+)
+def test_generated_branches_are_told_rightly_or_not_at_all(
+    steps: list[tuple[str, int, int, str]], cells: int, traced: int
+) -> None:
+    def forward(x: Tensor, fc: nn.Module) -> Tensor:
+        for condition, axis, a, action in steps:
+            if CONDITIONS[condition](x.shape[axis], a):
+                if action == "raise":
+                    raise ValueError("no such size")
+                x = ACTIONS[action](x, a)
+        return fc(F.max_pool2d(x, 2).flatten(1))  # type: ignore[no-any-return]
+
+    model = Net(forward, nn.Linear(4 * cells**2, 2)).eval()
+    sizes = valid_sizes(model, trace(model, (2, 4, traced, traced)))
+    right = [n for n in range(1, 49) if trace(model, (2, 4, n, n)).failure is None]
+    told = [n for n in range(1, 49) if (n, n) in sizes]
+    assert set(told) <= set(right)
+    assert told == right or not sizes.exact

@@ -117,7 +117,9 @@ def _search_one_way(model: nn.Module, trace: Trace, propagation: Propagation) ->
         sizes = propagation.valid_sizes()
         if trace.failure is None or not sizes or len(stops) == TRIES:
             break
-        further = retrace(model, trace, sizes.nearest(propagation.given))
+        same = alike(trace, propagation)
+        this_way = narrowed(sizes, same, propagation) if same is not None else sizes
+        further = retrace(model, trace, (this_way or sizes).nearest(propagation.given))
         again = with_second(model, further, propagate(further))
         again.asked = propagation.asked or propagation.given
         stops.append(further)
@@ -316,7 +318,10 @@ def _by_another_way(
         if again.unsupported is not None or again.valid_sizes():
             break
     else:
-        return found
+        same = alike(trace, propagation)
+        if same is not None and _fit_elsewhere(model, trace, found.sizes, given, same):
+            return found
+        return Search(replace(found.sizes, exact=False), found.stops, OTHER_WAY)
     halves = [tuple(max(side >> k, 1) for side in given) for k in range(1, 5)]
     for size in (*beyond, *halves, small):
         other = retrace(model, trace, size)
