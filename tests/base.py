@@ -50,6 +50,7 @@ NEED_MORE = {
     ),
     "test_exercises.py::test_exercises_lead_from_a_prediction_to_an_open_task": "nbformat",
     "test_exercises.py::test_the_chapter_has_a_blank_and_a_proven_solution": "nbformat",
+    "test_exercises.py::test_what_feedback_says_to_call_is_there": "nbformat",
     "test_experiments.py": "the extra train",
     "test_explorer.py": "the tools of the book",
     "test_exporting.py": "what reads the exports",
