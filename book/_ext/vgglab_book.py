@@ -104,11 +104,11 @@ def _mend_body(
 
 
 def _write_in_parallel(app: Sphinx, env: object) -> None:
-    """Write pages in as many processes as there are processors; Jupyter Book has no option for it.
+    """Write pages in up to four processes; Jupyter Book has no option for it.
 
     Not read: each process would import torch, and the listings of viewcode would be others.
     """
-    app.parallel = 1 + (os.cpu_count() or 1)  # one more that waits for them
+    app.parallel = 1 + min(os.cpu_count() or 1, 4)  # one more that waits for them
 
 
 def _titles_alone() -> None:
