@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from sampling import sampled
 
-from .conftest import Visit
+from .conftest import MODES, Visit, faults
 
 pytestmark = pytest.mark.browser
 
@@ -80,6 +80,15 @@ def test_search_works_without_a_server(
     page = tabs["light"]
     page.goto((site / "search.html").as_uri())
     assert wanted in ask(page, query)[:4]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_words_that_were_searched_can_be_read(visit: Visit, mode: str) -> None:
+    page = visit("stack.html", mode)
+    page.evaluate("localStorage.setItem('sphinx_highlight_terms', 'fully connected image')")
+    page.reload()
+    expect(page.locator("main span.highlighted").first).to_be_visible()
+    assert faults(page) == []
 
 
 def test_only_the_page_of_search_loads_the_index(site: Path) -> None:
