@@ -732,3 +732,20 @@ def test_a_trace_leaves_nothing_behind(side: int, monkeypatch: pytest.MonkeyPatc
     assert (trace(model, (2, 3, side, side)).failure is None) == (side == 8)
     gc.collect()
     assert [reference() for reference in seen] == [None, None]
+
+
+def test_a_forward_may_take_gradients_itself():
+    class Penalised(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x):
+            x = x.requires_grad_()
+            scores = torch.relu(self.conv(x)).exp().sum()
+            return torch.autograd.grad(scores, x, create_graph=True)[0]
+
+    found = trace(Penalised(), (2, 3, 9, 8))
+    assert found.failure is None
+    assert found.fallback is None
+    assert found.output_shapes == ((2, 3, 9, 8),)

@@ -101,7 +101,7 @@ class Recorder(TorchDispatchMode):
         try:
             # Autograd's graph holds the hook, and is held by tensors that this holds: no circle
             # that Python sees, and so none that it would clear away.
-            keep = saved_tensors_hooks(partial(_save, ref(self)), lambda tensor: tensor)
+            keep = saved_tensors_hooks(partial(_save, ref(self)), _saved)
             with _nothing_compiled(), self._size_reads or nullcontext(), self, keep:
                 run = self._watched("", self.model, self.model.__call__)
                 outputs = _tensors(run(*self._args, **self._kwargs))
@@ -247,13 +247,16 @@ class Recorder(TorchDispatchMode):
             failure = Failure(call.path, call.type, op, shapes, type(error).__name__, str(error))
         self.failures.append((error, failure))
 
-    def save(self, tensor: Tensor) -> Tensor:
-        """Note what autograd keeps."""
+    def save(self, tensor: Tensor) -> Any:
+        """Note what autograd keeps, and return what it is made of again: it has no data."""
         storage = _storage(tensor)
         if storage not in self._state:
             self._book(tensor, -1)
             self._saved.add(storage)
-        return tensor.detach()  # for the same reason: a saved output would hold what made it
+        # For the same reason not the tensor: a saved output would hold what made it.
+        if tensor.is_meta and tensor.layout == torch.strided:
+            return tensor.shape, tensor.stride(), tensor.dtype
+        return tensor.detach()
 
     def _book(self, tensor: Tensor, owner: int) -> None:
         storage = _storage(tensor)
@@ -394,10 +397,18 @@ class Recorder(TorchDispatchMode):
         return self._state.get(_storage(tensor)) or self._derived_from.get(id(tensor), ())
 
 
-def _save(recorder: "ref[Recorder]", tensor: Tensor) -> Tensor:
+def _save(recorder: "ref[Recorder]", tensor: Tensor) -> Any:
     """Save for a recorder that may be gone, if the caller goes on with what a forward returned."""
     alive = recorder()
     return tensor if alive is None else alive.save(tensor)
+
+
+def _saved(kept: Any) -> Tensor:
+    """Return a tensor that autograd asks for again, where a forward takes gradients itself."""
+    if isinstance(kept, Tensor):
+        return kept
+    shape, stride, dtype = kept
+    return torch.empty_strided(shape, stride, dtype=dtype, device="meta")
 
 
 def _laid_out(result: Tensor, *read: Tensor) -> Tensor:
