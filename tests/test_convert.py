@@ -1057,6 +1057,15 @@ def test_a_second_layer_takes_what_the_first_cannot(training: bool) -> None:
     assert fix.weights_kept == sum(p.numel() for p in model.parameters())
 
 
+def test_the_second_layer_that_is_given_is_copied() -> None:
+    new = nn.BatchNorm2d(4).eval()
+    repaired = with_second_layer(OneNormTwice().double(), "norm", new, 4)
+    assert repaired(torch.zeros(2, 3, 5, 5, dtype=torch.float64)).shape == (2, 4)
+    assert {tensor.dtype for tensor in new.parameters()} == {torch.float32}
+    assert not new.training
+    assert not hasattr(new, "is_fresh")
+
+
 def test_a_layer_that_is_used_no_more_is_not_kept() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm1d(4))
     (fix,) = [fix for fix in diagnose(model, (2, 3, 5, 5)).fixes if fix.name == "layer"]

@@ -263,7 +263,7 @@ def with_second_layer(model: nn.Module, layer: str, new: nn.Module, dimensions: 
     >>> [tuple(repaired(torch.zeros(2, 3, *sides)).shape) for sides in ((), (5, 5))]
     [(2, 3), (2, 3, 5, 5)]
     """
-    new = check_model("new", new)
+    new = real_copy(check_model("new", new), hooks=True)
     dimensions = check_integer("dimensions", dimensions, minimum=1)
     network = real_copy(check_model("model", model), hooks=True)
     old = _layer(network, layer)

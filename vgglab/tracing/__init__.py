@@ -135,11 +135,7 @@ def trace(
             torch.long if len(size) <= 2 else d for size, d in zip(sizes, input_dtypes, strict=True)
         ]
         return trace(
-            *(model, sizes),
-            dtypes=whole,
-            training=training,
-            kwargs=kwargs,
-            watch_sizes=watch_sizes,
+            model, sizes, dtypes=whole, training=training, kwargs=kwargs, watch_sizes=watch_sizes
         )
 
     ops, saved_input_bytes = recorder.ops, None

@@ -154,9 +154,9 @@ class Trace:
     fallback
         ``None`` if the model ran on the meta device, else why it had to run for real.
     reads_sizes
-        Whether code that is not torch's asked a tensor for its size, or could not be watched
-        (TorchScript). Where it is not so, the forward does the same at every size, unless it
-        catches an error.
+        Whether code that is not torch's asked a tensor for its size, or was not watched (as
+        TorchScript cannot be). Where it is not so, the forward does the same at every size, unless
+        it catches an error.
     comparisons
         What that code compared of the sizes that it got, or computed of them.
     hooks_left_out
