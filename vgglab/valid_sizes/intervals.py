@@ -121,6 +121,11 @@ def no_sizes(names: tuple[str, ...], exact: bool = True) -> ValidSizes:
     return ValidSizes(((),) * len(names), exact=exact, names=names)
 
 
+def one_size(size: Sequence[int], names: tuple[str, ...]) -> ValidSizes:
+    """Return one size, which was tried."""
+    return ValidSizes(tuple((Interval(n, n),) for n in size), exact=False, names=names)
+
+
 def to_intervals(sizes: Sides, fits: Fits) -> tuple[Interval, ...]:
     """Return the unbroken runs; a run that reaches the largest size has no end."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], fits, [False]]).astype(np.int8)))
