@@ -92,11 +92,12 @@ def answered(**sources):
     return json.dumps(notebook([cell("answer", q, s) for q, s in sources.items() if s])).encode()
 
 
-def write_course(folder):
-    """Write the assignment; return its folder."""
+def write_course(folder, seconds=2):
+    """Write the assignment, with so much time for a step; return its folder."""
     folder = Path(folder) / NAME
     (folder / "mutants").mkdir(parents=True)
-    (folder / "assignment.toml").write_text(TOML)
+    settings = TOML.replace("seconds = 2", f"seconds = {seconds}")
+    (folder / "assignment.toml").write_text(settings)
     (folder / "judge.py").write_text(JUDGE)
     solved = {
         question: source.replace(":\n", ":\n    ### BEGIN SOLUTION\n") + "\n    ### END SOLUTION"

@@ -28,7 +28,7 @@ HOSTILE = {a.name: f"{HEAD}{a.cell}\nadd = answer\n" for a in all_attacks() if a
 
 
 # These break only their own question, and the feedback says how.
-SECONDS, MEMORY_MB = 2, 300  # of the course
+SECONDS, MEMORY_MB = 1, 300  # of the course
 WHY = {
     "loop": [f"not finished in {SECONDS} seconds"],
     "memory": [f"needs more than {MEMORY_MB} MB", "raises an exception"],  # group, or process limit
@@ -130,7 +130,7 @@ def graded(tmp_path_factory):
 def grade_all(folder):
     """Return what was seen of the submissions, and of what is outside."""
     outside = Outside(folder)
-    course = write_course(folder)
+    course = write_course(folder, SECONDS)
     places = outside.places | {"JUDGE": str(course / "judge.py")}
     head = "".join(f"{name} = {value!r}\n" for name, value in places.items())
     submissions = folder / "submissions"
@@ -271,9 +271,7 @@ def test_the_sandbox_sees_only_what_it_needs():
 
 def test_killing_the_grader_ends_its_sandboxes(tmp_path):
     require_sandbox()
-    course = write_course(tmp_path)
-    settings = course / "assignment.toml"
-    settings.write_text(settings.read_text().replace(f"seconds = {SECONDS}", "seconds = 3600"))
+    course = write_course(tmp_path, seconds=3600)
     submissions = tmp_path / "submissions"
     submissions.mkdir()
     (submissions / "a.ipynb").write_bytes(answered(q1="import time\ntime.sleep(3600)"))
