@@ -795,10 +795,12 @@ class VgglabStack extends VgglabFigure {
   /** Everything that there is to say about lines of code and an input. */
   answer(lines, input) {
     const { layers, unreadable } = this.layersOf(lines);
-    const { rows, failure } = analyse(layers, input);
-    const sizes = unreadable ? [] : squareSizes(layers, input[0], this.data.limit);
-    const repairs = unreadable ? [] : repairsOf(layers, input, sizes);
-    return { layers, unreadable, rows, failure, sizes, repairs };
+    // A thousand forwards, which another height or width would not change.
+    const of = [...lines, input[0]].join("\n");
+    if (this.of !== of) this.sizes = squareSizes(layers, input[0], this.data.limit);
+    this.of = of;
+    const repairs = unreadable ? [] : repairsOf(layers, input, this.sizes);
+    return { layers, unreadable, ...analyse(layers, input), sizes: this.sizes, repairs };
   }
 
   showAnswer() {
@@ -808,9 +810,8 @@ class VgglabStack extends VgglabFigure {
     this.showVerdict({ layers, rows, failure, unreadable, sizes, wants: repairs.wants });
     this.showRepairs(repairs);
     this.address = `${this.input.join("x")};${this.lines.map((line) => line.replaceAll(" ", "")).join(";")}`;
-    const isStart = !this.past.length && !location.hash && this.address === this.first;
     this.first ??= this.address;
-    if (!isStart && this.address !== this.first) location.replace(`#${encodeURI(this.address)}`);
+    if (this.address !== this.first) location.replace(`#${encodeURI(this.address)}`);
   }
 
   showCells(layers, rows, failure, unreadable) {
