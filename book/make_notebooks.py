@@ -650,6 +650,8 @@ def nbval_command(paths: list[str]) -> list[str]:
     return [
         *[sys.executable, "-m", "pytest", "--rootdir", str(ROOT), "-c", "pyproject.toml"],
         *["-p", "no:cacheprovider", "-o", "filterwarnings=", "-q"],
+        # Of all that is installed: other plugins take seconds to import, in each process.
+        *["-p", "nbval.plugin", "-p", "xdist.plugin"],
         *["--nbval", "--nbval-current-env", "--nbval-cell-timeout", str(CELL_TIMEOUT)],
         # loadfile: or one notebook's cells would go to different kernels.
         *["-n", str(WORKERS), "--dist", "loadfile", *paths],
@@ -658,7 +660,8 @@ def nbval_command(paths: list[str]) -> list[str]:
 
 def run_nbval(paths: list[str]) -> int:
     """Run `nbval_command`, and return its exit status."""
-    return subprocess.run(nbval_command(paths), cwd=ROOT, env=environment()).returncode
+    env = environment() | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return subprocess.run(nbval_command(paths), cwd=ROOT, env=env).returncode
 
 
 def forget_tiny_results(folder: Path = NOTEBOOKS / "my-results") -> None:
