@@ -14,9 +14,10 @@ from sampling import examples, sampled
 from torch import Tensor, nn
 
 from vgglab import trace, tracing, vgg
-from vgglab.valid_sizes import OTHER_WAY, search, valid_sizes
-from vgglab.valid_sizes.intervals import Interval, ValidSizes
+from vgglab.valid_sizes import OTHER_WAY, Search, search, valid_sizes
+from vgglab.valid_sizes.intervals import Interval, ValidSizes, one_size
 from vgglab.valid_sizes.propagation import propagate
+from vgglab.valid_sizes.retraces import with_second
 
 SIZES = range(1, 129)
 
@@ -729,6 +730,51 @@ def test_code_that_reads_sizes_is_followed_with_two_more_traces(
     assert len(traces) <= 3  # at (1, 1) it stops at once
 
 
+def scaled(x: Tensor, *sides: int) -> Tensor:
+    """Resize to one side after the other, as CrossViT does for each of its branches."""
+    for side in sides:
+        height, width = x.shape[-2:]
+        if height != side or width != side:
+            x = F.interpolate(x, size=(side, side))
+    return x
+
+
+@pytest.mark.parametrize("side", [9, 23, 97])
+def test_a_way_of_one_size_needs_one_trace(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two more that tell what the code chose, and one for each size that it asks about."""
+    model = Net(lambda x: scaled(x, 24).mean((2, 3)) + scaled(x, 20).mean((2, 3))).eval()
+    seen, traces = trace(model, (1, 3, side, side)), counted(monkeypatch)
+    found = search(model, seen, propagate(seen))
+    assert found == Search(ValidSizes(((Interval(1, None),),) * 2))
+    assert len(traces) <= 2 + 4
+
+
+class BlocksOfAttention(nn.Module):
+    """As in HaloNet: a code that cuts the map into blocks, and asks first whether it can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(nn.Conv2d(3, 4, 2, 2), nn.Conv2d(4, 4, 8, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, height, width = (x := self.convs(x)).shape
+        assert height % 8 == 0
+        assert width % 8 == 0
+        x = x.view(n, c, height // 8, 8, width // 8, 8).transpose(3, 4)
+        return x.mean((2, 3, 4, 5))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("side", "fits"), [(97, 256), (400, 384)])
+def test_sizes_that_the_code_would_not_let_pass_are_not_tried(
+    side: int, fits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = BlocksOfAttention().eval()
+    seen, traces = trace(model, (1, 3, side, side)), counted(monkeypatch)
+    found = search(model, seen, propagate(seen))
+    assert found.sizes == one_size((fits, fits), found.sizes.names)
+    assert len(traces) == 1
+
+
 def test_layers_of_torch_alone_need_no_further_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.LazyLinear(2))
     model(torch.zeros(1, 3, 9, 9))
@@ -814,6 +860,21 @@ def test_what_the_code_asks_about_sizes_is_never_left_out(case: str, side: int) 
     assert told == right or not sizes.exact
     assert sizes.exact or side not in EXACT.get(case, ())
     assert told or not sizes.exact or not right
+
+
+@pytest.mark.parametrize("case", [*BRANCHES, *QUESTIONS])
+@pytest.mark.parametrize("side", [24, 64])
+def test_no_size_is_traced_twice(case: str, side: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def forward(x: Tensor, fc: nn.Module, mean: nn.Module) -> Tensor:
+        if case in BRANCHES:
+            return fc(BRANCHES[case](x).flatten(1))  # type: ignore[no-any-return]
+        return QUESTIONS[case](x, fc, mean)  # type: ignore[no-any-return]
+
+    model = Net(forward, nn.Linear(4 * 7 * 7, 2), nn.Linear(4, 2)).eval()
+    seen, traces = trace(model, (2, 4, side, side)), counted(monkeypatch)
+    search(model, seen, with_second(model, seen, propagate(seen)))
+    sizes = [*map(str, traces), str([seen.input_sizes[0]])]
+    assert len(set(sizes)) == len(sizes)
 
 
 def mean_of_steps(x: Tensor, conv: nn.Module, fc: nn.Module) -> Tensor:

@@ -13,6 +13,7 @@ Operations of which this is not known (the windows of a Swin transformer, the po
 a ViT) end the propagation. Then a few sizes are tried, if the traced one does not run.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -23,7 +24,8 @@ from vgglab.tracing import Trace
 from vgglab.valid_sizes.intervals import ValidSizes, no_sizes, one_size
 from vgglab.valid_sizes.propagation import LIMIT, Propagation, propagate
 from vgglab.valid_sizes.questions import alike, narrowed, next_unlike
-from vgglab.valid_sizes.retraces import far_size, retrace, with_second
+from vgglab.valid_sizes.retraces import far_size, retrace, shared_retraces, with_second
+from vgglab.valid_sizes.size_rules import Fits
 from vgglab.valid_sizes.tries import (
     as_the_code_says,
     guessed_sizes,
@@ -86,6 +88,11 @@ def search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
     propagation
         What `propagate` makes of it.
     """
+    with shared_retraces([trace, *propagation.others.values()]):
+        return _search(model, trace, propagation)
+
+
+def _search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
     found = _search_one_way(model, trace, propagation)
     if found.sizes or found.because is not None or trace.failure is None:
         return found
@@ -189,20 +196,47 @@ def _tried(
     insisted = insisted_sizes(trace, propagation)
     guesses = [size.nearest(given) for size in insisted]
     guesses += guessed_sizes(trace, given) if len(given) == 2 else []
-    for size in [size for size in dict.fromkeys(guesses) if size != given][:TRIES]:
+    guesses = [size for size in dict.fromkeys(guesses) if size != given]
+    stopped = [alike(trace, propagation)]
+    for _ in range(min(TRIES, len(guesses))):
+        size = next((size for size in guesses if not _is_among(size, stopped)), guesses[0])
+        guesses.remove(size)
         further = retrace(model, trace, size)
         if further.failure is not None:
             multiple = nearest_multiple(model, further, size)
             if multiple is not None:
                 return one_size(multiple, names), because
+            stopped.append(alike(further, propagate(further)))
             continue
+        if _stops_alike(propagation, trace, further):
+            break
         found = search(model, further, propagate(further))
         if found.because != OTHER_WAY and given not in found.sizes:
             return found.sizes, found.because
-        # The code looks at the size, where no operation does.
-        sizes = next((sizes for sizes in insisted if size in sizes), one_size(size, names))
-        return replace(sizes, exact=False), because
-    return no_sizes(names, exact=False), because
+        break
+    else:
+        return no_sizes(names, exact=False), because
+    # The code looks at the size, where no operation does.
+    sizes = next((sizes for sizes in insisted if size in sizes), one_size(size, names))
+    return replace(sizes, exact=False), because
+
+
+def _is_among(size: tuple[int, ...], stopped: Sequence[Sequence[Fits] | None]) -> bool:
+    """Tell whether the code's questions have the answers at a size with which a forward stopped."""
+    return any(
+        fits is not None
+        and all(fit[side - 1 : side].all() for fit, side in zip(fits, size, strict=True))
+        for fits in stopped
+    )
+
+
+def _stops_alike(propagation: Propagation, trace: Trace, further: Trace) -> bool:
+    """Tell whether what could not be followed is in another trace as well, and so ends it too."""
+    if propagation.stopped is None or propagation.ambiguous:
+        return False
+    ops = trace.ops[propagation.stopped : propagation.stopped + 1]
+    twins = further.ops[propagation.stopped : propagation.stopped + 1]
+    return [(op.name, op.path) for op in ops] == [(op.name, op.path) for op in twins] != []
 
 
 def _meet(one: ValidSizes, other: ValidSizes) -> bool:

@@ -71,6 +71,8 @@ class Propagation:
         Operations whose arguments count as numbers, since they are the same in two traces.
     others
         Traces at other sizes that were made to tell that.
+    stopped
+        The operation at which the propagation ended early: of what follows there are no layouts.
     """
 
     sizes: Sides
@@ -85,6 +87,7 @@ class Propagation:
     chosen: bool = False
     assumed: list[int] = field(default_factory=list)
     others: dict[tuple[int, ...], Trace] = field(default_factory=dict)
+    stopped: int | None = None
 
     def valid_sizes(self) -> ValidSizes:
         """Return the sizes that fit, each axis for itself.
@@ -428,6 +431,7 @@ def _propagated(
                 propagation.unsupported = propagation.unsupported or found
                 propagation.ambiguous = isinstance(reason, AmbiguousError)
                 propagation.chosen = isinstance(reason, ChosenError) and beside is None
+                propagation.stopped = op.index
                 break
             if layout is not None:
                 propagation.layouts[op.index] = layout

@@ -29,8 +29,8 @@ class UntoldError(Exception):
 def alike(trace: Trace, propagation: Propagation) -> list[Fits] | None:
     """Return for each axis at which sizes all questions have the answer that they got.
 
-    ``None`` if that is not known: for questions about two axes together, or about a tensor that
-    holds several.
+    ``None`` if that is not known: for questions about two axes together, about a tensor that holds
+    several, or about one that the propagation did not reach.
 
     Parameters
     ----------
@@ -39,16 +39,24 @@ def alike(trace: Trace, propagation: Propagation) -> list[Fits] | None:
     propagation
         What `vgglab.valid_sizes.propagation.propagate` makes of it.
     """
+    found, is_told = alike_as_known(trace, propagation)
+    return found if is_told else None
+
+
+def alike_as_known(trace: Trace, propagation: Propagation) -> tuple[list[Fits], bool]:
+    """Return what `alike` does for the questions that can be told, and whether all can."""
     found = [np.ones(len(propagation.sizes), dtype=bool) for _ in propagation.given]
+    is_told = True
     for comparison in trace.comparisons:
         try:
             with np.errstate(all="ignore"):
                 axis, answers = _answers(comparison, trace, propagation)
         except (UntoldError, ArithmeticError, TypeError, ValueError):
-            return None
+            is_told = False
+            continue
         if axis is not None:
             found[axis] &= answers == answers[propagation.given[axis] - 1]
-    return found
+    return found, is_told
 
 
 def _answers(
@@ -76,6 +84,8 @@ _OF_ARRAYS: dict[Callable[..., Any], Callable[..., Any]] = {
 
 
 def _size(read: SizeOf, trace: Trace, propagation: Propagation) -> tuple[int | None, NDArray[Any]]:
+    if propagation.stopped is not None and read.source >= propagation.stopped:
+        raise UntoldError
     layout = propagation.layouts.get(read.source)
     shapes = trace.ops[read.source].output_shapes if read.source >= 0 else trace.input_sizes
     shape = shapes[0 if read.source >= 0 else -1 - read.source]

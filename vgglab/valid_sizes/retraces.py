@@ -1,15 +1,31 @@
 """A network traced again at other sizes, and what a second trace tells that one cannot."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import numpy as np
 from torch import nn
 
 from vgglab import tracing
 from vgglab.arguments import most_along
-from vgglab.tracing import Op, Trace
+from vgglab.tracing import Op, Shape, Trace
+from vgglab.valid_sizes import questions
 from vgglab.valid_sizes.propagation import Propagation, axes_of, propagate
-from vgglab.valid_sizes.size_rules import Map
+from vgglab.valid_sizes.size_rules import Fits, Map, Sides
+
+_known: ContextVar[dict[tuple[Shape, ...], Trace] | None] = ContextVar("_known", default=None)
+
+
+@contextmanager
+def shared_retraces(traces: Iterable[Trace]) -> Iterator[None]:
+    """Trace one network once at each size meanwhile, and not at all where `traces` were made."""
+    known = _known.get()
+    token = _known.set({trace.input_sizes: trace for trace in traces} if known is None else known)
+    try:
+        yield
+    finally:
+        _known.reset(token)
 
 
 def retrace(model: nn.Module, trace: Trace, size: Sequence[int]) -> Trace:
@@ -24,7 +40,13 @@ def retrace(model: nn.Module, trace: Trace, size: Sequence[int]) -> Trace:
         else shape
         for index, shape in enumerate(trace.input_sizes)
     ]
-    return tracing.trace(model, sizes, **trace.call_options)
+    known = _known.get()
+    found = known.get(tuple(sizes)) if known is not None else None
+    if found is None:
+        found = tracing.trace(model, sizes, **trace.call_options)
+        if known is not None:
+            known[tuple(sizes)] = found
+    return found
 
 
 def far_size(trace: Trace, side: int, times: int = 2) -> int:
@@ -37,7 +59,8 @@ def with_second(model: nn.Module, trace: Trace, propagation: Propagation) -> Pro
 
     A size that is the same in both traces is a number, others are those of a map that has the same
     two sides. So that one map alone has them, the second size is one at which maps differ most,
-    from each other and from what they were.
+    from each other and from what they were; where there is one far enough, one at which the code's
+    questions have the answers that they had.
 
     Parameters
     ----------
@@ -50,6 +73,7 @@ def with_second(model: nn.Module, trace: Trace, propagation: Propagation) -> Pro
     """
     if not propagation.chosen:
         return propagation
+    same, _ = questions.alike_as_known(trace, propagation)
     maps = [layout for layout in propagation.layouts.values() if isinstance(layout, Map)]
     probe: list[int] = []
     taken: set[tuple[int, int]] = set()  # sides of maps along the axes before, here and there
@@ -57,7 +81,7 @@ def with_second(model: nn.Module, trace: Trace, propagation: Propagation) -> Pro
         sides = np.unique([m.sides[axis] for m in maps if axis in m.sides], axis=0)
         fit = propagation.fits[axis].copy()
         fit[[given - 1, *(side - 1 for side in probe)]] = False
-        indices = np.flatnonzero(fit)
+        indices = _far_on_this_way(fit, same[axis], given)
         if not len(indices):
             return propagation
         here = sides[:, given - 1]
@@ -87,6 +111,14 @@ def with_second(model: nn.Module, trace: Trace, propagation: Propagation) -> Pro
             found = propagate(trace, second, tuple(probe), doubted)
     found.asked, found.others = propagation.asked, others
     return found
+
+
+def _far_on_this_way(fit: Fits, same: Fits, given: int) -> Sides:
+    """Return the indices of sizes that fit; of those `same` if some are twice as large or small."""
+    indices = np.flatnonzero(fit & same)
+    small, large = np.minimum(indices + 1, given), np.maximum(indices + 1, given)
+    far: Sides = indices[large + 1 >= 2 * (small + 1)]
+    return far if len(far) else np.flatnonzero(fit)
 
 
 DIVISORS = range(2, 33)

@@ -14,7 +14,15 @@ from vgglab.tracing import Trace
 from vgglab.tracing.operations import RESHAPES, Kind
 from vgglab.valid_sizes.intervals import ValidSizes
 from vgglab.valid_sizes.propagation import LIMIT, Propagation, propagate
-from vgglab.valid_sizes.questions import MOST_WAYS, alike, along, fits_of, lines, narrowed
+from vgglab.valid_sizes.questions import (
+    MOST_WAYS,
+    alike,
+    alike_as_known,
+    along,
+    fits_of,
+    lines,
+    narrowed,
+)
 from vgglab.valid_sizes.retraces import SPAN, far_size, retrace, with_second
 from vgglab.valid_sizes.size_rules import Fits
 
@@ -77,14 +85,17 @@ def _way_at(
     ``None`` if that cannot be told.
     """
     other = retrace(model, trace, size)
-    propagation = with_second(model, other, propagate(other))
+    propagation, failure = propagate(other), other.failure
+    at_most = along(line, alike_as_known(other, propagation)[0], size)
+    if at_most.sum() == 1:  # of one size a trace tells all
+        return at_most, at_most & (failure is None)
+    propagation = with_second(model, other, propagation)
     propagation.asked = size
     same = alike(other, propagation)
     if same is None:
         return None
     as_there = along(line, same, size)
     runs = np.zeros_like(as_there)
-    failure = other.failure
     if failure is not None and failure.op is None:
         code = failure.line.code if failure.line else ""
         return (as_there, runs) if re.search(r"\b(raise|assert)\b", code) else None
@@ -105,7 +116,7 @@ def _is_one_way(
     operations that leave the same sizes, such as a padding where one is needed, are no other way;
     nor is a size that runs because it mixes the images of the batch.
     """
-    given, known = propagation.given, {propagation.given: trace} | propagation.others
+    given = propagation.given
     firsts = tuple(intervals[0].first for intervals in sizes.axes)
     lasts = [intervals[-1].last for intervals in sizes.axes]
     below = tuple(max(first // 2, 1) for first in firsts)
@@ -114,9 +125,9 @@ def _is_one_way(
         far_size(trace, last) if last else max(LIMIT, far_size(trace, side)) for last, side in ends
     )
     if not any(lasts):
-        above = next((size for size in known if _is_far(size, given)), above)
+        above = next((size for size in propagation.others if _is_far(size, given)), above)
     for size in dict.fromkeys((below, firsts, above)):
-        other = known.get(size) or retrace(model, trace, size)
+        other = retrace(model, trace, size)
         if other.failure is not None:
             if size in sizes:
                 return False
