@@ -877,6 +877,44 @@ def test_no_size_is_traced_twice(case: str, side: int, monkeypatch: pytest.Monke
     assert len(set(sizes)) == len(sizes)
 
 
+ABOUT_BOTH = {
+    "a narrow one of the high ones": lambda h, w: h > 30 and w < 10,
+    "a wide one of the low ones": lambda h, w: h < 12 and w > 40,
+    "one column of some rows": lambda h, w: h % 8 == 3 and w == 20,
+    "high ones that are no multiple": lambda h, w: h > 40 and w % 4,
+    "a rectangle": lambda h, w: 20 < h < 40 and 20 < w < 40,
+    "squares": lambda h, w: h == w,
+    "all but squares": lambda h, w: h != w,
+    "many cells": lambda h, w: h * w > 900,
+    "a long side": lambda h, w: max(h, w) > 40,
+    "a short side": lambda h, w: min(h, w) < 10,
+    "lying ones": lambda h, w: w > h,
+}
+"""Sizes that code refuses or treats in another way, by height and width."""
+
+
+@pytest.mark.parametrize("case", ABOUT_BOTH)
+@pytest.mark.parametrize("traced", [(9, 9), (24, 24), (50, 50), (50, 20), (11, 50)])
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_what_the_code_asks_about_both_sides_is_never_left_out(
+    case: str, traced: tuple[int, int], is_refused: bool
+) -> None:
+    def forward(x: Tensor, fc: nn.Module, mean: nn.Module) -> Tensor:
+        if ABOUT_BOTH[case](*x.shape[2:]):
+            if is_refused:
+                raise RuntimeError("no such size")
+            return fc(F.max_pool2d(x, 4).flatten(1))  # type: ignore[no-any-return]
+        return mean(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+    model = Net(forward, nn.Linear(4 * 4 * 4, 2), nn.Linear(4, 2)).eval()
+    sizes = valid_sizes(model, trace(model, (2, 4, *traced)))
+    every = [(h, w) for h in range(1, 65) for w in range(1, 65)]
+    told = [size for size in every if size in sizes]
+    right = [size for size in every if runs(model, 4, *size)] if sizes.exact else []
+    assert told == right or not sizes.exact
+    assert all(runs(model, 4, *size) for size in told)
+
+
 def mean_of_steps(x: Tensor, conv: nn.Module, fc: nn.Module) -> Tensor:
     x = F.max_pool1d(conv(x), 4)
     n, c, steps = x.shape

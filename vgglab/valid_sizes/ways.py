@@ -6,6 +6,7 @@ it is traced again.
 
 import re
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from torch import nn
@@ -55,40 +56,63 @@ def fit_elsewhere(
 ) -> bool:
     """Tell whether `sizes` are also right where the code's questions have other answers.
 
-    The forward is traced there, along each axis alone and along all together.
+    The forward is traced there, along each axis alone and along all together; a way that is found
+    along one axis may ask about another what the first did not, so along that as well.
     """
     count = len(same[0])
-    fits, ways = fits_of(sizes, count), MOST_WAYS
-    for line in lines(len(given)):
-        here, unseen = along(line, fits, given), ~along(line, same, given)
+    fits = fits_of(sizes, count)
+    traced: set[tuple[int, ...]] = set()
+    left = [(line, given, same) for line in lines(len(given))]
+    while left:
+        line, base, asked = left.pop(0)
+        here, unseen = along(line, fits, base), ~along(line, asked, base)
         while unseen.any():
             sides = np.flatnonzero(unseen) + 1
-            side = int(sides[np.argmin(np.abs(sides - given[line[0]]))])
-            size = tuple(side if axis in line else n for axis, n in enumerate(given))
-            found = _way_at(model, trace, size, line) if ways else None
+            side = int(sides[np.argmin(np.abs(sides - base[line[0]]))])
+            size = tuple(side if axis in line else n for axis, n in enumerate(base))
+            traced.add(size)
+            found = _way_at(model, trace, size, line) if len(traced) <= MOST_WAYS else None
             if found is None:
                 return False
-            ways -= 1
-            as_there, runs = (np.resize(array, count) for array in found)
-            as_there[len(found[0]) :] = False
+            as_there, runs = (np.resize(array, count) for array in (found.same, found.runs))
+            as_there[len(found.same) :] = False
             if not as_there[side - 1] or (runs != here)[as_there].any():
                 return False
             unseen &= ~as_there
+            if base == given and len(line) == 1:
+                across = ((axis,) for axis in range(len(given)) if axis not in line)
+                asked_there = [_as_long(fit, count) for fit in found.asked]
+                left += [(axis, size, asked_there) for axis in across]
     return True
+
+
+def _as_long(fit: Fits, count: int) -> Fits:
+    """Return the first `count` of an array, or more that are like its last."""
+    return np.pad(fit, (0, max(count - len(fit), 0)), mode="edge")[:count]
+
+
+class _Way(NamedTuple):
+    """Where on a line a forward does what it does at one size, and which sizes run so.
+
+    `asked` is for each axis where the questions that can be told have the answers that they have
+    there.
+    """
+
+    same: Fits
+    runs: Fits
+    asked: list[Fits]
 
 
 def _way_at(
     model: nn.Module, trace: Trace, size: tuple[int, ...], line: tuple[int, ...]
-) -> tuple[Fits, Fits] | None:
-    """Return at which sizes on a line the forward does what it does at one, and which run so.
-
-    ``None`` if that cannot be told.
-    """
+) -> _Way | None:
+    """Return what a forward does at a size of a line; ``None`` if that cannot be told."""
     other = retrace(model, trace, size)
     propagation, failure = propagate(other), other.failure
-    at_most = along(line, alike_as_known(other, propagation)[0], size)
+    asked, _ = alike_as_known(other, propagation)
+    at_most = along(line, asked, size)
     if at_most.sum() == 1:  # of one size a trace tells all
-        return at_most, at_most & (failure is None)
+        return _Way(at_most, at_most & (failure is None), asked)
     propagation = with_second(model, other, propagation)
     propagation.asked = size
     same = alike(other, propagation)
@@ -98,13 +122,13 @@ def _way_at(
     runs = np.zeros_like(as_there)
     if failure is not None and failure.op is None:
         code = failure.line.code if failure.line else ""
-        return (as_there, runs) if re.search(r"\b(raise|assert)\b", code) else None
+        return _Way(as_there, runs, same) if re.search(r"\b(raise|assert)\b", code) else None
     if propagation.unsupported is not None:
         return None
     fits = along(line, fits_of(propagation.valid_sizes(), len(runs)), size)
     if failure is None:
-        return as_there, fits
-    return as_there & ~fits, runs  # where the operation that refuses does so
+        return _Way(as_there, fits, same)
+    return _Way(as_there & ~fits, runs, same)  # where the operation that refuses does so
 
 
 def _is_one_way(
