@@ -157,6 +157,7 @@ def test_a_network_written_anew_is_told_what_is_wrong(name: str) -> None:
                 assert (tuple(shape[place] for place in places) in found.valid_sizes) == runs
 
     assert posted.repair is None or posted.repair in [fix.name for fix in found.fixes]
+    assert found.kind is None or found.fixes or found.valid_sizes or found.advice
     check_repairs(model, found, posted.size)
 
 

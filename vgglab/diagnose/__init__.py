@@ -28,7 +28,7 @@ from vgglab.diagnose.candidates import (
 )
 from vgglab.diagnose.fixes import Fix, fixes_for, other_classes, tried
 from vgglab.diagnose.problems import find_problem
-from vgglab.diagnose.source import advice
+from vgglab.diagnose.source import advice, otherwise
 from vgglab.diagnose.warnings import (
     Target,
     classes_wanted,
@@ -148,7 +148,10 @@ class Diagnosis(Report):
         if self._rearranged is not None and self._rearranged[0].name != "channels":
             return ""  # the input is to change, no layer
         pools = channels_first(self.trace, self._propagation)
-        return advice(self._model, self.trace, self._problem, pools)
+        found = advice(self._model, self.trace, self._problem, pools)
+        if found or self.valid_sizes:
+            return found
+        return otherwise(self._model, self.trace, self._problem)
 
     @cached_property
     def _search(self) -> Search:

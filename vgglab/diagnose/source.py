@@ -89,6 +89,11 @@ def advice(model: nn.Module, trace: Trace, problem: Problem, pools: bool = True)
             said = "resize or pad the images to a multiple; no weight changes."
         if failure.operation == "pixel_unshuffle":
             said = "pad to a multiple before it, or give inputs of such a size; no weight changes."
+        if problem.kind == "wrong-dimensions" and failure.operation == "cat":
+            said = (
+                "what meets here must have one number of dimensions; squeeze removes one of 1 "
+                "alone, a mean over it removes any."
+            )
         if "unpool" in (failure.operation or ""):
             said = "give it output_size=, the size before the pooling; no weight changes."
         code = failure.line.code if failure.line else ""
@@ -129,6 +134,31 @@ def advice(model: nn.Module, trace: Trace, problem: Problem, pools: bool = True)
         kind = f"adaptive_avg_pool{len(sides)}d"
         text += f" F.{kind}(x, {sides}) before the flatten keeps them."
     return text
+
+
+def otherwise(model: nn.Module, trace: Trace, problem: Problem) -> str:
+    """Return what to change about a layer that takes no size of such inputs; may be empty."""
+    failure = trace.failure
+    assert failure is not None
+    layer = _module(model, failure.path)
+    calls = [call for call in trace.calls if call.path == failure.path and call.input_shapes]
+    if not failure.path or layer is None or not calls:
+        return ""
+    found, shape = constructor(model, failure.path), calls[-1].input_shapes[0]
+    place = f"{found.place}: `{found.code}`" if found else f"where {failure.path} is built"
+    if problem.kind == "input-too-small" and isinstance(problem.got, int):
+        return f"{place}, give it a window of at most {problem.got} px."
+    if (
+        problem.kind == "wrong-dimensions"
+        and isinstance(layer, _CONVOLUTIONS)
+        and len(shape) == len(layer.kernel_size) + 3
+        and shape[1] == layer.in_channels
+    ):
+        return (
+            f"before {failure.path}, x.transpose(1, 2).flatten(0, 1) gives it each of the "
+            f"{shape[2]} along dimension 2 by itself; no weight changes."
+        )
+    return ""
 
 
 def _file(name: str) -> str:
