@@ -250,7 +250,7 @@ def test_numbers_made_with_another_grader_are_said(tmp_path):
     require_sandbox()
     course = write_course(tmp_path)
     path = tmp_path / "proof.json"
-    command = ["grade", "selftest", str(course), "--kind", "outside", "--json", str(path)]
+    command = ["grade", "selftest", str(course), "--kind", "probe_helpers", "--json", str(path)]
     assert CliRunner().invoke(main, [*command, "--seed", "x", "--workers", "2"]).exit_code == 0
     assert older(json.loads(path.read_text())) == []
 

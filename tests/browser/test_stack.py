@@ -31,7 +31,7 @@ from .conftest import BARE, MODES, Visit, faults, from_file
 
 pytestmark = pytest.mark.browser
 
-NETWORKS, SIZES = (300, 20) if WIDE else (8, 3)
+NETWORKS, SIZES = (300, 12) if WIDE else (8, 3)
 
 ANSWERS = """(host, [lines, inputs]) => inputs.map(input => {
   const { rows, failure, unreadable, sizes, repairs } = host.answer(lines, input);
