@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import pairwise
 
 import pytest
 import torch
@@ -875,6 +876,28 @@ def test_no_size_is_traced_twice(case: str, side: int, monkeypatch: pytest.Monke
     search(model, seen, with_second(model, seen, propagate(seen)))
     sizes = [*map(str, traces), str([seen.input_sizes[0]])]
     assert len(set(sizes)) == len(sizes)
+
+
+class Spread(nn.Module):
+    """Divides each of five maps, half as large each, by how much it varies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels = [3, 4, 4, 4, 4, 4]
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, 2, 1) for a, b in pairwise(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for conv in self.convs:
+            x = conv(x)
+            x = x / x.var((2, 3), keepdim=True).expand(x.size())
+        return x.mean((2, 3))
+
+
+@pytest.mark.parametrize("side", [97, 100, 224])
+def test_maps_after_strides_have_two_sides_in_a_second_trace(side: int) -> None:
+    model = Spread().eval()
+    sizes = valid_sizes(model, trace(model, (1, 3, side, side)))
+    assert (str(sizes), sizes.exact) == ("1 and more px along each axis", True)
 
 
 ABOUT_BOTH = {

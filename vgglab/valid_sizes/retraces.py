@@ -93,6 +93,9 @@ def with_second(model: nn.Module, trace: Trace, propagation: Propagation) -> Pro
         # Far away maps differ after strides as well, and code that branches has taken its way.
         far = max(given + max(given, DIVISORS.stop), len(fit) - SPAN)
         best = best[best >= far] if best[-1] >= far else best
+        # Maps that are not known yet have two sides after strides, if those of the image differ.
+        clear = best[[all(abs(k + 1 - side) > LEAST_APART for side in probe) for k in best]]
+        best = clear if len(clear) else best
         # What depends on remainders shows if few numbers divide by how much the maps differ.
         apart = np.abs(sides[:, best] - here[:, None])
         alike = sum((apart % divisor == 0).sum(0) for divisor in DIVISORS)
@@ -126,6 +129,9 @@ DIVISORS = range(2, 33)
 
 SPAN = 4 * DIVISORS.stop
 """How many of the largest sizes a second trace is chosen from."""
+
+LEAST_APART = 32
+"""By more than this do its sides differ, so that maps have two sides after as many strides."""
 
 
 def _agrees(op: Op, other: Trace) -> bool:
