@@ -93,6 +93,7 @@ def search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
 
 
 def _search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
+    """Do what `search` does."""
     found = _search_one_way(model, trace, propagation)
     if found.sizes or found.because is not None or trace.failure is None:
         return found
@@ -232,11 +233,11 @@ def _is_among(size: tuple[int, ...], stopped: Sequence[Sequence[Fits] | None]) -
 
 def _stops_alike(propagation: Propagation, trace: Trace, further: Trace) -> bool:
     """Tell whether what could not be followed is in another trace as well, and so ends it too."""
-    if propagation.stopped is None or propagation.ambiguous:
+    place, known = propagation.stopped, min(len(trace.ops), len(further.ops))
+    if propagation.ambiguous or place is None or place >= known:
         return False
-    ops = trace.ops[propagation.stopped : propagation.stopped + 1]
-    twins = further.ops[propagation.stopped : propagation.stopped + 1]
-    return [(op.name, op.path) for op in ops] == [(op.name, op.path) for op in twins] != []
+    op, twin = trace.ops[place], further.ops[place]
+    return (op.name, op.path) == (twin.name, twin.path)
 
 
 def _meet(one: ValidSizes, other: ValidSizes) -> bool:
