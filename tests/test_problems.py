@@ -9,6 +9,7 @@ import torch
 from posted_networks import NETWORKS
 from sampling import sampled
 from torch import nn
+from untouched import everything
 
 from vgglab import diagnose, trace
 from vgglab.diagnose import Diagnosis
@@ -88,12 +89,14 @@ def test_every_posted_network_is_looked_at() -> None:
 def test_a_posted_network_is_told_what_is_wrong(name: str) -> None:
     case = CASES[name]
     model = built(case)
+    random_states = everything(model)["rng"]
     found = diagnose(model, case["input_size"])
     layer, quoted, repair = SAID[name]
     assert found.layer == layer
     if layer is not None:
         assert found.kind in case["kinds"]
     report = str(found)
+    assert everything(model)["rng"] == random_states
     for words in quoted:
         assert words in report, report
 
@@ -140,9 +143,11 @@ def test_a_network_written_anew_is_told_what_is_wrong(name: str) -> None:
     posted = NETWORKS[name]
     with torch.device("meta"):
         model = posted.make().train(posted.train)
+    random_states = everything(model)["rng"]
     found = diagnose(model, posted.size, target=posted.target)
     assert (found.layer, found.kind) == (posted.layer, posted.kind)
     report = str(found)
+    assert everything(model)["rng"] == random_states
     assert [words for words in posted.said if words not in report] == [], report
 
     places = axes_of(found.trace).places

@@ -12,7 +12,7 @@ from vgglab.convert.single_layers import KEPT, last_layer
 from vgglab.diagnose.candidates import Candidate, Case, Same, candidates
 from vgglab.diagnose.warnings import cut_images
 from vgglab.summary import Summary, summary
-from vgglab.tracing import Shape, Trace
+from vgglab.tracing import Shape, Trace, random_state_kept
 from vgglab.tracing.copies import meta_copy
 from vgglab.tracing.operations import Kind
 
@@ -132,7 +132,8 @@ class Fix:
         without_data = self.without_data
         if without_data is None:
             without_data = meta_copy(self.model, hooks=True)
-        return _run(self.line, without_data)
+        with random_state_kept():  # nobody asked for the new layers that a line may draw
+            return _run(self.line, without_data)
 
     @cached_property
     def _summary(self) -> Summary:
