@@ -28,7 +28,7 @@ from vgglab.diagnose.candidates import (
 )
 from vgglab.diagnose.fixes import Fix, fixes_for, other_classes, tried
 from vgglab.diagnose.problems import find_problem
-from vgglab.diagnose.source import advice, otherwise
+from vgglab.diagnose.source import advice, layer_to_change
 from vgglab.diagnose.warnings import (
     Target,
     classes_wanted,
@@ -151,7 +151,7 @@ class Diagnosis(Report):
         found = advice(self._model, self.trace, self._problem, pools)
         if found or self.valid_sizes:
             return found
-        return otherwise(self._model, self.trace, self._problem)
+        return layer_to_change(self._model, self.trace, self._problem)
 
     @cached_property
     def _search(self) -> Search:

@@ -136,7 +136,7 @@ def advice(model: nn.Module, trace: Trace, problem: Problem, pools: bool = True)
     return text
 
 
-def otherwise(model: nn.Module, trace: Trace, problem: Problem) -> str:
+def layer_to_change(model: nn.Module, trace: Trace, problem: Problem) -> str:
     """Return what to change about a layer that takes no size of such inputs; may be empty."""
     failure = trace.failure
     assert failure is not None

@@ -797,8 +797,8 @@ class VgglabStack extends VgglabFigure {
     const { layers, unreadable } = this.layersOf(lines);
     // A thousand forwards, which another height or width would not change.
     const of = [...lines, input[0]].join("\n");
-    if (this.of !== of) this.sizes = squareSizes(layers, input[0], this.data.limit);
-    this.of = of;
+    if (this.sizesOf !== of) this.sizes = squareSizes(layers, input[0], this.data.limit);
+    this.sizesOf = of;
     const repairs = unreadable ? [] : repairsOf(layers, input, this.sizes);
     return { layers, unreadable, ...analyse(layers, input), sizes: this.sizes, repairs };
   }
