@@ -2,6 +2,7 @@ import gc
 import subprocess
 import sys
 import weakref
+from itertools import product
 from typing import Any
 
 import pytest
@@ -464,6 +465,58 @@ def test_recurrent_and_attention_modules():
     assert lstm.output_shapes == ((2, 5, 6), (2, 2, 6), (2, 2, 6))
     attention = trace(nn.MultiheadAttention(8, 2), [(5, 2, 8)] * 3)
     assert attention.output_shapes[0] == (5, 2, 8)
+
+
+OPTIONS_OF_RECURRENT_LAYERS = [
+    {},
+    {"batch_first": True, "bias": False},
+    {"num_layers": 2, "dropout": 0.5},
+    {"bidirectional": True, "num_layers": 3, "batch_first": True},
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        *product((nn.RNN, nn.LSTM, nn.GRU), OPTIONS_OF_RECURRENT_LAYERS),
+        (nn.LSTM, {"proj_size": 4}),
+        (nn.RNN, {"nonlinearity": "relu"}),
+    ],
+)
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_few_steps_of_a_recurrent_layer_tell_all(kind, options, by_name):
+    class Stepwise(kind):
+        """Not torch's own class, and so run step by step."""
+
+    class Net(nn.Module):
+        def __init__(self, recurrent):
+            super().__init__()
+            self.lead_in, self.recurrent = nn.Linear(7, 8), recurrent
+            width = (recurrent.proj_size or 6) * (1 + recurrent.bidirectional)
+            self.head = nn.Linear(width, 3)
+
+        def forward(self, x):
+            x = self.lead_in(x).relu()
+            rows, states = self.recurrent(input=x) if by_name else self.recurrent(x)
+            return self.head(rows).tanh(), states
+
+    for size in [(11, 4, 7), (4, 11, 7), (11, 7)]:
+        few = trace(Net(kind(8, 6, **options)), size)
+        whole = trace(Net(Stepwise(8, 6, **options)), size)
+        assert few.ops == whole.ops
+        assert few.output_shapes == whole.output_shapes
+        assert few.saved_input_bytes == whole.saved_input_bytes
+
+
+def test_of_a_long_recurrent_layer_as_many_operations_run_as_of_a_short_one(monkeypatch):
+    ran = []
+    monkeypatch.setattr(tracing.recorder, "_mult_adds", lambda func, *rest: ran.append(func) or 0)
+    counts = []
+    for steps in (10, 1000):
+        ran.clear()
+        trace(nn.LSTM(8, 6, batch_first=True), (2, steps, 8))
+        counts.append(len(ran))
+    assert counts[0] == counts[1] > 0
 
 
 def test_integer_inputs():

@@ -17,6 +17,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from vgglab.tracing import recurrent
 from vgglab.tracing.operations import ADAPTIVE_POOLS, PRODUCTS, Constant, Kind, Op, Shape, kind_of
 from vgglab.tracing.records import CodeLine, Failure, ModuleCall
 from vgglab.tracing.shortcuts import shortcut
@@ -47,7 +48,7 @@ class Recorder(TorchDispatchMode):
         pairs = list(zip(names, inputs, strict=True))
         self._args = [x for name, x in pairs if name is None]
         self._kwargs = {**further, **{name: x for name, x in pairs if name is not None}}
-        self._steps_of: list[int] = []  # mult-adds of the steps of the layer that counts as one
+        self._in_one: list[int] | None = None  # mult-adds of what counts as one operation
         self.ops: list[Op] = []
         self.calls: list[ModuleCall] = []
         self.output_shapes: tuple[Shape, ...] = ()
@@ -78,6 +79,7 @@ class Recorder(TorchDispatchMode):
         # The operation to which a storage is booked (-1: it came from outside), and its bytes.
         self._booked: dict[int, tuple[int, int]] = {}
         self._saved: set[int] = set()
+        self._saved_uncounted: dict[int, int] = {}  # bytes of steps that were not run, by operation
         # What adaptive poolings were built for, by their path.
         self._output_sizes: dict[str, Any] = {}
 
@@ -127,8 +129,8 @@ class Recorder(TorchDispatchMode):
     def saved_bytes(self) -> dict[int, int]:
         """Return the bytes that autograd keeps, by the operation that made them; -1: inputs."""
         saved: dict[int, int] = {}
-        for storage in self._saved:
-            owner, size = self._booked[storage]
+        kept = [self._booked[storage] for storage in self._saved]
+        for owner, size in (*kept, *self._saved_uncounted.items()):
             owner = min(owner, len(self.ops) - 1)
             saved[owner] = saved.get(owner, 0) + size
         return saved
@@ -173,22 +175,45 @@ class Recorder(TorchDispatchMode):
             op = self._op(name, None, (), {}, [*given, *layer.parameters()])
             options = ("input_size", "hidden_size", "num_layers", "batch_first", "bidirectional")
             op = replace(op, options={option: getattr(layer, option) for option in options})
-            self._steps_of = [0]
+            self._in_one = []
             try:
-                result = forward(*args, **kwargs)
+                result = self._after_all_steps(layer, forward, args, kwargs)
             except Exception as error:
                 self._note(error, op, _shapes(given))
                 raise
             finally:
-                steps, self._steps_of = sum(self._steps_of), []
+                mult_adds, self._in_one = sum(self._in_one or ()), None
             outputs = _tensors(result)
             self._keep_alive += outputs
             if op.sources:
                 self._made_by.update({id(output): op.index for output in outputs})
-                self.ops.append(replace(op, output_shapes=_shapes(outputs), mult_adds=steps))
+                self.ops.append(replace(op, output_shapes=_shapes(outputs), mult_adds=mult_adds))
             return result
 
         return run
+
+    def _after_all_steps(
+        self, layer: nn.RNNBase, forward: Callable[..., Any], args: Any, kwargs: Any
+    ) -> Any:
+        """Return what a recurrent layer returns, and count its mult-adds and what autograd keeps.
+
+        A few steps are run, and the rest is counted as so many more of them.
+        """
+        steps = recurrent.steps_of(layer, args, kwargs)
+        if steps is None:
+            return forward(*args, **kwargs)
+        index, before, counts = len(self.ops), self._saved, []
+        for few in recurrent.FEW:
+            self._in_one, self._saved = [], set(before)
+            result = recurrent.after_steps(forward, layer, few, args, kwargs)
+            booked = [self._booked[storage] for storage in self._saved - before]
+            saved = sum(size for owner, size in booked if owner == index)
+            counts.append((sum(self._in_one), saved))
+        left = steps - max(recurrent.FEW)
+        a_step = [more - less for less, more in zip(*counts, strict=True)]
+        self._in_one = [counts[-1][0] + left * a_step[0]]
+        self._saved_uncounted[index] = left * a_step[1]
+        return recurrent.lengthened(layer, result, steps)
 
     def _refused(self, module: nn.Module, args: Any) -> tuple[Op | None, tuple[Shape, ...]]:
         """Return the operation that torch refused before it came to it: a normalisation."""
@@ -270,11 +295,11 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         tensors = _tensors(args) + _tensors(kwargs)
         name = func.overloadpacket.__name__
-        if self._steps_of:
+        if self._in_one is not None:
             result = func(*args, **kwargs)
             for output in _tensors(result):
                 self._book(output, len(self.ops))
-            self._steps_of.append(_mult_adds(func, name, args, kwargs, result) or 0)
+            self._in_one.append(_mult_adds(func, name, args, kwargs, result) or 0)
             return result
         is_convolution = kind_of(name) is Kind.CONVOLUTION
         try:
