@@ -79,9 +79,8 @@ def test_what_is_recorded_of_vgglab_is_what_it_says(name, tmp_path):
     with torch.device("meta"):
         text = str(diagnose(doctors.load(tmp_path / "case.py"), case["input_size"]))
     known = DOCTORS["cases"][name]
-    assert doctors.says_the_cause(text, known) == recorded["cause"]
-    if recorded["sizes"] is not None:
-        assert doctors.gives_sizes(text, case) == recorded["sizes"]
+    assert doctors.says_the_cause(text, known, case) == recorded["cause"]
+    assert doctors.gives_sizes(text, case) == recorded["sizes"]
 
 
 @pytest.mark.parametrize(
@@ -100,4 +99,38 @@ def test_answers_are_counted_by_rules(text, place, cause):
         "message": "size mismatch, [800 x 4], [320 x 50]",
     }
     assert doctors.names_the_place(text, known) == place
-    assert doctors.says_the_cause(text, known) == cause
+    assert doctors.says_the_cause(text, known, {"kinds": ["missing-flatten"]}) == cause
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("unetzoo-55", "Expected size 61 but got size 60", False),
+        ("unetzoo-55", "488 -> 244 -> 122 -> 61 meets 60", True),
+        ("unetzoo-55", "12 → 6 → 61", False),
+        ("unetzoo-55", "sides must be divisible by 16", True),
+        ("unetzoo-55", "sides must be divisible by 8", False),
+        ("wtconv-34", "expected weight to be divisible by 3, [128, 1, 2, 2]", False),
+        ("wtconv-34", "32 channels wanted, the input has 3", True),
+        ("pate-1", "expected Int[1], got Int[3]", True),
+        ("pate-1", "conv1 stops. 1 channel", False),
+        ("pytorch-11762", "expected 4 dimensions, got 3 dimensions", True),
+        ("pytorch-11762", "give it (64, 1, 32, 32)", True),
+        ("pytorch-11762", "it has 3 dimensions", False),
+        ("pytorch-11762", "expected to have 1 channels, but got 64 channels instead", False),
+        ("pytorch-6316", "wants 2 or 3 dimensions, comes (8, 128, 1, 10)", True),
+        ("pytorch-6316", "bn4 gets (8, 128, 1, 10)", False),
+        ("vision-2151", "Expected more than 1 value per channel when training", False),
+        ("vision-2151", "a batch of one while the network trains", True),
+    ],
+)
+def test_what_a_cause_is_depends_on_the_kind_of_the_fault(name, text, says):
+    case = next(c for c in read("../../tests/data/reports.json") if c["id"] == name)
+    assert doctors.says_the_cause(text, DOCTORS["cases"][name], case) == says
+
+
+def test_sizes_are_asked_for_only_where_another_size_helps():
+    cases = {c["id"]: c for c in read("../../tests/data/reports.json")}
+    assert doctors.gives_sizes("480 and more", cases["unetzoo-55"]) is True
+    assert doctors.gives_sizes("480 and more", cases["pate-1"]) is False
+    assert doctors.gives_sizes("8 and more", cases["torchinfo-269"]) is None

@@ -35,6 +35,7 @@ MOST_PARAMETERS = 20_000_000  # larger ones take minutes each
 VGG_400 = {
     "id": "vgg16-400",
     "source": "https://stackoverflow.com/questions/53114882",
+    "kinds": ["input-size"],
     "model_code": """import torch
 from torch import nn
 
@@ -305,18 +306,82 @@ def names_the_place(text: str, known: dict[str, Any]) -> bool:
     return bool(named or line)
 
 
-def says_the_cause(text: str, known: dict[str, Any]) -> bool:
-    """Tell whether a number of the error is given as a product of channels and sides."""
-    numbers = {int(n) for n in re.findall(r"\d+", known["message"]) if int(n) > 1}
+def says_the_cause(text: str, known: dict[str, Any], case: dict[str, Any]) -> bool:
+    """Tell whether it is said where the numbers of the error come from; how depends on its kind."""
+    message = {int(n) for n in re.findall(r"\d+", known["message"]) if int(n) > 1}
+    return _CAUSES[case["kinds"][0]](text, message, case)
+
+
+def _features_as_a_product(text: str, message: set[int], case: dict[str, Any]) -> bool:
+    """Such as 4608 = 8·24·24."""
     products = re.findall(r"\d+(?:\s*[·*×]\s*\d+)+", text)
-    found = {prod(map(int, re.findall(r"\d+", p))) for p in products}
-    return bool(numbers & found)
+    return bool(message & {prod(map(int, re.findall(r"\d+", p))) for p in products})
 
 
-def gives_sizes(text: str, case: dict[str, Any]) -> bool:
-    """Tell whether a side at which the network runs is named that the case does not have."""
+def _way_of_a_side(text: str, message: set[int], case: dict[str, Any]) -> bool:
+    """Such as 488 → 244 → 122 → 61, from the input on, or what sides must be multiples of."""
+    given, found = case["input_size"][2:], r"\d+(?:\s*(?:→|->)\s*\d+){2,}"
+    ways = [[int(n) for n in re.findall(r"\d+", w)] for w in re.findall(found, text)]
+    steps = [int(n) for n in re.findall(r"(?:multiple of|divisible by) (\d+)", text)]
+    running = [n for shape in case["shapes_that_run"] for n in shape[2:]]
+    return any(way[0] in given and message & {*way} for way in ways) or any(
+        all(n % step == 0 for n in running) and any(n % step for n in given) for step in steps
+    )
+
+
+def _channels(text: str, message: set[int], case: dict[str, Any]) -> bool:
+    """How many come and how many are wanted."""
+    numbers = {str(case["input_size"][1]), str(case["shapes_that_run"][0][1])}
+    return any(
+        numbers <= {*re.findall(r"\d+", part)}
+        and re.search(r"channel|(expect|want).*(got|get)", part, re.IGNORECASE)
+        for part in re.split(r"[.\n]", text)
+    )
+
+
+def _dimensions(text: str, message: set[int], case: dict[str, Any]) -> bool:
+    """How many come, as a number or as a shape, and how many are wanted; or an input that runs."""
+    shapes = [", ".join(map(str, shape)) for shape in case["shapes_that_run"]]
+    if any(shape in text for shape in shapes):
+        return True
+    for part in re.split(r"[.\n]", text):
+        written = {len(shape.split(",")) for shape in re.findall(r"\d+(?:, \d+)+", part)}
+        named = {int(n) for n in re.findall(r"\b([1-6])(?=D\b|[- ]dim| or [1-6])", part)}
+        if named and len(named | written) > 1:
+            return True
+    return False
+
+
+def _batch(text: str, message: set[int], case: dict[str, Any]) -> bool:
+    """That it trains, and on how many images."""
+    return any(
+        re.search(r"batch|one image", part) and re.search(r"\b(train|eval)", part)
+        for part in re.split(r"[.\n]", text)
+    )
+
+
+_CAUSES = {
+    "input-size": _features_as_a_product,
+    "wrong-in-features": _features_as_a_product,
+    "missing-flatten": _features_as_a_product,
+    "batch-mixed": _features_as_a_product,
+    "padding-mismatch": _way_of_a_side,
+    "channel-mismatch": _channels,
+    "unbatched-input": _dimensions,
+    "wrong-dimensions": _dimensions,
+    "batch-too-small": _batch,
+}
+
+
+def gives_sizes(text: str, case: dict[str, Any]) -> bool | None:
+    """Tell whether a side at which the network runs is named that the case does not have.
+
+    ``None`` if none is known: another size is not what the network lacks.
+    """
     given = set(re.findall(r"\d+", case["model_code"] + str(case["input_size"])))
     sides = {str(n) for shape in case["shapes_that_run"] or [] for n in shape[2:]} - given
+    if not sides:
+        return None
     return any(re.search(rf"(?<!\d){side}(?!\d)", text) for side in sides)
 
 
@@ -327,8 +392,8 @@ def cells(answer: dict[str, Any], case: dict[str, Any], known: dict[str, Any]) -
     best = max((repair["kept"] for repair in working), default=None)
     return {
         "place": names_the_place(text, known),
-        "cause": says_the_cause(text, known),
-        "sizes": gives_sizes(text, case) if case["shapes_that_run"] else None,
+        "cause": says_the_cause(text, known, case),
+        "sizes": gives_sizes(text, case),
         "repairs": len(answer.get("repairs", ())),
         "repairs_that_run": len(working),
         "kept": None if best is None or not total else best / total,
@@ -449,8 +514,8 @@ def recount(path: Path, cases: list[dict[str, Any]]) -> None:
             row["lines"] = known[case["id"]]["lines"]
             if "failed" not in cell:
                 cell["place"] = names_the_place(cell["said"], known[case["id"]])
-                cell["cause"] = says_the_cause(cell["said"], known[case["id"]])
-                cell["sizes"] = gives_sizes(cell["said"], case) if case["shapes_that_run"] else None
+                cell["cause"] = says_the_cause(cell["said"], known[case["id"]], case)
+                cell["sizes"] = gives_sizes(cell["said"], case)
     path.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
