@@ -21,7 +21,8 @@ from untouched import Careless, assert_unchanged, everything
 from vgglab import tracing
 from vgglab.models.network import vgg
 from vgglab.shapes import Window, input_sizes
-from vgglab.tracing import trace
+from vgglab.tracing import meta_results, trace
+from vgglab.tracing.meta_results import meta_result
 from vgglab.tracing.shortcuts import SHORTCUTS, shortcut
 
 # --- the promise: nothing changes -----------------------------------------------------------
@@ -710,6 +711,85 @@ def test_shortcuts_are_taken():
     for training in (False, True):
         arguments = [image, *statistics, training, 0.1, 1e-5]
         assert shortcut("native_batch_norm", arguments, {}) is not None
+
+
+# --- results that are remembered ---------------------------------------------------------------
+
+
+@st.composite
+def operations(draw):
+    """An operation of torch with arguments in any layout, as transformers and others call it."""
+    dtype = draw(st.sampled_from([torch.float32, torch.float16, torch.float64, torch.int64]))
+    shape = draw(st.lists(st.integers(1, 5), min_size=2, max_size=4))
+    x = torch.empty(shape, dtype=dtype, device="meta")
+    x = x.permute(draw(st.permutations(range(len(shape)))))
+    x = draw(st.sampled_from([x, x[:, :1].expand(x.shape), x[..., ::2]]))
+    scalar = draw(st.sampled_from([1, 1.0, True, 2]))
+    dim = draw(st.integers(0, x.dim() - 1))
+    width = x.shape[-1]
+    weight = torch.empty(width, dtype=dtype, device="meta")
+    calls = [
+        (torch.ops.aten.mul.Tensor, (x, scalar), {}),
+        (torch.ops.aten.div.Tensor, (x, scalar), {}),
+        (torch.ops.aten.add.Tensor, (x, x.transpose(-1, -2).contiguous()[:1, :1]), {}),
+        (torch.ops.aten.sum.dim_IntList, (x, [dim], bool(scalar)), {}),
+        (torch.ops.aten.amax.default, (x, [dim]), {}),
+        (torch.ops.aten.max.dim, (x, dim), {}),
+        (torch.ops.aten.gelu.default, (x,), {"approximate": "tanh"}),
+        (torch.ops.aten._softmax.default, (x, dim, False), {}),
+        (torch.ops.aten.clone.default, (x,), {"memory_format": torch.contiguous_format}),
+        (torch.ops.aten._to_copy.default, (x,), {"dtype": torch.float64}),
+        (torch.ops.aten.native_layer_norm.default, (x, [width], weight, weight, 1e-5), {}),
+        (torch.ops.aten.stack.default, ([x, x], dim), {}),
+        (torch.ops.aten._unsafe_view.default, (x, [-1]), {}),
+        (torch.ops.aten.empty_like.default, (x,), {}),
+    ]
+    return draw(st.sampled_from(calls))
+
+
+def outcome(function, *args):
+    try:
+        return facts(function(*args))
+    except Exception as error:
+        return type(error), str(error)
+
+
+@examples(120, 600)
+@given(operations(), st.sampled_from([torch.float32, torch.float64]))
+def test_remembered_results_are_those_of_torch(call, default):
+    func, args, kwargs = call
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        expected = outcome(lambda: func(*args, **kwargs))
+        assert outcome(meta_result, func, args, kwargs) == expected
+        assert outcome(meta_result, func, args, kwargs) == expected
+    finally:
+        torch.set_default_dtype(before)
+
+
+def test_remembered_results_are_tensors_of_their_own():
+    x = torch.empty(2, 3, device="meta")
+    one, other = (meta_result(torch.ops.aten.gelu.default, (x,), {}) for _ in range(2))
+    assert one.untyped_storage()._cdata != other.untyped_storage()._cdata
+    for func in (torch.ops.aten._unsafe_view.default, torch.ops.aten.view.default):
+        for _ in range(2):
+            view = meta_result(func, (x, [3, 2]), {})
+            assert view.untyped_storage()._cdata == x.untyped_storage()._cdata
+    assert meta_result(torch.ops.aten.add_.Tensor, (x, x), {}) is x
+
+
+def test_what_has_data_is_computed():
+    x = torch.tensor([1.0, 2.0])
+    assert meta_result(torch.ops.aten.mul.Tensor, (x, 3), {}).tolist() == [3, 6]
+
+
+def test_a_second_trace_works_out_nothing_again():
+    model = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    first = trace(model, (2, 5, 8), training=True)
+    known = meta_results.worked_out.cache_info()
+    assert trace(model, (2, 5, 8), training=True) == first
+    assert meta_results.worked_out.cache_info().misses == known.misses
 
 
 # --- torch's compiler ------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from vgglab.tracing import recurrent
+from vgglab.tracing.meta_results import meta_result
 from vgglab.tracing.operations import ADAPTIVE_POOLS, PRODUCTS, Constant, Kind, Op, Shape, kind_of
 from vgglab.tracing.records import CodeLine, Failure, ModuleCall
 from vgglab.tracing.shortcuts import shortcut
@@ -307,7 +308,7 @@ class Recorder(TorchDispatchMode):
                 _require_channels(args[0], args[1], args[6], args[8])
             result = shortcut(name, args, kwargs)
             if result is None:
-                result = func(*args, **kwargs)
+                result = meta_result(func, args, kwargs)
             if is_convolution and result.is_meta:
                 result = _laid_out(result, args[0], args[1])
             # On the meta device torch 2.11 lets a kernel pass that is larger than its input.
