@@ -253,9 +253,9 @@ class Step:
         found: list[tuple[int, Sides]] = []
         for layout in self.known.values():
             for axis, sides in layout.sides.items() if isinstance(layout, Map) else ():
-                pair = sides[self.traced[axis]], sides[self.probed[axis]]
-                is_new = not any(axis == a and np.array_equal(sides, other) for a, other in found)
-                if pair == (here, there) and is_new:
+                if (sides[self.traced[axis]], sides[self.probed[axis]]) != (here, there):
+                    continue
+                if not any(axis == a and _are_equal(sides, other) for a, other in found):
                     found.append((axis, sides))
         if len(found) != 1:
             raise Unsupported(reason)
@@ -267,6 +267,10 @@ class Step:
         """Make sure that no axis is merged with something in the last `rank` dimensions."""
         if any(dim.axes and not dim.is_axis for dim in layout.dims[-rank:]):
             raise Unsupported(reason)
+
+
+def _are_equal(one: Sides, other: Sides) -> bool:
+    return one is other or np.array_equal(one, other)
 
 
 def _window(step: Step) -> Layout | None:
