@@ -938,6 +938,32 @@ def test_what_the_code_asks_about_both_sides_is_never_left_out(
     assert all(runs(model, 4, *size) for size in told)
 
 
+SAME_EVERYWHERE = {
+    "cells of a sequence": lambda x, tokens: tokens.shape[1] == x.shape[2] * x.shape[3],
+    "some cells": lambda x, tokens: x.shape[-2] * x.shape[-1] > 0,
+    "a side is no longer than all": lambda x, tokens: x.shape[2] <= tokens.shape[1],
+    "half of the cells": lambda x, tokens: 2 * (tokens.size(1) // 2) <= x.size(2) * x.size(3),
+}
+
+
+@pytest.mark.parametrize("case", SAME_EVERYWHERE)
+@pytest.mark.parametrize("traced", [(24, 24), (50, 20)])
+def test_a_question_about_both_sides_that_has_one_answer_leaves_sizes_exact(
+    case: str, traced: tuple[int, int]
+) -> None:
+    """Transformers make sure that a sequence has as many tokens as the map has cells."""
+
+    def forward(x: Tensor, conv: nn.Module, fc: nn.Module) -> Tensor:
+        x = conv(x)
+        tokens = x.flatten(2).transpose(1, 2)
+        assert SAME_EVERYWHERE[case](x, tokens)
+        return fc(tokens.mean(1))  # type: ignore[no-any-return]
+
+    model = Net(forward, nn.Conv2d(3, 4, 4, 4), nn.Linear(4, 2)).eval()
+    sizes = valid_sizes(model, trace(model, (1, 3, *traced)))
+    assert (sizes.axes, sizes.exact) == (((Interval(4, None),),) * 2, True)
+
+
 def mean_of_steps(x: Tensor, conv: nn.Module, fc: nn.Module) -> Tensor:
     x = F.max_pool1d(conv(x), 4)
     n, c, steps = x.shape

@@ -5,9 +5,10 @@ answers differ, the forward may take another way, and is traced there.
 """
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,13 @@ from vgglab.tracing import Trace
 from vgglab.tracing.size_reads import Computed, Expression, SizeOf
 from vgglab.valid_sizes.intervals import ValidSizes, to_intervals
 from vgglab.valid_sizes.propagation import Propagation
-from vgglab.valid_sizes.size_rules import Fits, Map
+from vgglab.valid_sizes.size_rules import Fits, Map, Sides
 
 MOST_WAYS = 8
 """How many other ways of a forward are looked at."""
+
+MOST_SIZES = 2**22
+"""At how many sizes of several axes a question is answered."""
 
 
 class UntoldError(Exception):
@@ -29,8 +33,8 @@ class UntoldError(Exception):
 def alike(trace: Trace, propagation: Propagation) -> list[Fits] | None:
     """Return for each axis at which sizes all questions have the answer that they got.
 
-    ``None`` if that is not known: for questions about two axes together, about a tensor that holds
-    several, or about one that the propagation did not reach.
+    ``None`` if that is not known: for questions about two axes together that have several answers,
+    about a tensor that holds more, or about one that the propagation did not reach.
 
     Parameters
     ----------
@@ -45,35 +49,50 @@ def alike(trace: Trace, propagation: Propagation) -> list[Fits] | None:
 
 def alike_as_known(trace: Trace, propagation: Propagation) -> tuple[list[Fits], bool]:
     """Return what `alike` does for the questions that can be told, and whether all can."""
-    found = [np.ones(len(propagation.sizes), dtype=bool) for _ in propagation.given]
+    given = propagation.given
+    found = [np.ones(len(propagation.sizes), dtype=bool) for _ in given]
     is_told = True
     for comparison in trace.comparisons:
         try:
             with np.errstate(all="ignore"):
-                axis, answers = _answers(comparison, trace, propagation)
+                answers, are_asked = _answers(comparison, trace, propagation)
         except (UntoldError, ArithmeticError, TypeError, ValueError):
             is_told = False
             continue
-        if axis is not None:
-            found[axis] &= answers == answers[propagation.given[axis] - 1]
+        as_here = (answers == answers[_here(given, answers)]) | ~are_asked
+        axes = [axis for axis, count in enumerate(as_here.shape) if count > 1]
+        if len(axes) == 1:
+            found[axes[0]] &= as_here.ravel()
+        elif not as_here.all():
+            is_told = False
     return found, is_told
 
 
-def _answers(
-    expression: Expression, trace: Trace, propagation: Propagation
-) -> tuple[int | None, NDArray[Any]]:
-    """Return what an expression is at all sizes of the axis on which it depends."""
+class _Numbers(NamedTuple):
+    """What an expression is at all sizes; of an axis on which it does not depend, at one.
+
+    `are_there` is false where a tensor that it reads has no side: the forward has ended before.
+    """
+
+    values: NDArray[Any]
+    are_there: NDArray[np.bool_]
+
+
+def _answers(expression: Expression, trace: Trace, propagation: Propagation) -> _Numbers:
     if isinstance(expression, SizeOf):
         return _size(expression, trace, propagation)
     if not isinstance(expression, Computed):
-        return None, np.asarray(expression)
+        return _constant(expression, propagation)
     parts = [_answers(part, trace, propagation) for part in expression.arguments]
-    axes = {axis for axis, _ in parts if axis is not None}
-    if len(axes) > 1:
+    _require_few(np.broadcast_shapes(*[part.values.shape for part in parts]))
+    if expression.function in _DIVISIONS and (parts[1].values == 0).any():
         raise UntoldError
     function: Callable[..., Any] = _OF_ARRAYS.get(expression.function, expression.function)
-    return next(iter(axes), None), np.asarray(function(*[numbers for _, numbers in parts]))
+    are_there = reduce(np.logical_and, [part.are_there for part in parts])
+    return _Numbers(np.asarray(function(*[part.values for part in parts])), are_there)
 
+
+_DIVISIONS = (operator.truediv, operator.floordiv, operator.mod)
 
 _OF_ARRAYS: dict[Callable[..., Any], Callable[..., Any]] = {
     round: np.round,
@@ -83,25 +102,48 @@ _OF_ARRAYS: dict[Callable[..., Any], Callable[..., Any]] = {
 }
 
 
-def _size(read: SizeOf, trace: Trace, propagation: Propagation) -> tuple[int | None, NDArray[Any]]:
+def _size(read: SizeOf, trace: Trace, propagation: Propagation) -> _Numbers:
     if propagation.stopped is not None and read.source >= propagation.stopped:
         raise UntoldError
     layout = propagation.layouts.get(read.source)
     shapes = trace.ops[read.source].output_shapes if read.source >= 0 else trace.input_sizes
-    shape = shapes[0 if read.source >= 0 else -1 - read.source]
+    side = shapes[0 if read.source >= 0 else -1 - read.source][read.dim]
     if layout is None:
-        return None, np.asarray(shape[read.dim])
+        return _constant(side, propagation)
     if not isinstance(layout, Map) or len(layout.dims) <= read.dim:
         raise UntoldError
     number, axes, more = layout.dims[read.dim]
-    if not axes:
-        return None, np.asarray(shape[read.dim])
-    if len(axes) > 1:
+    rank = len(propagation.given)
+    _require_few([len(propagation.sizes)] * len(axes))
+    factors = [_along(axis, layout.sides[axis], rank) for axis in axes]
+    values, are_there = _constant(number, propagation)
+    for factor in factors:
+        values, are_there = values * factor, are_there & (factor > 0)
+    values = values + more
+    if values[_here(propagation.given, values)] != side:
         raise UntoldError
-    sizes = number * layout.sides[axes[0]] + more
-    if sizes[propagation.given[axes[0]] - 1] != shape[read.dim]:
+    return _Numbers(values, are_there)
+
+
+def _constant(number: float, propagation: Propagation) -> _Numbers:
+    value = np.full((1,) * len(propagation.given), number)
+    return _Numbers(value, np.ones_like(value, dtype=bool))
+
+
+def _along(axis: int, sides: Sides, rank: int) -> NDArray[Any]:
+    """Return the sides as an array of which one dimension is that axis."""
+    return sides.reshape([-1 if k == axis else 1 for k in range(rank)])
+
+
+def _here(given: Sequence[int], values: NDArray[Any]) -> tuple[int, ...]:
+    """Return where the traced size is among all sizes."""
+    counts = zip(given, values.shape, strict=True)
+    return tuple(side - 1 if count > 1 else 0 for side, count in counts)
+
+
+def _require_few(counts: Sequence[int]) -> None:
+    if math.prod(counts) > MOST_SIZES:
         raise UntoldError
-    return axes[0], sizes
 
 
 def lines(number: int) -> Iterator[tuple[int, ...]]:
