@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -1013,6 +1014,90 @@ def test_a_window_that_only_huge_images_fill_has_a_size() -> None:
     for traced in (224, 1024):
         sizes = valid_sizes(model, trace(model, (1, 3, traced, traced)))
         assert sizes.axes == ((Interval(2048, 4095),),) * 2
+
+
+def scores(q: Tensor, k: Tensor) -> Tensor:
+    return (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5).softmax(-1)
+
+
+def non_local(x: Tensor) -> Tensor:
+    """Wang et al., Non-local Neural Networks, 2018, section 3.3."""
+    n, c, h, w = x.shape
+    cells = x.view(n, c, -1)
+    kept = torch.bmm(torch.bmm(cells.transpose(1, 2), cells).softmax(-1), cells.transpose(1, 2))
+    return x + kept.permute(0, 2, 1).contiguous().view(n, c, h, w)
+
+
+def of_columns(x: Tensor) -> Tensor:
+    """The scores transposed, as in SAGAN (Zhang et al., 2019, section 3)."""
+    cells = x.flatten(2)
+    scored = torch.bmm(cells.transpose(1, 2), cells).softmax(-1)
+    return torch.bmm(cells, scored.permute(0, 2, 1)).view(x.shape)
+
+
+def of_channels(x: Tensor) -> Tensor:
+    """Which channels go together (Fu et al., Dual Attention Network, 2019, section 3.3)."""
+    cells = x.flatten(2)
+    return torch.bmm(torch.bmm(cells, cells.transpose(1, 2)).softmax(-1), cells).view_as(x)
+
+
+def of_a_smaller_map(x: Tensor) -> Tensor:
+    """Keys of a pooled map, as in PVT (Wang et al., 2021, section 3.3)."""
+    q, k = (m.flatten(2).transpose(1, 2) for m in (x, F.avg_pool2d(x, 2)))
+    return (scores(q, k) @ k).transpose(1, 2).reshape(x.shape)
+
+
+def of_heads(x: Tensor) -> Tensor:
+    n, c, h, w = x.shape
+    q = x.reshape(n, 2, c // 2, h * w).transpose(2, 3)
+    return F.scaled_dot_product_attention(q, q, q).transpose(2, 3).reshape(n, c, h, w)
+
+
+def along_rows(x: Tensor) -> Tensor:
+    """Attention among the cells of a row: the rows are beside each other like images."""
+    n, c, h, w = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(n * h, w, c)
+    return (scores(rows, rows) @ rows).view(n, h, w, c).permute(0, 3, 1, 2)
+
+
+ATTENTION = [non_local, of_columns, of_channels, of_a_smaller_map, of_heads, along_rows]
+
+
+@pytest.mark.parametrize("attention", ATTENTION)
+@pytest.mark.parametrize("head", ["flat", "mean"])
+@pytest.mark.parametrize(("images", "traced"), [(1, (40, 40)), (2, (44, 44)), (2, (60, 28))])
+def test_sizes_are_followed_through_attention(
+    attention: Callable[[Tensor], Tensor], head: str, images: int, traced: tuple[int, int]
+) -> None:
+    def forward(x: Tensor, conv: nn.Module, flat: nn.Module, mean: nn.Module) -> Tensor:
+        x = attention(conv(x))
+        if head == "mean":
+            return mean(x.mean((2, 3)))  # type: ignore[no-any-return]
+        return flat(x.flatten(1))  # type: ignore[no-any-return]
+
+    layers = nn.Conv2d(3, 4, 3, 4, 1), nn.Linear(4 * 11 * 11, 2), nn.Linear(4, 2)
+    model = Net(forward, *layers).eval()
+    sizes = valid_sizes(model, trace(model, (images, 3, *traced)))
+    assert sizes.exact
+    right = [n for n in range(1, 65) if runs(model, 3, n, n)]
+    assert [n for n in range(1, 65) if (n, n) in sizes] == right
+    for height, width in [(3, 9), (44, 20), (20, 44), (41, 44), (60, 28), (28, 60)]:
+        assert ((height, width) in sizes) == runs(model, 3, height, width) or head == "flat"
+
+
+@pytest.mark.parametrize("number", [196, 121, 22])
+def test_what_reads_how_cells_go_together_is_not_followed(number: int) -> None:
+    def forward(x: Tensor, conv: nn.Module, fc: nn.Module) -> Tensor:
+        cells = conv(x).flatten(2)
+        return fc(torch.bmm(cells.transpose(1, 2), cells)).mean(1)  # type: ignore[no-any-return]
+
+    model = Net(forward, nn.Conv2d(3, 4, 3, 4, 1), nn.Linear(number, 2)).eval()
+    for side in (44, 56):
+        sizes = valid_sizes(model, trace(model, (2, 3, side, side)))
+        told = [n for n in range(1, 65) if (n, n) in sizes]
+        right = [n for n in range(1, 65) if runs(model, 3, n, n)]
+        assert set(told) <= set(right)
+        assert told == right or not sizes.exact
 
 
 CONDITIONS = {

@@ -19,11 +19,13 @@ from vgglab.valid_sizes.intervals import (
     to_intervals,
 )
 from vgglab.valid_sizes.size_rules import (
+    COPIES,
     RESIZED,
     AmbiguousError,
     ChosenError,
     Dim,
     Fits,
+    Flat,
     Input,
     Layout,
     Map,
@@ -413,11 +415,11 @@ def _propagated(
             op,
             inputs,
             trace,
-            fits,
+            fits * COPIES,
             propagation.wanted,
-            tuple(side - 1 for side in given),
+            tuple(side - 1 for side in given) * COPIES,
             beside,
-            tuple(side - 1 for side in probe),
+            tuple(side - 1 for side in probe) * COPIES,
             layouts,
             doubted,
             propagation.assumed,
@@ -439,6 +441,9 @@ def _propagated(
             step.nothing_fits()
         if op.output_shapes:
             shapes[op.index] = op.output_shapes[0]
+    for index, layout in layouts.items():
+        if isinstance(layout, Map) and max(layout.sides) >= len(fits):
+            layouts[index] = Flat(())  # what attention compares is no map of the input
     return propagation
 
 

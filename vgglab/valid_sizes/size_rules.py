@@ -1,7 +1,7 @@
 """How operations treat the axes of the input: one small rule for each kind of operation."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import NamedTuple, TypeAlias
@@ -97,6 +97,12 @@ class Flat:
 
 
 Layout: TypeAlias = Map | Flat
+
+COPIES = 4
+"""How often an axis may be in a map: attention compares each cell with each other.
+
+Its copies are numbered on: of an image 0 and 1 are height and width, 2 and 3 are these again.
+"""
 
 
 class Wanted(NamedTuple):
@@ -205,11 +211,18 @@ class Step:
             raise Unsupported("it reads no feature map")
         return layout
 
+    @property
+    def rank(self) -> int:
+        """How many axes the input has."""
+        return len(self.fits) // COPIES
+
     def require(self, axis: int, fit: Fits) -> None:
         self.fits[axis][...] &= fit
 
     def require_features(self, term: Term, features: int) -> None:
         """Let only sizes through that give so many features."""
+        if any(axis >= self.rank for axis in term.sides):
+            raise Unsupported("it reads how each cell goes with each other")
         if len(term.sides) == 1:
             ((axis, sides),) = term.sides.items()
             self.require(axis, term.channels * sides == features)
@@ -253,6 +266,8 @@ class Step:
         found: list[tuple[int, Sides]] = []
         for layout in self.known.values():
             for axis, sides in layout.sides.items() if isinstance(layout, Map) else ():
+                if axis >= self.rank:
+                    continue
                 if (sides[self.traced[axis]], sides[self.probed[axis]]) != (here, there):
                     continue
                 if not any(axis == a and _are_equal(sides, other) for a, other in found):
@@ -440,7 +455,8 @@ def _with_embedding(step: Step) -> Layout | None:
         if not dim.axes or dim.is_axis:
             continue
         for length in {shape[place] for shape in lengths if len(shape) >= -place} - {1}:
-            term = layout.term(place)
+            number, sides = layout.term(place)
+            term = Term(number, {axis % step.rank: side for axis, side in sides.items()})
             step.wanted.append(Wanted((term,), length - dim.more, is_of_cells=True))
             dims[place] = Dim(length)
     if dims == list(layout.dims):
@@ -629,7 +645,10 @@ def _view(step: Step) -> Layout | None:
         raise Unsupported("it lays out features anew")
     images = layout.dims[0]
     by_linear = step.trace.modules.get(step.op.path) == "Linear"
-    if not images.axes and len(shape) > 2 and layout.is_plain:
+    has_copies = any(axis >= step.rank for axis in layout.sides)
+    if has_copies and (out is None or len(out) < 3):
+        raise Unsupported("it lays out how each cell goes with each other")
+    if not images.axes and len(shape) > 2 and layout.is_plain and not has_copies:
         # The code says how many features an image must have, by a number or by rows of a length.
         rows = out if out is not None else tuple(size)
         wanted = prod(rows[1:])
@@ -886,6 +905,49 @@ def _upsample(step: Step) -> Layout | None:
     return Map(tuple(dims), sides) if sides else None
 
 
+def _product(step: Step) -> Layout | None:
+    """Multiply matrices: what stands between them is summed over, and the rest stays."""
+    shapes = step.op.input_shapes
+    given = step.inputs if [x.shape for x in step.inputs] == [*shapes] else step.inputs[::-1]
+    known = len({*shapes}) == len(given) == 2 and [x.shape for x in given] == [*shapes]
+    if step.op.name != "bmm" or not known or step.refused:
+        raise Unsupported("which matrices it multiplies is not known")
+    if any(isinstance(x.layout, Flat) for x in given):
+        raise Unsupported("it multiplies features of several maps")
+    sides = [x.layout.sides if isinstance(x.layout, Map) else {} for x in given]
+    (images, rows, summed), (_, summed_too, columns) = dims = [
+        x.layout.dims if isinstance(x.layout, Map) else tuple(map(Dim, x.shape)) for x in given
+    ]
+    for pair in ((images, dims[1][0]), (summed, summed_too)):
+        if not _hold_the_same(pair, sides):
+            raise Unsupported("what it multiplies may have other sides at other sizes")
+    held: dict[int, Sides] = {}
+    result = []
+    for dim, of in ((images, sides[0]), (rows, sides[0]), (columns, sides[1])):
+        axes = []
+        for axis in dim.axes:
+            copy = next((k for k in _copies(axis, step.rank) if k not in held), None)
+            if copy is None:
+                raise Unsupported("it compares cells with each other too often")
+            held[copy] = of[axis]
+            axes.append(copy)
+        result.append(Dim(dim.number, tuple(axes)))
+    return Map(tuple(result), held) if held else None
+
+
+def _copies(axis: int, rank: int) -> range:
+    return range(axis % rank, COPIES * rank, rank)
+
+
+def _hold_the_same(pair: Sequence[Dim], sides: Sequence[Mapping[int, Sides]]) -> bool:
+    """Tell whether two dimensions have equal sides at all sizes, in the same order."""
+    one, other = pair
+    if (one.number, len(one.axes)) != (other.number, len(other.axes)):
+        return False
+    pairs = zip(one.axes, other.axes, strict=True)
+    return all(_are_equal(sides[0][a], sides[1][b]) for a, b in pairs)
+
+
 def _shuffle(step: Step) -> Layout | None:
     """Lay channels out as cells, or cells as channels."""
     layout, options = step.map(), step.op.options
@@ -940,6 +1002,7 @@ RULES: Mapping[Kind, Callable[[Step], Layout | None]] = {
     Kind.OTHER_UPSAMPLE: _upsample,
     **dict.fromkeys((Kind.PIXEL_SHUFFLE, Kind.PIXEL_UNSHUFFLE), _shuffle),
     Kind.UNPOOL: _unpool,
+    Kind.PRODUCT: _product,
 }
 
 
@@ -950,6 +1013,13 @@ RESIZED = {
     Kind.OTHER_UPSAMPLE,
 }
 """Kinds whose output has a size that the code chose, also if their input has none of the image."""
+
+
+_TAKES_COPIES = {
+    *(Kind.PRODUCT, Kind.SOFTMAX, Kind.ELEMENTWISE, Kind.BROADCAST, Kind.CLONE, Kind.EXPAND),
+    *(Kind.VIEW, Kind.PERMUTE, Kind.UNSQUEEZE, Kind.SQUEEZE, *REDUCTIONS),
+}
+"""Kinds that may read a map with copies of axes, which is what attention is made of."""
 
 
 _TAKES_TOKENS = {Kind.CAT, Kind.BROADCAST, Kind.ELEMENTWISE, Kind.CLONE}
@@ -963,4 +1033,8 @@ def pass_through(step: Step) -> Layout | None:
     maps = [layout for layout, _ in step.inputs if isinstance(layout, Map)]
     if step.op.kind not in _TAKES_TOKENS and any(dim.more for m in maps for dim in m.dims):
         raise Unsupported("it reads a sequence of cells with something beside it")
+    if step.op.kind not in _TAKES_COPIES and any(
+        axis >= step.rank for m in maps for axis in m.sides
+    ):
+        raise Unsupported("it reads how each cell goes with each other")
     return rule(step)
