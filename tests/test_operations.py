@@ -145,8 +145,8 @@ UNSEEN = {  # by a trace of these: other versions and devices, and what no trace
     *("_reshape_alias", "detach", "alias", "lift_fresh"),
 }
 # Kinds without a rule: whatever they are, their output is not followed.
-UNFOLLOWED = {Kind.SAME_DATA, Kind.NO_DATA, Kind.PRODUCT, Kind.OTHER}
-WITHOUT_FIELDS = {Kind.OTHER_UPSAMPLE, Kind.RECURRENT, Kind.UNPOOL}
+UNFOLLOWED = {Kind.SAME_DATA, Kind.NO_DATA, Kind.OTHER}
+WITHOUT_FIELDS = {Kind.OTHER_UPSAMPLE, Kind.RECURRENT, Kind.UNPOOL, Kind.PRODUCT}
 
 
 class Net(nn.Module):

@@ -1085,6 +1085,38 @@ def test_sizes_are_followed_through_attention(
         assert ((height, width) in sizes) == runs(model, 3, height, width) or head == "flat"
 
 
+PRODUCTS = {
+    "height with width": lambda x: x @ x,
+    "height with height": lambda x: (x @ x.transpose(-1, -2)).mean(-1, keepdim=True) + x,
+    "rows with columns": lambda x: x @ x.transpose(-1, -2) @ x,
+    "cells in another order": lambda x: x.flatten(2) @ x.transpose(2, 3).flatten(2).transpose(1, 2),
+    "as often as there are cells": lambda x: (
+        x.mean((2, 3), keepdim=True).flatten(2).repeat(1, 1, x.shape[2] ** 2) @ x.flatten(2).mT
+    ),
+    "a number of cells": lambda x: (
+        F.adaptive_avg_pool2d(x, 11).flatten(2) @ x.flatten(2).transpose(1, 2)
+    ),
+}
+
+
+@pytest.mark.parametrize("case", PRODUCTS)
+@pytest.mark.parametrize("traced", [(44, 44), (40, 28)])
+def test_products_of_matrices_are_told_rightly_or_not_at_all(
+    case: str, traced: tuple[int, int]
+) -> None:
+    def forward(x: Tensor, conv: nn.Module, fc: nn.Module) -> Tensor:
+        x = PRODUCTS[case](conv(x))
+        return fc(x.flatten(2).mean(2))  # type: ignore[no-any-return]
+
+    model = Net(forward, nn.Conv2d(3, 4, 3, 4, 1), nn.Linear(4, 2)).eval()
+    sizes = valid_sizes(model, trace(model, (2, 3, *traced)))
+    every = [(h, w) for h in range(1, 50, 3) for w in range(1, 50, 3)]
+    told = [size for size in every if size in sizes]
+    right = [size for size in every if runs(model, 3, *size)]
+    assert set(told) <= set(right)
+    assert told == right or not sizes.exact
+
+
 @pytest.mark.parametrize("number", [196, 121, 22])
 def test_what_reads_how_cells_go_together_is_not_followed(number: int) -> None:
     def forward(x: Tensor, conv: nn.Module, fc: nn.Module) -> Tensor:

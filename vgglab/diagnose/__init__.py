@@ -40,9 +40,9 @@ from vgglab.report import Remark, Report
 from vgglab.tracing import InputSize, Shape, Trace, trace
 from vgglab.valid_sizes import Search, search
 from vgglab.valid_sizes.intervals import Interval, ValidSizes
+from vgglab.valid_sizes.layouts import Map
 from vgglab.valid_sizes.propagation import Propagation, propagate
 from vgglab.valid_sizes.retraces import with_second
-from vgglab.valid_sizes.size_rules import Map
 
 __all__ = ["Diagnosis", "Fix", "Interval", "ValidSizes", "diagnose"]
 

@@ -14,8 +14,8 @@ from vgglab.diagnose.warnings import adaptive_pools, flattened
 from vgglab.tracing import Shape, Trace
 from vgglab.tracing.operations import Kind
 from vgglab.valid_sizes.intervals import ValidSizes
+from vgglab.valid_sizes.layouts import Map
 from vgglab.valid_sizes.propagation import Propagation, axes_of, propagate
-from vgglab.valid_sizes.size_rules import Map
 
 LEVELS = (1, 2, 4)
 """Levels of the spatial pyramid that is offered: those of most papers, 21 bins."""

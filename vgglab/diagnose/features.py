@@ -5,7 +5,7 @@ from math import isqrt, prod
 from vgglab.diagnose.scene import Problem, Scene, chain_of_sides, feature_map, map_for, product
 from vgglab.tracing import Op, Shape, Trace
 from vgglab.tracing.operations import Kind, flattened, rows_of
-from vgglab.valid_sizes.size_rules import Flat, Map
+from vgglab.valid_sizes.layouts import Flat, Map
 
 
 def linear_problem(scene: Scene) -> Problem | None:

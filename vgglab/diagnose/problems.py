@@ -18,8 +18,8 @@ from vgglab.shapes import Window
 from vgglab.tracing import Failure, Shape, Trace
 from vgglab.tracing.operations import Kind
 from vgglab.valid_sizes.intervals import USUAL_SIZES
+from vgglab.valid_sizes.layouts import Map
 from vgglab.valid_sizes.propagation import Propagation, axes_of
-from vgglab.valid_sizes.size_rules import Map
 
 
 def find_problem(trace: Trace, propagation: Propagation) -> Problem:

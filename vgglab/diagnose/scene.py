@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from vgglab.tracing import Failure, Op, Shape, Trace
 from vgglab.tracing.operations import Kind, rows_of
+from vgglab.valid_sizes.layouts import Layout, Map
 from vgglab.valid_sizes.propagation import Propagation
-from vgglab.valid_sizes.size_rules import Layout, Map
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from vgglab.pooling import adaptive_bins
 from vgglab.shapes import Window
 from vgglab.tracing import Op, Shape, Trace
 from vgglab.tracing.operations import ADAPTIVE_POOLS, RESHAPES, Kind, rows_of
+from vgglab.valid_sizes.layouts import Dim, Map
 from vgglab.valid_sizes.propagation import Propagation, axes_of
-from vgglab.valid_sizes.size_rules import Dim, Map
 
 
 class Target(NamedTuple):

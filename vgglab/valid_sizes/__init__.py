@@ -3,7 +3,7 @@
 A trace holds the operations for one input size. Most of them treat every size alike: a window has
 so many places, a flatten multiplies the sides, a linear layer insists on a number of features. So
 the trace is read once with all candidate sizes at the same time, each axis for itself: the side of
-every feature map becomes an array, one number for each candidate (`size_rules`). The field calls
+every feature map becomes an array, one number for each candidate (`layouts`, `size_rules`). The field calls
 this abstract interpretation.
 
 The axes are those over which the network's windows slide: height and width of an image, the length
@@ -22,10 +22,10 @@ from torch import nn
 
 from vgglab.tracing import Trace
 from vgglab.valid_sizes.intervals import ValidSizes, no_sizes, one_size
+from vgglab.valid_sizes.layouts import Fits
 from vgglab.valid_sizes.propagation import LIMIT, Propagation, propagate
 from vgglab.valid_sizes.questions import alike, narrowed, next_unlike
 from vgglab.valid_sizes.retraces import far_size, retrace, shared_retraces, with_second
-from vgglab.valid_sizes.size_rules import Fits
 from vgglab.valid_sizes.tries import (
     as_the_code_says,
     guessed_sizes,

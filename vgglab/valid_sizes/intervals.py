@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vgglab.valid_sizes.size_rules import Fits, Sides
+from vgglab.valid_sizes.layouts import Fits, Sides
 
 USUAL_SIZES = (224, 32, 64, 28, 96, 128, 256, 299, 320, 384, 448, 512)
 """Sides of images that are usual; the first ones are preferred."""

@@ -18,9 +18,8 @@ from vgglab.valid_sizes.intervals import (
     no_sizes,
     to_intervals,
 )
-from vgglab.valid_sizes.size_rules import (
+from vgglab.valid_sizes.layouts import (
     COPIES,
-    RESIZED,
     AmbiguousError,
     ChosenError,
     Dim,
@@ -34,8 +33,8 @@ from vgglab.valid_sizes.size_rules import (
     Term,
     Unsupported,
     Wanted,
-    pass_through,
 )
+from vgglab.valid_sizes.size_rules import RESIZED, pass_through
 
 LIMIT = 1024
 """Sizes are looked at from 1 to here, or to twice the input if that is more; of very long

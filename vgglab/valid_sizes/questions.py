@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from vgglab.tracing import Trace
 from vgglab.tracing.size_reads import Computed, Expression, SizeOf
 from vgglab.valid_sizes.intervals import ValidSizes, to_intervals
+from vgglab.valid_sizes.layouts import Fits, Map, Sides
 from vgglab.valid_sizes.propagation import Propagation
-from vgglab.valid_sizes.size_rules import Fits, Map, Sides
 
 MOST_WAYS = 8
 """How many other ways of a forward are looked at."""

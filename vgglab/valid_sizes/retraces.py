@@ -11,8 +11,8 @@ from vgglab import tracing
 from vgglab.arguments import most_along
 from vgglab.tracing import Op, Shape, Trace
 from vgglab.valid_sizes import questions
+from vgglab.valid_sizes.layouts import Fits, Map, Sides
 from vgglab.valid_sizes.propagation import Propagation, axes_of, propagate
-from vgglab.valid_sizes.size_rules import Fits, Map, Sides
 
 _known: ContextVar[dict[tuple[Shape, ...], Trace] | None] = ContextVar("_known", default=None)
 

@@ -9,9 +9,9 @@ from torch import nn
 from vgglab.tracing import Trace
 from vgglab.tracing.operations import Kind
 from vgglab.valid_sizes.intervals import Interval, ValidSizes, to_intervals
+from vgglab.valid_sizes.layouts import Map
 from vgglab.valid_sizes.propagation import Propagation
 from vgglab.valid_sizes.retraces import retrace
-from vgglab.valid_sizes.size_rules import Map
 
 MOST_STAGES = 6
 """How many stages may each want a multiple of their own."""

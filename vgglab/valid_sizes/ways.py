@@ -14,6 +14,7 @@ from torch import nn
 from vgglab.tracing import Trace
 from vgglab.tracing.operations import RESHAPES, Kind
 from vgglab.valid_sizes.intervals import ValidSizes
+from vgglab.valid_sizes.layouts import Fits
 from vgglab.valid_sizes.propagation import LIMIT, Propagation, propagate
 from vgglab.valid_sizes.questions import (
     MOST_WAYS,
@@ -25,7 +26,6 @@ from vgglab.valid_sizes.questions import (
     narrowed,
 )
 from vgglab.valid_sizes.retraces import SPAN, far_size, retrace, with_second
-from vgglab.valid_sizes.size_rules import Fits
 
 
 def of_all_ways(
