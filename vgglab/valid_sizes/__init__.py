@@ -3,8 +3,8 @@
 A trace holds the operations for one input size. Most of them treat every size alike: a window has
 so many places, a flatten multiplies the sides, a linear layer insists on a number of features. So
 the trace is read once with all candidate sizes at the same time, each axis for itself: the side of
-every feature map becomes an array, one number for each candidate (`layouts`, `size_rules`). The field calls
-this abstract interpretation.
+every feature map becomes an array (`layouts`), one number for each candidate, and each kind of
+operation has a rule for it (`size_rules`). The field calls this abstract interpretation.
 
 The axes are those over which the network's windows slide: height and width of an image, the length
 of a signal, depth (or frames), height and width of a volume or a clip.
