@@ -398,7 +398,7 @@ def cells(answer: dict[str, Any], case: dict[str, Any], known: dict[str, Any]) -
         "repairs_that_run": len(working),
         "kept": None if best is None or not total else best / total,
         "unchanged": answer["unchanged"],
-        "seconds": round(answer["seconds"], 2),
+        "seconds": float(f"{answer['seconds']:.3g}"),
         "said": text[:6000],
     }
 
