@@ -199,6 +199,38 @@ def test_sound_networks_are_left_alone(name: str, training: bool) -> None:
     assert find_warnings(model, seen, propagate(seen)) == []
 
 
+def heads_by_hand(x: Tensor, both: nn.Linear, last: nn.Linear) -> Tensor:
+    """Attention of 4 heads as one writes it, the steps first: a head is a row of the batch."""
+    steps, batch, features = x.shape
+    q, k = (y.reshape(steps, batch * 4, -1).transpose(0, 1) for y in both(x).chunk(2, -1))
+    weighed = torch.bmm(torch.bmm(q, k.transpose(1, 2)).softmax(-1), k)
+    y = weighed.transpose(0, 1).reshape(steps, batch, features)
+    return last(y)  # type: ignore[no-any-return]
+
+
+SEQUENCES = {
+    "attention": lambda: Function(lambda x, a: a(x, x, x)[0], nn.MultiheadAttention(64, 4)),
+    "batch first": lambda: Function(
+        lambda x, a: a(x, x, x)[0], nn.MultiheadAttention(64, 4, batch_first=True)
+    ),
+    "a layer behind": lambda: Function(
+        lambda x, a, b: b(a(x, x, x)[0].relu()), nn.MultiheadAttention(64, 4), nn.Linear(64, 5)
+    ),
+    "encoder": lambda: nn.TransformerEncoderLayer(64, 4, 32),
+    "encoder, batch first": lambda: nn.TransformerEncoderLayer(64, 4, 32, batch_first=True),
+    "decoder": lambda: Function(lambda x, d: d(x, x), nn.TransformerDecoderLayer(64, 4, 32)),
+    "by hand": lambda: Function(heads_by_hand, nn.Linear(64, 128), nn.Linear(64, 64)),
+}
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+@pytest.mark.parametrize("size", [(2, 10, 64), (10, 2, 64), (1, 7, 64), (3, 9, 64)])
+@pytest.mark.parametrize("training", [False, True])
+def test_tokens_are_no_maps(name: str, size: tuple[int, ...], training: bool) -> None:
+    found = diagnose(SEQUENCES[name]().train(training), size)
+    assert (found.ok, found.kind, found.warnings) == (True, None, [])
+
+
 def test_inputs_by_name_and_outputs_in_a_dict() -> None:
     class ByName(nn.Module):
         def __init__(self) -> None:

@@ -195,7 +195,8 @@ def candidates(case: Case) -> Iterator[Candidate]:
         )
     if kind == "wrong-dimensions":
         yield from _layer_beside(case)
-    if kind != "missing-flatten":
+    axes_are_apart = kind == "channel-mismatch" and isinstance(case.problem.got, tuple)
+    if kind != "missing-flatten" and not axes_are_apart:  # of any size the wrong axis is read
         yield from _other_input(case)
     at_head = case.problem is None or case.problem.map is not None
     if at_head and len(case.input_size) == 4 and len(case.propagation.given) == 2:

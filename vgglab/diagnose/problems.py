@@ -84,9 +84,21 @@ def _latent(trace: Trace) -> Problem | None:
 
 
 def _attention(trace: Trace) -> Problem | None:
-    """Tell an attention layer that gets tokens of another length."""
+    """Tell an attention layer that gets tokens of another length, or of several batches."""
     failure = trace.failure
     assert failure is not None
+    call = next((c for c in trace.calls if c.path == failure.path and c.finished is None), None)
+    if failure.type == "MultiheadAttention" and call is not None and len(call.input_shapes) > 2:
+        query, key, value = call.input_shapes[:3]
+        apart = [k for k in (0, 1) if len(query) == len(key) == 3 and query[k] != key[k]]
+        if apart and query[-1] == key[-1] and "is invalid for" in failure.message:
+            return Problem(
+                "batch-mixed",
+                query,
+                key,
+                f"{where(failure)} gets a query of {query}, a key of {key} and a value of {value}, "
+                "whose batches differ. Without batch_first=True the second dimension is the batch.",
+            )
     found = re.search(r"embedding dimension of (\d+), but got (\d+)", failure.message)
     if found is None:
         return None
@@ -283,8 +295,9 @@ def _convolution(scene: Scene) -> Problem | None:
     text = f"{scene.where} wants {channels} and gets {got}: its input is {shape}."
     layout, number = scene.layout, len(scene.propagation.given)
     merged = isinstance(layout, Map) and bool(layout.dims[-dims - 1].axes)
+    last = shape[-1] == expected and isinstance(layout, Map) and not layout.dims[-1].axes
     kind = "channel-mismatch"
-    if merged:
+    if merged and not last:
         kind = "input-size"
         assert isinstance(layout, Map)
         term = layout.term(-dims - 1)
@@ -296,6 +309,9 @@ def _convolution(scene: Scene) -> Problem | None:
             f" They are {product((term.channels, *sides))}: the {names} of the input went into the "
             "channels, so the layer takes one alone."
         )
+    elif merged:
+        text += " The channels come last; torch wants them first: x.movedim(-1, 1)."
+        return Problem(kind, expected, shape, text)
     elif shape[-1] == expected and expected < min(shape[-dims - 1 : -1]):
         text += " The channels come last; torch wants them before the other dimensions."
     elif scene.op.sources and max(scene.op.sources) < 0:
@@ -601,7 +617,11 @@ def _from_text(failure: Failure) -> Problem:
     if not said:
         text = f"{where(failure)} refuses with a bare {failure.error}{line}."
         return Problem("unknown", None, None, text)
-    cause = explain_error(failure.message)[0]
+    causes = explain_error(failure.message)
+    code = failure.line.code if failure.line else ""
+    if not re.search("loss|criterion|entropy", code):  # otherwise there is no target
+        causes = [cause for cause in causes if cause.kind != "target-mismatch"] or causes
+    cause = causes[0]
     said = said.rstrip(".")
     return Problem(
         cause.kind,

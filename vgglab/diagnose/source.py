@@ -66,9 +66,11 @@ def advice(model: nn.Module, trace: Trace, problem: Problem, pools: bool = True)
         name = name if name.isidentifier() else "the layer"
         return f"{where}flatten before {name}, x = x.flatten(1); no weight changes."
     layer = _module(model, failure.path)
-    if problem.kind == "batch-mixed" and isinstance(layer, nn.RNNBase):
+    if problem.kind == "batch-mixed" and isinstance(layer, nn.RNNBase | nn.MultiheadAttention):
         found = constructor(model, failure.path)
         place = f"{found.place}: `{found.code}`" if found else f"where {failure.path} is built"
+        if layer.batch_first and isinstance(layer, nn.MultiheadAttention):
+            return f"{where}give it a query, a key and a value of one batch: query.expand(n, -1, -1)."
         if layer.batch_first:
             return f"{where}make the hidden state for the batch that comes, x.size(0)."
         return (

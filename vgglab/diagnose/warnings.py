@@ -81,8 +81,19 @@ def flattened(trace: Trace) -> Iterator[tuple[Op, Op]]:
             continue
         op = trace.ops[source]
         came, went = op.input_shapes[0], op.output_shapes[0]
-        if op.kind is Kind.VIEW and len(came) > 2 and len(went) == 2 and went[1] != came[-1]:
+        if op.kind is not Kind.VIEW or _of_attention(trace, op):
+            continue
+        if len(came) > 2 and len(went) == 2 and went[1] != came[-1]:
             yield op, reader
+
+
+def _of_attention(trace: Trace, view: Op) -> bool:
+    """Tell a view that lays the heads of an attention side by side, whose rows are no images."""
+    source, permuted = view.sources[0], False
+    while source >= 0 and trace.ops[source].kind in {*RESHAPES, Kind.PERMUTE}:
+        permuted |= trace.ops[source].kind is Kind.PERMUTE
+        source = trace.ops[source].sources[0]
+    return source >= 0 and permuted and trace.ops[source].kind is Kind.PRODUCT
 
 
 def cut_images(trace: Trace) -> Iterator[Op]:
@@ -179,6 +190,10 @@ def _ignored_cells(trace: Trace, propagation: Propagation) -> Iterator[str]:
 
 
 def _columns_as_features(trace: Trace, propagation: Propagation) -> Iterator[str]:
+    if len(trace.input_sizes[axes_of(trace).inputs[0]]) < 4 and not any(
+        op.windows for op in trace.ops
+    ):
+        return  # a sequence: its last dimension are features
     for op in trace.ops:
         if op.kind is not Kind.LINEAR or not op.sources or op.sources[-1] < 0:
             continue
