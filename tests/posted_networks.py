@@ -1403,4 +1403,86 @@ NETWORKS = {
         runs=((1, 3, 299, 299),),
         repair="resize",
     ),
+    "fashion-mnist-subtracted": Posted(
+        "https://blog.gitcode.com/e5c4ae63e30a9c32bc6f8b929671be78.html",
+        lambda: Layers(
+            lambda net, x: net.maps(x) - net.classifier(net.maps(x)),
+            maps=convolutions(1, 10, 10),
+            classifier=nn.Sequential(nn.Flatten(), nn.Linear(10 * 7 * 7, 10)),
+        ),
+        (32, 1, 28, 28),
+        "",
+        "wrong-dimensions",
+        ("(32, 10, 7, 7) from maps", "(32, 10) from classifier", "one number of dimensions"),
+    ),
+    "zeta-406": Posted(
+        GITHUB + "kyegomez/zeta/issues/406",
+        lambda: Layers(
+            lambda net, x: net.layers(x.transpose(1, 2)),
+            layers=nn.Sequential(
+                nn.Conv1d(40, 64, 3, 1, 1), nn.ReLU(), nn.Conv1d(64, 128, 3, 1, 1)
+            ),
+        ),
+        (1, 40, 81),
+        "layers.0",
+        "channel-mismatch",
+        ("wants 40 channels and gets 81", "come last", "x.movedim(-1, 1)"),
+    ),
+    "pytorch-122959": Posted(
+        GITHUB + "pytorch/pytorch/issues/122959",
+        lambda: Layers(
+            lambda net, q, k, v: net.attention(q, k, v)[0],
+            attention=nn.MultiheadAttention(1536, 4),
+        ),
+        [(1, 1, 1536), (1, 23, 1536), (1, 23, 1536)],
+        "attention",
+        "batch-mixed",
+        ("a query of (1, 1, 1536), a key of (1, 23, 1536)", "with batch_first=True it takes"),
+    ),
+    "pytorch-64888": Posted(
+        GITHUB + "pytorch/pytorch/issues/64888",
+        lambda: Layers(
+            lambda net, q, k, v: net.attention(q, k, v)[0],
+            attention=nn.MultiheadAttention(640, 1, batch_first=True),
+        ),
+        [(1, 1, 640), (4, 196, 640), (4, 196, 640)],
+        "attention",
+        "batch-mixed",
+        ("a query of (1, 1, 640), a key of (4, 196, 640)", "of one batch"),
+    ),
+    "keras-1005": Posted(
+        GITHUB + "keras-team/keras/issues/1005",
+        lambda: nn.Sequential(
+            *(nn.Conv1d(100, 32, 5, padding=4), nn.ReLU(), nn.MaxPool1d(2)),
+            *(nn.Conv1d(32, 32, 5), nn.ReLU(), nn.MaxPool1d(2)),
+            *(nn.Conv1d(32, 64, 5), nn.ReLU(), nn.MaxPool1d(2), nn.Flatten(), nn.Linear(64, 256)),
+        ),
+        (1, 100, 7),
+        "5",
+        "input-too-small",
+        ("7 → 11 → 5 → 1", "that comes is 1"),
+        runs=((1, 100, 32),),
+    ),
+    "pytorch-86576": Posted(
+        GITHUB + "pytorch/pytorch/issues/86576",
+        lambda: Layers(lambda net, x: net.lstm(x)[0], lstm=nn.LSTM(10, 20, batch_first=True)),
+        (5, 100, 10, 10),
+        "lstm",
+        "wrong-dimensions",
+        ("three axes at most, and got 4", "x.permute(0, 3, 1, 2).flatten(2)"),
+    ),
+    "avsegformer-9": Posted(
+        GITHUB + "vvvb-github/AVSegFormer/issues/9",
+        lambda: Layers(
+            lambda net, maps, sound: torch.einsum(
+                "bchw,bc->bchw", net.conv(maps), net.fc(sound).squeeze()
+            ),
+            conv=nn.Conv2d(8, 16, 1),
+            fc=nn.Linear(128, 16),
+        ),
+        [(1, 8, 7, 7), (1, 1, 128)],
+        "",
+        "unbatched-input",
+        ("a squeeze removed it", "a squeeze() must name its own"),
+    ),
 }

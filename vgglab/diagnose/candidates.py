@@ -195,7 +195,8 @@ def candidates(case: Case) -> Iterator[Candidate]:
         )
     if kind == "wrong-dimensions":
         yield from _layer_beside(case)
-    axes_are_apart = kind == "channel-mismatch" and isinstance(case.problem.got, tuple)
+    got = case.problem.got if case.problem else None
+    axes_are_apart = kind == "channel-mismatch" and isinstance(got, tuple)
     if kind != "missing-flatten" and not axes_are_apart:  # of any size the wrong axis is read
         yield from _other_input(case)
     at_head = case.problem is None or case.problem.map is not None

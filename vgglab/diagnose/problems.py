@@ -38,9 +38,10 @@ def find_problem(trace: Trace, propagation: Propagation) -> Problem:
         found = find(trace)
         if found is not None:
             return found
-    found = _one_value(trace, propagation)
-    if found is not None:
-        return found
+    for look in (_one_value, _nothing_left):
+        found = look(trace, propagation)
+        if found is not None:
+            return found
     if failure.op is not None:
         scene = Scene(trace, propagation, failure, failure.op)
         rule = _RULES.get(failure.op.kind)
@@ -257,6 +258,24 @@ def _dimensions(trace: Trace) -> Problem | None:
     return Problem("wrong-dimensions", min(takes), len(shape), text, instead=instead)
 
 
+def _nothing_left(trace: Trace, propagation: Propagation) -> Problem | None:
+    """Tell a MaxPool1d whose window does not fit, which stops before it is an operation."""
+    failure = trace.failure
+    assert failure is not None
+    call = next((c for c in trace.calls if c.path == failure.path and c.finished is None), None)
+    if "Invalid computed output size" not in failure.message or call is None or not trace.ops:
+        return None
+    sides = chain_of_sides(trace, propagation, trace.ops[-1].index)
+    length = call.input_shapes[0][-1]
+    return Problem(
+        "input-too-small",
+        None,
+        length,
+        f"{where(failure)} has a window that does not fit; the length that comes is {length}."
+        f"{f' On the way {sides}.' if sides else ''}",
+    )
+
+
 def _one_value(trace: Trace, propagation: Propagation) -> Problem | None:
     """Tell a BatchNorm in training that gets one value a channel."""
     failure = trace.failure
@@ -414,16 +433,16 @@ def _join(scene: Scene) -> Problem | None:
     other = next((k for k, shape in enumerate(shapes) if len(shape) != len(first)), None)
     if other is not None:
         pair = ((first, sources[0]), (shapes[other], sources[other]))
-        if scene.op.kind is Kind.BROADCAST:
-            return None
         origins = " and ".join(f"{shape} from {_origin(trace, source)}" for shape, source in pair)
+        because = "A squeeze that removes a dimension of 1 removes none of another size."
+        if scene.op.kind is Kind.BROADCAST:
+            because = "They are lined up from the last dimension on, and there they differ."
         return Problem(
             "wrong-dimensions",
             len(first),
             len(shapes[other]),
             f"{scene.where} joins {origins} ({scene.op.name}): the one has {len(first)} "
-            f"dimensions, the other {len(shapes[other])}. A squeeze that removes a dimension of 1 "
-            "removes none of another size.",
+            f"dimensions, the other {len(shapes[other])}. {because}",
         )
     dims = set(range(len(first)))
     free = {1} if scene.op.kind is Kind.BROADCAST else set()  # is stretched to the other

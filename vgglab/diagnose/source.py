@@ -70,7 +70,9 @@ def advice(model: nn.Module, trace: Trace, problem: Problem, pools: bool = True)
         found = constructor(model, failure.path)
         place = f"{found.place}: `{found.code}`" if found else f"where {failure.path} is built"
         if layer.batch_first and isinstance(layer, nn.MultiheadAttention):
-            return f"{where}give it a query, a key and a value of one batch: query.expand(n, -1, -1)."
+            return (
+                f"{where}give it a query, a key and a value of one batch: query.expand(n, -1, -1)."
+            )
         if layer.batch_first:
             return f"{where}make the hidden state for the batch that comes, x.size(0)."
         return (
@@ -91,7 +93,14 @@ def advice(model: nn.Module, trace: Trace, problem: Problem, pools: bool = True)
             said = "resize or pad the images to a multiple; no weight changes."
         if failure.operation == "pixel_unshuffle":
             said = "pad to a multiple before it, or give inputs of such a size; no weight changes."
-        if problem.kind == "wrong-dimensions" and failure.operation == "cat":
+        if problem.kind == "wrong-dimensions" and isinstance(layer, nn.RNNBase):
+            said = (
+                "make a sequence of the map; x.permute(0, 3, 1, 2).flatten(2) takes its columns as "
+                "steps of channels · height features."
+            )
+        if problem.kind == "unbatched-input" and not failure.path:
+            said = "give it the dimension that is missing; a squeeze() must name its own."
+        if problem.kind == "wrong-dimensions" and failure.operation and not failure.path:
             said = (
                 "what meets here must have one number of dimensions; squeeze removes one of 1 "
                 "alone, a mean over it removes any."
