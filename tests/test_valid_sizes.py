@@ -1085,6 +1085,42 @@ def test_sizes_are_followed_through_attention(
         assert ((height, width) in sizes) == runs(model, 3, height, width) or head == "flat"
 
 
+def of_attention(x: Tensor, attention: nn.Module) -> Tensor:
+    return attention(x, x, x)[0]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
+        nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True),
+        nn.Sequential(nn.Linear(8, 8), nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)),
+        Net(of_attention, nn.MultiheadAttention(8, 2, batch_first=True)),
+    ],
+    ids=["after", "before", "embedded", "alone"],
+)
+@pytest.mark.parametrize("size", [(2, 10, 8), (3, 5, 8), (1, 8, 8)])
+def test_a_transformer_reads_sequences_of_any_length(
+    layer: nn.Module, size: tuple[int, ...]
+) -> None:
+    sizes = valid_sizes(layer.eval(), trace(layer, size))
+    assert str(sizes) == "length 1 and more"
+    assert sizes.exact
+
+
+@pytest.mark.parametrize("pooling", [nn.MaxPool1d(5), nn.MaxPool1d(4, 3, 1, 2, ceil_mode=True)])
+@pytest.mark.parametrize("length", [4, 9, 20, 400])
+def test_lengths_are_told_if_a_pooling_of_signals_is_left_nothing(
+    pooling: nn.Module, length: int
+) -> None:
+    """Torch refuses there before an operation runs."""
+    layers = nn.Conv1d(2, 4, 3), pooling, nn.Conv1d(4, 4, 3), pooling, nn.Flatten(), nn.Linear(8, 1)
+    model = nn.Sequential(*layers).eval()
+    sizes = valid_sizes(model, trace(model, (2, 2, length)))
+    assert sizes.exact
+    assert [n for n in SIZES if (n,) in sizes] == [n for n in SIZES if runs(model, 2, n)]
+
+
 PRODUCTS = {
     "height with width": lambda x: x @ x,
     "height with height": lambda x: (x @ x.transpose(-1, -2)).mean(-1, keepdim=True) + x,

@@ -38,10 +38,9 @@ def find_problem(trace: Trace, propagation: Propagation) -> Problem:
         found = find(trace)
         if found is not None:
             return found
-    for look in (_one_value, _nothing_left):
-        found = look(trace, propagation)
-        if found is not None:
-            return found
+    found = _one_value(trace, propagation)
+    if found is not None:
+        return found
     if failure.op is not None:
         scene = Scene(trace, propagation, failure, failure.op)
         rule = _RULES.get(failure.op.kind)
@@ -256,24 +255,6 @@ def _dimensions(trace: Trace) -> Problem | None:
     elif len(shape) == 2 and kind[1] != "BatchNorm":
         text += " It comes as rows of features: something flattened the maps before."
     return Problem("wrong-dimensions", min(takes), len(shape), text, instead=instead)
-
-
-def _nothing_left(trace: Trace, propagation: Propagation) -> Problem | None:
-    """Tell a MaxPool1d whose window does not fit, which stops before it is an operation."""
-    failure = trace.failure
-    assert failure is not None
-    call = next((c for c in trace.calls if c.path == failure.path and c.finished is None), None)
-    if "Invalid computed output size" not in failure.message or call is None or not trace.ops:
-        return None
-    sides = chain_of_sides(trace, propagation, trace.ops[-1].index)
-    length = call.input_shapes[0][-1]
-    return Problem(
-        "input-too-small",
-        None,
-        length,
-        f"{where(failure)} has a window that does not fit; the length that comes is {length}."
-        f"{f' On the way {sides}.' if sides else ''}",
-    )
 
 
 def _one_value(trace: Trace, propagation: Propagation) -> Problem | None:

@@ -217,8 +217,16 @@ class Recorder(TorchDispatchMode):
         return recurrent.lengthened(layer, result, steps)
 
     def _refused(self, module: nn.Module, args: Any) -> tuple[Op | None, tuple[Shape, ...]]:
-        """Return the operation that torch refused before it came to it: a normalisation."""
+        """Return the operation that torch refused before it came to it."""
         given = _tensors(args)
+        if isinstance(module, nn.MaxPool1d) and len(given) == 1 and given[0].dim() in (2, 3):
+            names = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
+            options = {name: _as_list(getattr(module, name)) for name in names}
+            op = self._op("max_pool1d_with_indices", None, (), {}, given)
+            op = replace(op, options=options)
+            (window,) = op.all_windows
+            if window.output_size(given[0].shape[-1]) < 1:
+                return op, _shapes(given)
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             name, channels = "native_batch_norm", module.num_features
         elif isinstance(module, nn.GroupNorm):
@@ -456,6 +464,11 @@ def _of_packed(value: Any) -> Shape:
         return ()
     weight, _ = torch.ops.quantized.linear_unpack(value)
     return tuple(weight.shape[::-1])
+
+
+def _as_list(value: Any) -> Any:
+    """Return what torch makes of the option of a layer in one dimension."""
+    return value if isinstance(value, bool) else [*value] if isinstance(value, tuple) else [value]
 
 
 def _line_of(error: BaseException) -> CodeLine | None:

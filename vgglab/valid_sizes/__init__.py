@@ -37,6 +37,9 @@ from vgglab.valid_sizes.ways import fit_elsewhere, of_all_ways, way_of
 TRIES = 3
 """How many sizes are tried where they cannot be worked out."""
 
+MOST_STOPS = 8
+"""How many layers, one after the other, may each want larger inputs than the one before."""
+
 OTHER_WAY = "the forward takes another way at other sizes"
 """Said where the code branches on the size, or loops until a map is small enough."""
 
@@ -112,7 +115,7 @@ def _search_one_way(model: nn.Module, trace: Trace, propagation: Propagation) ->
     propagation = with_second(model, trace, propagation)
     while propagation.unsupported is None:
         sizes = propagation.valid_sizes()
-        if trace.failure is None or not sizes or len(stops) == TRIES:
+        if trace.failure is None or not sizes or len(stops) == MOST_STOPS:
             break
         same = alike(trace, propagation)
         this_way = narrowed(sizes, same, propagation) if same is not None else sizes

@@ -25,6 +25,8 @@ class Dim(NamedTuple):
     axes: tuple[int, ...] = ()
     more: int = 0
     """What stands beside that: the class token in a sequence of patches."""
+    behind: int = 1
+    """How much of the number comes after the axes: of steps that each hold a batch, the batch."""
 
     @property
     def is_axis(self) -> bool:
@@ -71,7 +73,7 @@ class Map:
 
     def term(self, dim: int) -> Term:
         """Return what a dimension holds as a number of features."""
-        number, axes, _ = self.dims[dim]
+        number, axes, *_ = self.dims[dim]
         return Term(number, {axis: self.sides[axis] for axis in axes})
 
     def with_dims(self, dims: tuple[Dim, ...]) -> "Map | None":

@@ -39,7 +39,7 @@ def product(step: Step) -> Layout | None:
                 raise Unsupported("it compares cells with each other too often")
             sides[copy] = held[axis]
             axes.append(copy)
-        result.append(Dim(dim.number, tuple(axes)))
+        result.append(dim._replace(axes=tuple(axes)))
     return Map(tuple(result), sides) if sides else None
 
 
@@ -55,7 +55,7 @@ def _as_map(step: Step, given: Input, source: int) -> Map:
 def _hold_the_same(dims: tuple[Dim, Dim], maps: tuple[Map, Map], rank: int) -> bool:
     """Tell whether dimensions of two maps are equal at all sizes: the same axes, equally long."""
     (one, other), (here, there) = dims, maps
-    if (one.number, len(one.axes)) != (other.number, len(other.axes)):
+    if one._replace(axes=()) != other._replace(axes=()) or len(one.axes) != len(other.axes):
         return False
     pairs = zip(one.axes, other.axes, strict=True)
     return all(a % rank == b % rank and are_equal(here.sides[a], there.sides[b]) for a, b in pairs)

@@ -305,7 +305,11 @@ def _places(shape: Shape, ops: Sequence[Op], stopped: str) -> tuple[int, ...]:
     layer = re.search(r"(?:Pool|Conv|Pad|Norm)([123])d$", stopped)
     if not ops and layer and int(layer[1]) < rank:
         return tuple(range(-int(layer[1]), 0))
+    as_given = {-1}  # what holds the features of the input last
     for op in ops:
+        is_moved = op.kind in (Kind.PERMUTE, Kind.CLONE) and op.after((-1,)) == (-1,)
+        if is_moved and {*op.sources} <= as_given:
+            as_given.add(op.index)
         if op.kind is Kind.RECURRENT and rank == 3:
             return (-2,) if op.options["batch_first"] else (-3,)
         slides = len(op.all_windows)
@@ -322,17 +326,16 @@ def _places(shape: Shape, ops: Sequence[Op], stopped: str) -> tuple[int, ...]:
             return (-3 if shape[1] == channels != shape[2] else -4, -2, -1)
         if slides:
             return tuple(range(-min(slides, rank - 1, 3), 0))
-        if rank == 3 and _reads_sequence(op, shape):
+        if rank == 3 and {*op.sources} <= as_given and _reads_sequence(op):
             return (-2,)
     return tuple(range(-min(max(rank - 2, 1 if rank < 3 else 2), 3), 0))
 
 
-def _reads_sequence(op: Op, shape: Shape) -> bool:
-    """Tell a layer that reads the last dimension of the input itself, as that of a sequence."""
+def _reads_sequence(op: Op) -> bool:
+    """Tell a layer that reads the last dimension of three, as that of a sequence."""
     if op.kind is Kind.LAYER_NORM:
-        return op.sources == (-1,) and len(op.options["normalized_shape"]) == 1
-    rows = rows_of(shape)
-    return op.sources == (-1,) and op.kind is Kind.VIEW and op.output_shapes == (rows,)
+        return len(op.options["normalized_shape"]) == 1
+    return op.kind is Kind.VIEW and op.output_shapes == (rows_of(op.input_shapes[0]),)
 
 
 def _is_of_signals(op: Op) -> bool:

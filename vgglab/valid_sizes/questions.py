@@ -112,7 +112,7 @@ def _size(read: SizeOf, trace: Trace, propagation: Propagation) -> _Numbers:
         return _constant(side, propagation)
     if not isinstance(layout, Map) or len(layout.dims) <= read.dim:
         raise UntoldError
-    number, axes, more = layout.dims[read.dim]
+    number, axes, more, _ = layout.dims[read.dim]
     rank = len(propagation.given)
     _require_few([len(propagation.sizes)] * len(axes))
     factors = [_along(axis, layout.sides[axis], rank) for axis in axes]

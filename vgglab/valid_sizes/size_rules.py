@@ -324,7 +324,7 @@ def _with_tokens(step: Step, place: int) -> Layout | None:
         raise Unsupported("it joins maps along an axis of the image")
     dims = list(layout.dims)
     more = step.op.output_shapes[0][place] - step.first.shape[place]
-    dims[place] = Dim(dim.number, dim.axes, dim.more + more)
+    dims[place] = dim._replace(more=dim.more + more)
     return layout.with_dims(tuple(dims))
 
 
@@ -435,12 +435,14 @@ def _regrouped(step: Step, layout: Map, shape: Shape, out: Shape) -> tuple[Dim, 
     end = layout.dims[len(shape) - kept :]
     atoms: list[tuple[int, tuple[int, ...]]] = []  # how many, and the axis of which
     for dim in layout.dims[: len(shape) - kept]:
-        atoms += [(dim.number, ())] if dim.number > 1 else []
+        before = dim.number // dim.behind
+        atoms += [(before, ())] if before > 1 else []
         atoms += [(int(layout.sides[axis][step.traced[axis]]), (axis,)) for axis in dim.axes]
+        atoms += [(dim.behind, ())] if dim.behind > 1 else []
     dims: list[Dim] = []
     front = out[: len(out) - kept]
     for k, length in enumerate(front):
-        number, have = 1, 1
+        number, behind, have = 1, 1, 1
         axes: tuple[int, ...] = ()
         last = k == len(front) - 1
         while atoms and (have < length or last or (k and atoms[0][0] == 1 and front[k + 1] != 1)):
@@ -452,11 +454,14 @@ def _regrouped(step: Step, layout: Map, shape: Shape, out: Shape) -> tuple[Dim, 
                 atoms.insert(0, (count // part, ()))
                 count = part
             have *= count
+            if of_axis and behind > 1:
+                raise Unsupported("it merges several axes with something between them")
             axes += of_axis
             number *= 1 if of_axis else count
+            behind *= count if axes and not of_axis else 1
         if have != length:
             raise Unsupported("it merges height and width with something else")
-        dims.append(Dim(number, axes))
+        dims.append(Dim(number, axes, behind=behind))
     return (*dims, *end)
 
 
@@ -627,7 +632,7 @@ def _upsample(step: Step) -> Layout | None:
     if any(dim.axes and not dim.is_axis for dim in dims[-len(scales) :]):
         raise Unsupported("it resizes a dimension that holds several")
     for place in range(-len(scales), 0):
-        scale, (held, held_axes, _) = scales[place], dims[place]
+        scale, (held, held_axes, *_) = scales[place], dims[place]
         for axis in held_axes:
             step.require(axis, sides[axis] > 0)
         if scale is not None and held_axes:
