@@ -686,6 +686,33 @@ def test_lost_flatten():
     assert type(repaired) is nn.Sequential
 
 
+class Pair(nn.Module):
+    """Two images, each with a head of its own or both with one, and no flatten."""
+
+    def __init__(self, heads):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2))
+        self.heads = nn.ModuleList(nn.Linear(4 * 7 * 7, 3) for _ in range(heads))
+
+    def forward(self, one, other):
+        return self.heads[0](self.features(one)) - self.heads[-1](self.features(other))
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_a_flatten_is_put_before_each_head_of_several_inputs(heads):
+    model = Pair(heads).eval()
+    images = [torch.rand(3, 1, 16, 16) for _ in range(2)]
+    with pytest.raises(RuntimeError):
+        model(*images)
+    scores = [
+        head(model.features(x).flatten(1))
+        for x, head in zip(images, (model.heads[0], model.heads[-1]), strict=True)
+    ]
+    repaired = with_flatten(model, [(1, 1, 16, 16)] * 2)
+    torch.testing.assert_close(repaired(*images), scores[0] - scores[1])
+    assert repaired.state_dict().keys() == model.state_dict().keys()
+
+
 # --- what does not apply -----------------------------------------------------------------------
 
 RESIDUAL = Wrapped(

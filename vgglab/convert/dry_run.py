@@ -21,7 +21,7 @@ def image_batch(input_size: Sequence[int]) -> Shape:
     return (_BATCH, *check_image_size("input_size", input_size)[1:])
 
 
-def dry_run(network: nn.Module, size: Shape, *, training: bool = False) -> Trace:
+def dry_run(network: nn.Module, size: Shape | Sequence[Shape], *, training: bool = False) -> Trace:
     """Trace a network in eval or in train mode, whatever mode it is in.
 
     Dropout is shown in either mode, as one operation ``native_dropout`` with its options.

@@ -236,8 +236,10 @@ def with_new_fc(model: nn.Module, input_size: Sequence[int]) -> nn.Sequential:
     return split.build(parts, size)
 
 
-def with_flatten(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
-    """Put the flatten in that is missing before a linear layer, or that took the batch as well.
+def with_flatten(
+    model: nn.Module, input_size: Sequence[int] | Sequence[Sequence[int]]
+) -> nn.Module:
+    """Put the flatten in that is missing before linear layers, or that took the batch as well.
 
     Parameters
     ----------
@@ -245,7 +247,7 @@ def with_flatten(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
         A network whose forward stops in a linear layer that gets a feature map, or that comes
         after an ``nn.Flatten`` from dimension 0 on.
     input_size
-        Shape of the input, such as ``(1, 3, 224, 224)``.
+        Shape of the input, such as ``(1, 3, 224, 224)``, or a list of shapes for several inputs.
 
     Returns
     -------
@@ -270,9 +272,8 @@ def with_flatten(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
     Flatten(start_dim=1, end_dim=-1)
     """
     model = check_model("model", model)
-    (size,) = check_sizes("input_size", input_size)
-    size = (max(size[0], 2), *size[1:])
-    before = dry_run(model, size)
+    sizes = [(max(size[0], 2), *size[1:]) for size in check_sizes("input_size", input_size)]
+    before = dry_run(model, sizes)
     stopped = linear_that_stopped(model, before)
     network = real_copy(model, hooks=True)
     whole = [m for m in network.modules() if isinstance(m, nn.Flatten) and m.start_dim == 0]
@@ -280,18 +281,21 @@ def with_flatten(model: nn.Module, input_size: Sequence[int]) -> nn.Module:
         found = "runs" if before.failure is None else f"stops otherwise: {before.failure.message}"
         raise ValueError(
             "model must stop in a linear layer that gets maps and no rows of features; "
-            f"{type(model).__name__} {found} at {sides(size[2:])}"
+            f"{type(model).__name__} {found} at {sides(sizes[0][2:])}"
         )
     for flatten in whole:
         flatten.start_dim = 1
     if not whole:
         _put_flatten(network, stopped[0])
-    after = dry_run(network, size).failure
-    if after is not None:
+    after = dry_run(network, sizes)
+    further = linear_that_stopped(network, after)
+    if not whole and further is not None and len(further[1]) > 2:  # a second head
+        return with_flatten(network, input_size)
+    if after.failure is not None:
         raise ValueError(
             f"input_size must be one at which a flatten is all that is missing; at "
-            f"{sides(size[2:])} the network would stop in {after.path} ({after.type}): "
-            f"{after.message}"
+            f"{sides(sizes[0][2:])} the network would stop in {after.failure.path} "
+            f"({after.failure.type}): {after.failure.message}"
         )
     return network
 

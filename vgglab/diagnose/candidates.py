@@ -234,11 +234,12 @@ def _copied(model: nn.Module) -> str:
 
 
 def _flatten(case: Case) -> Iterator[Candidate]:
-    line = f"vgglab.with_flatten(model, {case.input_size})"
+    inputs = case.trace.input_sizes
+    line = f"vgglab.with_flatten(model, {[*inputs] if len(inputs) > 1 else case.input_size})"
     note = "Flattens what a linear layer gets, image by image; every weight stays where it is."
     yield Candidate("flatten", f"model = {line}", "all old sizes", note)
     sides = _sides_at_head(case)
-    if sides is not None and len(sides) == 2:
+    if sides is not None and len(sides) == 2 and len(inputs) == 1:
         # The flatten is put in at a size at which the features fit; the pooling serves all others.
         before = propagate(replace(case.trace, failure=None))
         maps = [op for op in case.trace.ops if op.output_shapes[0][1:] == case.problem_map]
