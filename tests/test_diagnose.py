@@ -397,6 +397,16 @@ def test_doubts(case: str) -> None:
     check_fixes(model, found)
 
 
+@pytest.mark.parametrize("side", [231, 400])
+def test_a_border_that_is_ignored_on_the_way_is_no_doubt(side: int) -> None:
+    """The head reads all of the last map, whatever strides and poolings before it left out."""
+    with torch.device("meta"):
+        model = torchvision_network("densenet121").eval()
+    found = diagnose(model, (1, 3, side, side))
+    assert found.ok
+    assert found.warnings == found.fixes == []
+
+
 @pytest.mark.parametrize(
     ("name", "size"),
     [

@@ -452,12 +452,14 @@ def _keeps_rows(op: Op) -> bool:
 
 
 def _last_pool(trace: Trace, source: int) -> Op | None:
-    """Return the last operation with windows, going back from `source`."""
+    """Return the operation with windows of which `source` holds the map, if it holds one."""
     while source >= 0:
         op = trace.ops[source]
         if op.windows is not None:
             return op
-        source = op.sources[0] if op.sources else -1
+        if len(op.sources) != 1 or op.input_shapes[0][-2:] != op.output_shapes[0][-2:]:
+            return None
+        source = op.sources[0]
     return None
 
 
