@@ -1216,3 +1216,82 @@ def test_generated_branches_are_told_rightly_or_not_at_all(
     told = [n for n in range(1, 49) if (n, n) in sizes]
     assert set(told) <= set(right)
     assert told == right or not sizes.exact
+
+
+@pytest.mark.parametrize("traced", [(20, 36), (36, 20), (20, 20), (26, 36)])
+@pytest.mark.parametrize("laid_out", ["windows", "a part of the features"])
+def test_a_shape_that_is_worked_out_from_the_size_is_no_number_of_features(
+    traced: tuple[int, int], laid_out: str
+) -> None:
+    """Windows of 3 that do not fill the map stop the forward, not the number of its cells."""
+
+    def forward(x: Tensor, conv: nn.Module, fc: nn.Module) -> Tensor:
+        x = conv(x)
+        n, c, h, w = x.shape
+        if laid_out == "windows":
+            x = x.reshape(n, c, h // 3, 3, w // 3, 3).mean((2, 3, 4, 5))
+        else:
+            x = x.reshape(n, c, h // 3 * 3 * w).mean(2)
+        return fc(x)  # type: ignore[no-any-return]
+
+    model = Net(forward, nn.Conv2d(3, 4, 3), nn.Linear(4, 2)).eval()
+    sizes = valid_sizes(model, trace(model, (1, 3, *traced)))
+    every = [(h, w) for h in range(1, 41, 4) for w in range(1, 41, 4)]
+    right = [size for size in every if trace(model, (1, 3, *size)).failure is None]
+    told = [size for size in every if size in sizes]
+    assert set(told) <= set(right)
+    assert told == right or not sizes.exact
+
+
+OF_A_TABLE = {
+    "a part that ends with the table": lambda x, table: table[: x.shape[1]],
+    "rows that are looked up": lambda x, table: F.embedding(torch.arange(x.shape[1]), table),
+}
+
+
+@pytest.mark.parametrize("case", OF_A_TABLE)
+@pytest.mark.parametrize("length", [1, 4, 16])
+def test_a_table_of_positions_is_told_rightly_or_not_at_all(case: str, length: int) -> None:
+    def forward(x: Tensor, fc: nn.Module, table: nn.Module) -> Tensor:
+        positions = OF_A_TABLE[case](x, table.weight)
+        return (fc(x) + positions).mean(1)  # type: ignore[no-any-return]
+
+    model = Net(forward, nn.Linear(3, 4), nn.Embedding(16, 4)).eval()
+    layers = nn.Sequential(nn.LayerNorm(3), model).eval()
+    sizes = valid_sizes(layers, trace(layers, (2, length, 3)))
+    assert not sizes.exact or [n for n in SIZES if (n,) in sizes] == [*range(1, 17)]
+    assert not any((n,) in sizes for n in range(17, 129))
+
+
+MADE = {
+    "ones": lambda x, gru: x + torch.ones(16, 1),
+    "written into": lambda x, gru: x.clone().mul_(torch.arange(16.0)[:, None]),
+    "put beside": lambda x, gru: torch.cat([x[:, :, 1:], torch.zeros(2, 16, 1)], 2),
+    "a mask": lambda x, gru: (x @ x.mT + torch.ones(16, 16).tril()).softmax(-1) @ x,
+    "states of a sequence": lambda x, gru: gru(x, torch.zeros(1, 16, 4))[0],
+    "as long as the sequence": lambda x, gru: x + torch.arange(x.shape[1])[:, None],
+    "a mask of the sequence": lambda x, gru: (
+        (x @ x.mT + torch.ones(x.shape[1], x.shape[1]).tril()).softmax(-1) @ x
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MADE)
+@pytest.mark.parametrize("length", [1, 4, 16, 20])
+def test_what_the_forward_makes_of_a_number_of_steps_is_not_left_out(
+    case: str, length: int
+) -> None:
+    """At the size at which they meet, nothing shows that other sizes do not."""
+
+    def forward(x: Tensor, fc: nn.Module, gru: nn.Module) -> Tensor:
+        return MADE[case](fc(x), gru).mean(1)  # type: ignore[no-any-return]
+
+    net = Net(forward, nn.Linear(3, 4), nn.GRU(4, 4))
+    model = nn.Sequential(nn.LayerNorm(3), net).eval()
+    sizes = valid_sizes(model, trace(model, (2, length, 3)))
+    right = [n for n in range(1, 40) if trace(model, (2, n, 3)).failure is None]
+    told = [n for n in range(1, 40) if (n,) in sizes]
+    assert set(told) <= set(right)
+    assert told == right or not sizes.exact
+    if case == "as long as the sequence" and length > 1:
+        assert sizes.exact

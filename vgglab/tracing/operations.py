@@ -133,6 +133,8 @@ class Op:
         once; ``None`` if the trace ran without autograd.
     written
         The source whose tensor it writes into, as ``add_`` does; ``None`` if it makes a new one.
+    made
+        Shapes of the tensors that it reads and that the forward made of nothing, such as a mask.
     """
 
     index: int
@@ -148,6 +150,7 @@ class Op:
     mult_adds: int | None
     saved_bytes: int | None
     written: int | None = None
+    made: tuple[Shape, ...] = ()
 
     @property
     def kind(self) -> Kind:

@@ -395,7 +395,12 @@ class Recorder(TorchDispatchMode):
             mult_adds=_mult_adds(func, name, args, kwargs, ran[0]) if ran else None,
             saved_bytes=None,  # known when the forward has ended
             written=sources.get(id(tensors[0])) if func and _schema(func).writes else None,
+            made=_shapes([x for x in tensors if id(x) not in sources and self._is_made(x)]),
         )
+
+    def _is_made(self, tensor: Tensor) -> bool:
+        """Tell whether a tensor holds neither data of the input nor parameters or buffers."""
+        return _storage(tensor) not in self._state and id(tensor) not in self._derived_from
 
     def _options(
         self, name: str, func: Any, args: Any, kwargs: dict[str, Any], path: str

@@ -240,7 +240,7 @@ def _together(step: Step, *, stretched: bool = False, beside: int | None = None)
             raise Unsupported("it joins maps along an axis of the image")
         if any(dim.axes and dim != joint for dim in holds):
             raise Unsupported("tensors of different layout meet")
-        for side in _sides_that_meet(step, place, joint):
+        for side in _sides_that_meet(step, place, joint, sides):
             if not joint.is_axis:
                 if not isinstance(side, int):
                     same = all(np.array_equal(side_, sides[a]) for a, side_ in side.items())
@@ -262,9 +262,12 @@ def _together(step: Step, *, stretched: bool = False, beside: int | None = None)
     return Map(tuple(dims), sides)
 
 
-def _sides_that_meet(step: Step, place: int, joint: Dim) -> Iterator[int | dict[int, Sides]]:
+def _sides_that_meet(
+    step: Step, place: int, joint: Dim, sides: Mapping[int, Sides]
+) -> Iterator[int | dict[int, Sides]]:
     """Yield what all that an operation reads has in one dimension: sides of axes, or a number."""
-    twins = [shape for shape, _ in step.beside.constants] if step.beside else []
+    beside = step.beside
+    twins = [shape for shape, _ in beside.constants] if beside and beside.output_shapes else []
     fixed = [
         (shape, not derived or twins[k : k + 1] == [shape])
         for k, (shape, derived) in enumerate(step.op.constants)
@@ -276,11 +279,39 @@ def _sides_that_meet(step: Step, place: int, joint: Dim) -> Iterator[int | dict[
             yield shape[place] if len(shape) >= -place else 1
         else:
             fixed.append((shape, step.same_beside(source) or _has_fixed_size(step.trace, source)))
+    is_one = all(sides[axis][step.traced[axis]] == 1 for axis in joint.axes)
     for shape, is_fixed in fixed:
         side = shape[place] if len(shape) >= -place else 1
-        if side > 1 and not is_fixed:
-            raise ChosenError("it reads a tensor whose size may come from that of the image")
+        if not is_fixed and (side > 1 or (is_one and len(shape) >= -place)):
+            raise ChosenError(_COMES_FROM_IMAGE)
         yield side
+    for k, shape in enumerate(step.op.made):
+        side = shape[place] if len(shape) >= -place else 1
+        if side == 1 and not (is_one and len(shape) >= -place):
+            continue
+        there = _made_beside(step, k, place)
+        lengths = [_length(joint, sides, indices) for indices in (step.traced, step.probed)]
+        if there == side:
+            yield side
+        elif [side, there] != lengths:
+            raise Unsupported(_COMES_FROM_IMAGE)
+
+
+_COMES_FROM_IMAGE = "it reads a tensor whose size may come from that of the image"
+
+
+def _made_beside(step: Step, index: int, place: int) -> int:
+    """Return how long a tensor that the forward made is in the second trace."""
+    beside = step.beside
+    if beside is None or not beside.output_shapes:
+        raise ChosenError(_COMES_FROM_IMAGE)
+    shape = beside.made[index] if index < len(beside.made) else ()
+    return shape[place] if len(shape) >= -place else 1
+
+
+def _length(dim: Dim, sides: Mapping[int, Sides], indices: tuple[int, ...]) -> int:
+    """Return how long a dimension is at one size of each axis."""
+    return dim.number * prod(int(sides[axis][indices[axis]]) for axis in dim.axes) + dim.more
 
 
 def _has_fixed_size(trace: Trace, source: int) -> bool:
@@ -369,11 +400,15 @@ def _recurrent(step: Step) -> Layout | None:
     layout, shape = step.first
     if not isinstance(layout, Map):
         raise Unsupported("it reads no sequence")
-    features = step.op.options["input_size"] if step.refused else shape[-1]
+    op = step.op
+    first = [*op.made, *(c.shape for c in op.constants if len(c.shape) > 2), *step.inputs[1:]]
+    if first and len(shape) > 2 and layout.dims[0 if op.options["batch_first"] else 1].axes:
+        raise Unsupported("it may be given first states of a number of sequences")
+    features = op.options["input_size"] if step.refused else shape[-1]
     step.require_features(layout.term(-1), features)
     for axis, sides in layout.sides.items():
         step.require(axis, sides > 0)
-    width = 1 if step.refused else step.op.output_shapes[0][-1]
+    width = 1 if step.refused else op.output_shapes[0][-1]
     return layout.with_dims((*layout.dims[:-1], Dim(width)))
 
 
@@ -403,6 +438,8 @@ def _view(step: Step) -> Layout | None:
             )
             if out is None and rows[0] > 0 and rows[0] != shape[0] and len(rows) == 1:
                 raise Unsupported("it lays out features anew")
+            if out is None and step.trace.reads_sizes:
+                _require_numbers(step, size)
             step.wanted.append(Wanted((term,), wanted))
             return None
     if out is None:
@@ -413,6 +450,19 @@ def _view(step: Step) -> Layout | None:
     ):
         raise AmbiguousError("its map has a side of 1")
     return layout.with_dims(_regrouped(step, layout, shape, out))
+
+
+def _require_numbers(step: Step, size: list[int]) -> None:
+    """Make sure that a shape which does not fit is not worked out from the size of the image."""
+    beside = step.beside
+    if beside is None:
+        raise ChosenError(_SHAPES)
+    there = beside.options.get("size") or beside.options.get("shape") or ()
+    if [*there][1:] != size[1:]:
+        raise Unsupported(_SHAPES)
+
+
+_SHAPES = "the shape that it lays out may depend on the size"
 
 
 def _mixes(layout: Map, shape: Shape, rows: Shape, size: list[int]) -> bool:
