@@ -1266,6 +1266,8 @@ def test_a_table_of_positions_is_told_rightly_or_not_at_all(case: str, length: i
 MADE = {
     "ones": lambda x, gru: x + torch.ones(16, 1),
     "written into": lambda x, gru: x.clone().mul_(torch.arange(16.0)[:, None]),
+    "exponents": lambda x, gru: x ** torch.ones(16, 1),
+    "repeated": lambda x, gru: torch.lerp(x, torch.ones(16, 4).expand(x.shape), 0.5),
     "put beside": lambda x, gru: torch.cat([x[:, :, 1:], torch.zeros(2, 16, 1)], 2),
     "a mask": lambda x, gru: (x @ x.mT + torch.ones(16, 16).tril()).softmax(-1) @ x,
     "states of a sequence": lambda x, gru: gru(x, torch.zeros(1, 16, 4))[0],
@@ -1295,3 +1297,24 @@ def test_what_the_forward_makes_of_a_number_of_steps_is_not_left_out(
     assert told == right or not sizes.exact
     if case == "as long as the sequence" and length > 1:
         assert sizes.exact
+
+
+@pytest.mark.parametrize(("traced", "cells"), [(6, 6), (48, 2), (40, 9)])
+def test_a_map_of_one_cell_that_is_repeated_does_not_stand_for_others(
+    traced: int, cells: int
+) -> None:
+    """One cell meets an embedding of any size, and then has too many for its old shape."""
+
+    def forward(x: Tensor, conv: nn.Module, map_: nn.Module, head: nn.Module) -> Tensor:
+        x = conv(x)
+        n, _, h, w = x.shape
+        y = x + map_(torch.zeros(1, cells * cells)).view(1, 1, cells, cells)
+        return head(y.reshape(n, -1, h, w)).mean((2, 3))  # type: ignore[no-any-return]
+
+    layers = nn.Conv2d(3, 4, 2, 2), nn.Linear(cells * cells, cells * cells), nn.Conv2d(4, 2, 1)
+    model = Net(forward, *layers).eval()
+    sizes = valid_sizes(model, trace(model, (2, 3, traced, traced)))
+    right = [n for n in range(1, 65) if runs(model, 3, n, n)]
+    told = [n for n in range(1, 65) if (n, n) in sizes]
+    assert set(told) <= set(right)
+    assert told == right or not sizes.exact

@@ -106,6 +106,7 @@ def _search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
 def _search_one_way(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
     """Do what `search` does, as if the forward took one way at every size."""
     stops: list[Trace] = []
+    before = None  # the sizes that fitted as far as the trace before had come
     if propagation.ambiguous and trace.failure is None:
         larger = retrace(model, trace, [far_size(trace, side, 3) for side in propagation.given])
         again = propagate(larger)
@@ -117,6 +118,7 @@ def _search_one_way(model: nn.Module, trace: Trace, propagation: Propagation) ->
         sizes = propagation.valid_sizes()
         if trace.failure is None or not sizes or len(stops) == MOST_STOPS:
             break
+        before = sizes
         same = alike(trace, propagation)
         this_way = narrowed(sizes, same, propagation) if same is not None else sizes
         further = retrace(model, trace, (this_way or sizes).nearest(propagation.given))
@@ -133,6 +135,11 @@ def _search_one_way(model: nn.Module, trace: Trace, propagation: Propagation) ->
         sizes, because = _tried(model, trace, propagation)
         return Search(sizes, tuple(stops), because)
     sizes = propagation.valid_sizes()
+    if not sizes and before:
+        # A side of 1 is repeated where others have to be equal, and what follows gets other maps.
+        last = tuple(intervals[-1].last or intervals[-1].first for intervals in before.axes)
+        if retrace(model, trace, last).failure is None:
+            return Search(one_size(last, sizes.names), tuple(stops), OTHER_WAY)
     if trace.failure is not None and sizes:
         sizes = no_sizes(sizes.names, exact=False)
     elif sizes and any(wanted.is_of_cells for wanted in propagation.wanted):

@@ -439,6 +439,10 @@ def _propagated(
                 break
             if layout is not None:
                 propagation.layouts[op.index] = layout
+        elif step.refused and trace.reads_sizes and not _is_alike_beside(step):
+            propagation.unsupported = f"{op.name} in {op.path or 'the model'}: {_FROM_SIZES}"
+            propagation.chosen, propagation.stopped = beside is None, op.index
+            break
         elif step.refused:  # what does not depend on the image
             step.nothing_fits()
         if op.output_shapes:
@@ -447,6 +451,18 @@ def _propagated(
         if isinstance(layout, Map) and max(layout.sides) >= len(fits):
             layouts[index] = Flat(())  # what attention compares is no map of the input
     return propagation
+
+
+_FROM_SIZES = "what it reads may be worked out from the size of the image"
+
+
+def _is_alike_beside(step: Step) -> bool:
+    """Tell whether an operation without maps stops the second trace as well, given the same."""
+    twin = step.beside
+    if twin is None or twin.output_shapes:
+        return False
+    given = step.op.options, step.op.input_shapes, step.op.made, step.op.constants
+    return given == (twin.options, twin.input_shapes, twin.made, twin.constants)
 
 
 def _input(propagation: Propagation, trace: Trace, op: Op, source: int, shape: Shape) -> Input:

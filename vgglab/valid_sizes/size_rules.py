@@ -125,6 +125,13 @@ def _same(step: Step) -> Layout | None:
     return layout
 
 
+def _elementwise(step: Step) -> Layout | None:
+    """Let each element pass; a mask or a tensor of exponents is as large as the map."""
+    if step.op.made and isinstance(step.first.layout, Map):
+        return _together(step, stretched=True)
+    return _same(step)
+
+
 def _expand(step: Step) -> Layout | None:
     """Repeat along dimensions of size 1, to a size that the code chose."""
     layout, shape = step.inputs[0]
@@ -737,7 +744,8 @@ RULES: Mapping[Kind, Callable[[Step], Layout | None]] = {
     **dict.fromkeys(WINDOWS, _window),
     **dict.fromkeys(ADAPTIVE_POOLS, _adaptive_pool),
     **dict.fromkeys(REDUCTIONS, _reduction),
-    **dict.fromkeys((Kind.ELEMENTWISE, Kind.CLONE, Kind.SOFTMAX), _same),
+    **dict.fromkeys((Kind.CLONE, Kind.SOFTMAX), _same),
+    Kind.ELEMENTWISE: _elementwise,
     Kind.EXPAND: _expand,
     Kind.BATCH_NORM: _batch_norm,
     Kind.GROUP_NORM: _group_norm,
