@@ -1318,3 +1318,15 @@ def test_a_map_of_one_cell_that_is_repeated_does_not_stand_for_others(
     told = [n for n in range(1, 65) if (n, n) in sizes]
     assert set(told) <= set(right)
     assert told == right or not sizes.exact
+
+
+def test_a_clip_whose_values_are_read_is_not_run_at_a_thousand_frames_with_data() -> None:
+    def forward(x: Tensor, conv: nn.Module, fc: nn.Module) -> Tensor:
+        x = conv(x)
+        x = -x if bool((x > 1).all()) else x
+        x = x.mean((3, 4)).mT
+        return fc(x + torch.arange(x.shape[1])[:, None]).mean(1)  # type: ignore[no-any-return]
+
+    model = Net(forward, nn.Conv3d(3, 4, 3, 2, 1), nn.Linear(4, 2)).eval()
+    sizes = valid_sizes(model, trace(model, (1, 3, 4, 8, 8)))
+    assert (sizes.axes, sizes.exact) == (tuple((Interval(n, n),) for n in (4, 8, 8)), False)

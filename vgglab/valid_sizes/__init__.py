@@ -25,7 +25,13 @@ from vgglab.valid_sizes.intervals import ValidSizes, no_sizes, one_size
 from vgglab.valid_sizes.layouts import Fits
 from vgglab.valid_sizes.propagation import LIMIT, Propagation, propagate
 from vgglab.valid_sizes.questions import alike, narrowed, next_unlike
-from vgglab.valid_sizes.retraces import far_size, retrace, shared_retraces, with_second
+from vgglab.valid_sizes.retraces import (
+    TooLargeError,
+    far_size,
+    retrace,
+    shared_retraces,
+    with_second,
+)
 from vgglab.valid_sizes.tries import (
     as_the_code_says,
     guessed_sizes,
@@ -42,6 +48,10 @@ MOST_STOPS = 8
 
 OTHER_WAY = "the forward takes another way at other sizes"
 """Said where the code branches on the size, or loops until a map is small enough."""
+
+
+VALUES = "the forward reads values, and large inputs are not run with data"
+"""Said where code looks at the numbers in a tensor, so that they have to be computed."""
 
 
 class Search(NamedTuple):
@@ -97,6 +107,17 @@ def search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
 
 def _search(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
     """Do what `search` does."""
+    try:
+        return _search_ways(model, trace, propagation)
+    except TooLargeError:
+        given, names = propagation.given, propagation.names
+        runs = trace.failure is None
+        sizes = one_size(given, names) if runs else no_sizes(names, exact=False)
+        return Search(sizes, because=VALUES)
+
+
+def _search_ways(model: nn.Module, trace: Trace, propagation: Propagation) -> Search:
+    """Do what `search` does, if all other sizes may be tried."""
     found = _search_one_way(model, trace, propagation)
     if found.sizes or found.because is not None or trace.failure is None:
         return found

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from math import prod
 
 import numpy as np
 from torch import nn
@@ -28,6 +29,14 @@ def shared_retraces(traces: Iterable[Trace]) -> Iterator[None]:
         _known.reset(token)
 
 
+MOST_WITH_DATA = 2**26
+"""How many numbers an input may hold if the network has to be run with data."""
+
+
+class TooLargeError(Exception):
+    """A network that has to be run with data is not run with so much of it."""
+
+
 def retrace(model: nn.Module, trace: Trace, size: Sequence[int]) -> Trace:
     """Trace a network again with other sizes of the axes; inputs of one size stay so."""
     axes = axes_of(trace)
@@ -43,6 +52,8 @@ def retrace(model: nn.Module, trace: Trace, size: Sequence[int]) -> Trace:
     known = _known.get()
     found = known.get(tuple(sizes)) if known is not None else None
     if found is None:
+        if trace.fallback is not None and max(map(prod, sizes)) > MOST_WITH_DATA:
+            raise TooLargeError
         found = tracing.trace(model, sizes, **trace.call_options)
         if known is not None:
             known[tuple(sizes)] = found
@@ -102,7 +113,10 @@ def with_second(model: nn.Module, trace: Trace, propagation: Propagation) -> Pro
         chosen = int(min(zip(alike, np.abs(best - far), best, strict=True))[-1])
         probe.append(chosen + 1)
         taken.update(zip(here, sides[:, chosen], strict=True))
-    second = retrace(model, trace, probe)
+    try:
+        second = retrace(model, trace, probe)
+    except TooLargeError:
+        return propagation
     others = {tuple(probe): second}
     found = propagate(trace, second, tuple(probe))
     if found.assumed and all(fit.any() for fit in found.fits):
