@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 import torch
@@ -850,8 +850,8 @@ EXACT = {
 """Where all sizes are to be told, for some of the questions."""
 
 
-@pytest.mark.parametrize("case", QUESTIONS)
-@pytest.mark.parametrize("side", [20, 28, 64, 100])
+@pytest.mark.sampled
+@pytest.mark.parametrize(("case", "side"), sampled(product(QUESTIONS, [20, 28, 64, 100]), 14))
 def test_what_the_code_asks_about_sizes_is_never_left_out(case: str, side: int) -> None:
     """Sizes that are called exact are those that run, whatever the code compares them with."""
     model = Net(QUESTIONS[case], nn.Linear(4 * 7 * 7, 2), nn.Linear(4, 2)).eval()
@@ -1063,9 +1063,19 @@ def along_rows(x: Tensor) -> Tensor:
 ATTENTION = [non_local, of_columns, of_channels, of_a_smaller_map, of_heads, along_rows]
 
 
-@pytest.mark.parametrize("attention", ATTENTION)
-@pytest.mark.parametrize("head", ["flat", "mean"])
-@pytest.mark.parametrize(("images", "traced"), [(1, (40, 40)), (2, (44, 44)), (2, (60, 28))])
+@pytest.mark.sampled
+@pytest.mark.parametrize(
+    ("attention", "head", "images", "traced"),
+    sampled(
+        (
+            (attention, head, *given)
+            for attention in ATTENTION
+            for head in ("flat", "mean")
+            for given in ((1, (40, 40)), (2, (44, 44)), (2, (60, 28)))
+        ),
+        10,
+    ),
+)
 def test_sizes_are_followed_through_attention(
     attention: Callable[[Tensor], Tensor], head: str, images: int, traced: tuple[int, int]
 ) -> None:
@@ -1166,6 +1176,14 @@ def test_what_reads_how_cells_go_together_is_not_followed(number: int) -> None:
         right = [n for n in range(1, 65) if runs(model, 3, n, n)]
         assert set(told) <= set(right)
         assert told == right or not sizes.exact
+
+
+@pytest.mark.parametrize("size", [(1, 224), (224, 1), (1, 52), (2, 300)])
+def test_no_size_below_one_is_guessed(size: tuple[int, int]) -> None:
+    """Where twelve features are wanted and many come, the side of 1 is not made smaller."""
+    model = nn.Sequential(nn.Conv2d(1, 1, (1, 2)), Expanded(1), nn.Flatten(), nn.Linear(12, 5))
+    sizes = valid_sizes(model.eval(), trace(model, (2, 1, *size)))
+    assert all(runs(model, 1, h, w) for h in range(1, 14) for w in (2, 13) if (h, w) in sizes)
 
 
 CONDITIONS = {
@@ -1278,8 +1296,8 @@ MADE = {
 }
 
 
-@pytest.mark.parametrize("case", MADE)
-@pytest.mark.parametrize("length", [1, 4, 16, 20])
+@pytest.mark.sampled
+@pytest.mark.parametrize(("case", "length"), sampled(product(MADE, [1, 4, 16, 20]), 8))
 def test_what_the_forward_makes_of_a_number_of_steps_is_not_left_out(
     case: str, length: int
 ) -> None:

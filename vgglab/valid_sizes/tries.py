@@ -102,4 +102,4 @@ def guessed_sizes(trace: Trace, given: tuple[int, ...]) -> list[tuple[int, ...]]
     named = map(int, re.findall(r"(?<![\w.])\d{2,4}(?![\w.])", words))
     sides = [*named, 224, round(given[0] / 32) * 32, 256]
     guesses += [(side, side) for side in sides if side >= 8]
-    return list(dict.fromkeys(guesses))
+    return list(dict.fromkeys(guess for guess in guesses if min(guess) > 0))
