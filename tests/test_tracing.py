@@ -757,7 +757,7 @@ def outcome(function, *args):
         return type(error), str(error)
 
 
-@examples(60, 400)
+@examples(60, 300)
 @given(operations(), st.sampled_from([torch.float32, torch.float64]))
 def test_remembered_results_are_those_of_torch(call, default):
     func, args, kwargs = call

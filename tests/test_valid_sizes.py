@@ -34,7 +34,7 @@ def runs(model: nn.Module, channels: int, *sides: int) -> bool:
         return False
 
 
-@examples(10, 300)
+@examples(10, 200)
 @given(small_networks(), st.integers(1, 64), st.integers(1, 128))
 def test_sizes_agree_with_running_every_size(
     generated: tuple[nn.Module, int, int], traced: int, height: int
@@ -1202,7 +1202,7 @@ ACTIONS = {
 }
 
 
-@examples(12, 300)
+@examples(12, 200)
 @given(
     st.lists(
         st.tuples(
