@@ -85,7 +85,7 @@ part-pages: $(STAMP)
 	$(PYTEST) -rs -m 'browser and not wide' tests/browser
 
 part-wide-code: $(STAMP)
-	$(PYTEST) -n 3 -m 'wide or sampled' --ignore=tests/browser  # many wait for a sandbox
+	$(PYTEST) -m 'wide or sampled' --ignore=tests/browser
 
 # Pages wait for the browser half of their time, so the code runs beside them.
 part-wide: $(STAMP)

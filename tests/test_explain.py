@@ -528,7 +528,7 @@ def test_any_change_of_a_message_is_explained():
             assert "{" not in cause.explanation + cause.suggestion
 
 
-@examples(50, 300)
+@examples(50, 150)
 @given(st.text())
 def test_any_text(text):
     assert explain_error(text)
