@@ -49,7 +49,6 @@ MOST_STOPS = 8
 OTHER_WAY = "the forward takes another way at other sizes"
 """Said where the code branches on the size, or loops until a map is small enough."""
 
-
 VALUES = "the forward reads values, and large inputs are not run with data"
 """Said where code looks at the numbers in a tensor, so that they have to be computed."""
 
