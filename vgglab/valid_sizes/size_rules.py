@@ -27,6 +27,7 @@ from vgglab.valid_sizes.layouts import (
     Term,
     Unsupported,
     Wanted,
+    are_equal,
 )
 from vgglab.valid_sizes.products import product
 
@@ -250,7 +251,7 @@ def _together(step: Step, *, stretched: bool = False, beside: int | None = None)
         for side in _sides_that_meet(step, place, joint, sides):
             if not joint.is_axis:
                 if not isinstance(side, int):
-                    same = all(np.array_equal(side_, sides[a]) for a, side_ in side.items())
+                    same = all(are_equal(side_, sides[a]) for a, side_ in side.items())
                     if same:
                         continue
                 elif side == 1 and stretched:
